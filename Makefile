@@ -1,0 +1,34 @@
+# make repro   set everything up and run the pipeline        make check   ruff and mypy
+# make test    set everything up and run the tests           make bench   speed and strength, side by side
+# make setup   .venv, the package with its extras, a browser
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test check bench setup
+
+repro: setup
+	dvc repro
+	comreadv results
+
+test: setup
+	python -m pytest
+
+check: setup
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: setup
+	python -m pytest tests/benchmarks --benchmark-only --benchmark-group-by=group
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No venv: apt-get install python3-venv, then make again."; exit 1; }
+	python -m pip install --quiet --editable '.[sample,bench,dev]'
+	python -m collect.browser
+	touch $@

@@ -1,0 +1,193 @@
+"""params.yaml as frozen models, validated whole before any command does anything."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from typer._click.exceptions import ClickException  # the only errors that Typer shows without a traceback
+
+ADAPTERS = Path(__file__).parent / "collect" / "platforms"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class UserError(ClickException):
+    """Say what a person has to mend; shown without a traceback, with exit code 1."""
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Split(Block):
+    train: Count | Share = 0.5
+    validation: Count | Share = 0.1
+    test: Count | Share = 0.4
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Split:
+        parts = (self.train, self.validation, self.test)
+        if len({type(part) for part in parts}) > 1:
+            raise ValueError("give three shares (0.5) or three whole numbers (5000), not a mixture")
+        if isinstance(self.train, float) and sum(parts) > 1 + 1e-9:
+            raise ValueError(f"the shares add up to {sum(parts):g}; they may be at most 1")
+        return self
+
+
+class Dataset(Block):
+    name: Literal["sample", "folder", "ilsvrc"] = "sample"
+    root: Path | None = None
+    size: Annotated[int, Field(ge=16, le=4096)] = 224
+    fit: Literal["squash", "crop"] = "squash"
+    split: Split = Split()
+    seed: int = 2012
+    crops: Annotated[int, Field(ge=0)] = 12
+
+    @model_validator(mode="after")
+    def _rooted(self) -> Dataset:
+        if self.name != "sample" and self.root is None:
+            raise ValueError(f"dataset {self.name} needs root, the folder it is in")
+        return self
+
+
+class Collect(Block):
+    ledger: str = "sqlite:///data/ledger/ledger.db"
+
+
+class PlatformRow(Block):
+    adapter: str
+    site: Literal["sandbox", "live"] = "sandbox"
+    rendition: str | None = None
+    album: str | None = None
+    codec: str | None = None
+
+    @field_validator("adapter")
+    @classmethod
+    def _known(cls, adapter: str) -> str:
+        if adapter not in adapters():
+            raise ValueError(f"no adapter {adapter!r}; there are {', '.join(adapters())}")
+        return adapter
+
+
+class Pairing(Block):
+    max_hash_distance: Annotated[int, Field(ge=0, le=64)] = 16
+    max_residual: Positive = 24.0
+
+
+class Train(Block):
+    model: Literal["paper"] = "paper"
+    epochs: Count = 40
+    minutes: Positive | None = 2.0
+    batch_size: Count = 16
+    learning_rate: Positive = 1e-3
+    crop: Annotated[int, Field(ge=16, multiple_of=16)] | None = 112
+    seed: int = 2012
+
+
+class Attack(Block):
+    classifier: str = "efficientnet_lite0"
+    weights: Path | None = None
+    attacks: tuple[str, ...] = ("fgsm", "bim", "mim", "comreadv_fgsm", "comreadv_bim", "comreadv_mim")
+    eps: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)] = (5,)
+    steps: Count = 10
+    step_size: Positive | None = None
+    momentum: Annotated[float, Field(ge=0)] = 1.0
+    targeted: bool = True
+    batch_size: Count = 8
+
+
+class Evaluate(Block):
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    pictures: Annotated[int, Field(ge=0)] = 3
+
+
+class Params(Block):
+    scale: Literal["laptop", "paper"] = "laptop"
+    dataset: Dataset
+    collect: Collect = Collect()
+    platforms: dict[str, PlatformRow]
+    switched_off: dict[str, PlatformRow] = {}
+    pairing: Pairing = Pairing()
+    train: Train = Train()
+    attack: Attack = Attack()
+    evaluate: Evaluate = Evaluate()
+    paper: dict[str, dict[str, Any]] = {}
+
+    @field_validator("platforms", "switched_off")
+    @classmethod
+    def _names(cls, rows: dict[str, PlatformRow]) -> dict[str, PlatformRow]:
+        for name in rows:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"platform name {name!r}: use lower-case letters, digits, - and _")
+        return rows
+
+    def platform(self, name: str) -> PlatformRow:
+        """Find a platform's row, switched off or not; a UserError names those that there are."""
+        row = self.platforms.get(name) or self.switched_off.get(name)
+        if row is None:
+            known = ", ".join([*self.platforms, *self.switched_off])
+            raise UserError(f"No platform {name!r} in params.yaml. There are: {known}.")
+        return row
+
+
+def adapters() -> list[str]:
+    """List the adapters: the files of collect/platforms."""
+    return sorted(file.stem for file in ADAPTERS.glob("*.py") if not file.stem.startswith("_"))
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate the whole file; a UserError names the line to mend."""
+    try:
+        raw = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not here. Run from the project's folder, or name the file with --params."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected keys such as dataset and platforms, found none")
+    try:
+        plain = Params.model_validate(raw)
+        return plain if plain.scale == "laptop" else Params.model_validate(_at_paper_scale(raw))
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(path, raw, each) for each in error.errors())) from None
+
+
+def _at_paper_scale(raw: dict[str, Any]) -> dict[str, Any]:
+    """Put the block `paper` over the others."""
+    return dict(raw) | {key: {**raw.get(key, {}), **block} for key, block in raw["paper"].items()}
+
+
+def _explain(path: Path, raw: Any, error: Any) -> str:
+    """Name the key, its line in the file and what is wrong with it."""
+    line, node, keys = 1, raw, []
+    for key in error["loc"]:
+        if not isinstance(node, CommentedMap | CommentedSeq):
+            break  # pydantic goes on with the union's branch, which is not in the file
+        try:
+            line = node.lc.data[key][0] + 1
+            node = node[key]
+        except (KeyError, IndexError, AttributeError, TypeError):
+            keys.append(key)
+            break
+        keys.append(key)
+    message = {"extra_forbidden": "unknown key", "missing": "missing"}.get(
+        error["type"], error["msg"].removeprefix("Value error, ")
+    )
+    return f"{path}, line {line}: {'.'.join(map(str, keys)) or 'the file'}: {message}"

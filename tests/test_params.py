@@ -1,0 +1,88 @@
+"""params.yaml is validated whole, and every mistake is named with the line to mend."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import params
+from params import UserError
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def load_with(tmp_path: Path, old: str, new: str) -> params.Params:
+    assert TEXT.count(old) == 1, old
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT.replace(old, new), encoding="utf-8")
+    return params.load(file)
+
+
+def line_of(text: str) -> int:
+    return next(number for number, line in enumerate(TEXT.splitlines(), 1) if text in line)
+
+
+def test_the_shipped_file_is_valid_and_has_the_papers_eight_codecs_ready() -> None:
+    loaded = params.load(ROOT / "params.yaml")
+    assert list(loaded.platforms) == ["douban", "weibo", "facebook"]
+    assert [row.codec for row in loaded.switched_off.values()] == [
+        "jpeg:75", "jpeg:50", "jpeg:25", "webp:75", "webp:50", "webp:25", "jp2:10", "jp2:20",
+    ]  # fmt: skip
+
+
+def test_one_setting_gives_the_papers_scale(tmp_path: Path) -> None:
+    loaded = load_with(tmp_path, "scale: laptop", "scale: paper")
+    assert loaded.dataset.name == "ilsvrc"
+    assert (loaded.dataset.split.train, loaded.dataset.split.validation, loaded.dataset.split.test) == (
+        5000,
+        1000,
+        1000,
+    )
+    assert (loaded.train.epochs, loaded.train.minutes, loaded.train.batch_size) == (100, None, 32)
+    assert loaded.attack.classifier == "resnet50"
+    assert loaded.attack.steps == 10  # what the block doesn't name stays
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("  seed: 2012\n  crops", "  sed: 2012\n  crops", "seed: 2012", "dataset.sed: unknown key"),
+        ("size: 224", "size: 8", "size: 224", "dataset.size"),
+        ("{adapter: weibo, ", "{adapter: wiebo, ", "adapter: weibo", "no adapter 'wiebo'; there are codec, douban"),
+        ("site: sandbox, rendition: xl", "site: moon, rendition: xl", "douban: {adapter", "platforms.douban.site"),
+        ("eps: [5] ", "eps: [5, 300] ", "eps: [5] ", "attack.eps.1"),
+        ("name: sample ", "name: folder ", "dataset:", "dataset folder needs root"),
+        ("train: 0.5, validation: 0.1", "train: 0.8, validation: 0.1", "split: {train: 0.5", "add up to 1.3"),
+        ("train: 0.5, validation: 0.1", "train: 8, validation: 0.1", "split: {train: 0.5", "not a mixture"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, line: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_with(tmp_path, old, new)
+    assert said in caught.value.message
+    assert f"line {line_of(line)}:" in caught.value.message
+
+
+def test_an_unknown_platform_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(UserError, match=r"No platform 'nosuch'.*douban, weibo, facebook, jpeg-75"):
+        params.load(ROOT / "params.yaml").platform("nosuch")
+
+
+def test_a_missing_file_and_broken_yaml_are_user_errors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not here"):
+        params.load(tmp_path / "params.yaml")
+    with pytest.raises(UserError, match="line 2: not valid YAML"):
+        load_with(tmp_path, TEXT, "dataset: {name: sample\nplatforms: [")
+
+
+@given(st.text(max_size=200) | st.sampled_from(TEXT.splitlines()).map(lambda line: TEXT.replace(line, line[::-1])))
+@settings(max_examples=150, deadline=None)
+def test_no_text_makes_it_crash(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    file = tmp_path_factory.mktemp("params") / "params.yaml"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        assert params.load(file).dataset
+    except UserError as error:
+        assert str(file) in error.message
