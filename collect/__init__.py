@@ -1,0 +1,10 @@
+"""Images in, round trips out: upload to a platform in a real browser, download what it makes of them."""
+
+import sys
+
+from collect.cli import app
+
+if "typer.cli" in sys.modules:
+    from collect import typer_command as typer_command
+
+__all__ = ["app"]

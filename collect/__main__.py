@@ -1,0 +1,3 @@
+from collect import app
+
+app(prog_name="python -m collect")

@@ -1,0 +1,190 @@
+"""The one browser: find it, open a platform in it signed in, and tell what a page looked like when a step failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+
+from collect import answers, login
+from collect.download import Downloader
+from collect.platform import Batch, Platform, SignedOut
+from params import UserError
+
+SETTING = "COMREADV_BROWSER"
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+Answer = TypeVar("Answer")
+
+
+def find(playwright: Playwright) -> str | None:
+    """Find a browser: the setting, then what is installed, then Playwright's own; None when there is none."""
+    chosen = os.environ.get(SETTING)
+    if chosen:
+        if not shutil.which(chosen):
+            raise UserError(f"{SETTING} names {chosen}, which is no program. Mend the setting or unset it.")
+        return chosen
+    for name in NAMES:
+        if path := shutil.which(name):
+            return path
+    own = playwright.chromium.executable_path
+    return own if Path(own).is_file() else None
+
+
+def install() -> str:
+    """Find a browser or install one: Playwright's own, else Debian's when root. UserError when neither can be."""
+    commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        commands.append(["sh", "-c", "apt-get update -qq && apt-get install -y -qq chromium"])
+    for command in [[], *commands]:
+        if command:
+            print(f"No browser yet: {command[-1]}", flush=True)
+            subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=900)
+        with sync_playwright() as playwright:
+            if path := find(playwright):
+                return path
+    raise UserError(
+        "There is no Chromium here, and none could be installed. Install one (Debian, Ubuntu: apt-get install"
+        f" chromium), or name one in the environment variable {SETTING}."
+    )
+
+
+def launch(playwright: Playwright, platform: Platform, *, visible: bool = False) -> Browser:
+    """Start the browser; one that talks to a sandbox can't reach the network."""
+    path = find(playwright)
+    if path is None:
+        raise UserError(f"There is no Chromium here. Run `make setup`, or name one in {SETTING}.")
+    arguments = [*QUIET]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
+    if is_local(platform.origin):
+        arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
+    return playwright.chromium.launch(executable_path=path, args=arguments, headless=not visible)
+
+
+def is_local(origin: str | None) -> bool:
+    return origin is not None and urlsplit(origin).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+@contextmanager
+def open_session(platform: Platform) -> Iterator[BrowserSession]:
+    """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
+    with sync_playwright() as playwright:
+        local = is_local(platform.origin)
+        state = None if local else login.stored_state(platform)
+        browser = launch(playwright, platform)
+        try:
+            context = browser.new_context(storage_state=state, locale="en-US")
+            context.set_default_timeout(TIMEOUT)
+            if local:
+                login.sign_in_to_sandbox(platform, context)
+            yield BrowserSession(platform, context)
+        finally:
+            browser.close()
+
+
+class BrowserSession:
+    """A platform's pages, driven by its adapter; a step that fails leaves a screenshot and the page's HTML."""
+
+    def __init__(self, platform: Platform, context: BrowserContext) -> None:
+        self.platform = platform
+        context.add_init_script(answers.KEEP)
+        self.page = context.new_page()
+        self.account = self._step(lambda: platform.account(self.page))
+        self.downloader = Downloader(
+            cookies=context.cookies(),
+            headers={
+                "Referer": platform.at(platform.referer),
+                "Accept": platform.accept,
+                "User-Agent": self.page.evaluate("navigator.userAgent"),
+            },
+        )
+        self._next_batch = 0.0
+
+    def upload(self, batch: Batch) -> list[str]:
+        if not is_local(self.platform.origin):
+            time.sleep(max(0.0, self._next_batch - time.monotonic()))
+            self._next_batch = time.monotonic() + self.platform.interval
+        return self._step(lambda: self.platform.upload(self.page, batch))
+
+    def read_back(self, batch: Batch) -> dict[int, str]:
+        return self._step(lambda: self.platform.read_back(self.page, batch))
+
+    def download(self, remote_id: str, destination: Path) -> str:
+        address = self._step(lambda: self.platform.address(self.page, remote_id))
+        self.downloader.fetch(address, destination)
+        return urlsplit(address)._replace(query="", fragment="").geturl()
+
+    def _step(self, action: Callable[[], Answer]) -> Answer:
+        try:
+            return action()
+        except SignedOut:
+            raise UserError(
+                f"{self.platform.name}: nobody is signed in any more. Run `comreadv login --platform"
+                f" {self.platform.name}`, then the same command again; what is done stays done."
+            ) from None
+        except PlaywrightError as error:
+            raise UserError(self._explain(error)) from None
+
+    def _explain(self, error: PlaywrightError) -> str:
+        name = self.platform.name
+        where = next(
+            (
+                f"{frame.name}, line {frame.lineno}: {frame.line}"
+                for frame in reversed(traceback.extract_tb(error.__traceback__))
+                if Path(frame.filename).parent.name == "platforms"
+            ),
+            "in the browser",
+        )
+        kept = keep_page(self.page, name)
+        if any(mark in self.page.url or mark in _text(self.page) for mark in self.platform.block_marks):
+            return f"{name}: the site turns us away for now (a block page). Wait some hours, then run again.{kept}"
+        reason = error.message.partition("\n")[0]
+        return f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}. {reason}{kept}"
+
+
+def keep_page(page: Page, name: str) -> str:
+    """Save a screenshot and the HTML of a page for whoever mends the adapter; say where they are."""
+    folder = login.state_folder() / "failures"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stem = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    html = stem.with_suffix(".html")
+    html.touch(mode=0o600)  # a page holds tokens
+    html.write_text(_text(page), encoding="utf-8")
+    try:
+        page.screenshot(path=stem.with_suffix(".png"), timeout=5_000)
+    except PlaywrightError:
+        return f" The page's HTML: {html}; it gave no screenshot."
+    return f" Screenshot and HTML: {stem}.png, {html}"
+
+
+def _text(page: Page) -> str:
+    try:
+        return page.content()
+    except PlaywrightError:
+        return ""
+
+
+if __name__ == "__main__":
+    try:
+        print(f"Browser: {install()}")
+    except UserError as error:
+        sys.exit(f"Error: {error.message}")

@@ -1,0 +1,125 @@
+"""The commands that talk to platforms."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import params
+from params import UserError
+
+Origin = Annotated[str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
+PARAMS = Path("params.yaml")
+IMAGES = Path("data/images")
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def collect(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Upload at most so many new images.")] = None,
+    origin: Origin = None,
+    params_file: ParamsFile = PARAMS,
+) -> None:
+    """Upload the prepared images to a platform and download what it serves of them.
+
+    Stops and resumes: what is up is never uploaded again. Writes data/round_trips/<platform>.
+    """
+    from collect import dataset, fingerprint
+    from collect.export import Original
+    from collect.round_trip import round_trip
+
+    settings = params.load(params_file)
+    settings.platform(platform)
+    if not IMAGES.exists():
+        dataset.prepare(settings.dataset, IMAGES)
+    originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in dataset.read_manifest(IMAGES)]
+    out = Path("data/round_trips") / platform
+    generation = fingerprint.generation(platform)
+    outcome = round_trip(
+        platform, settings, originals, out, generation=generation, origin=_checked(origin), limit=limit
+    )
+    typer.echo(
+        f"{platform}: {outcome.uploaded} uploaded, {outcome.downloaded} downloaded, {outcome.complete} of"
+        f" {outcome.images} images have their round trip in {out}"
+        + (f", {outcome.rejected} refused by the site (reasons in manifest.jsonl)." if outcome.rejected else ".")
+    )
+    if outcome.complete and outcome.fingerprint["codec"] != fingerprint.load(platform).get("codec"):
+        typer.echo(
+            f"{platform}: the files don't match fingerprints/{platform}.json: the platform may have changed its codec."
+            f" Run `comreadv fingerprint --platform {platform} --write`.",
+            err=True,
+        )
+
+
+@more.command("fingerprint")
+def fingerprint_command(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    write: Annotated[bool, typer.Option("--write", help="Keep it; a changed codec raises the generation.")] = False,
+    origin: Origin = None,
+    params_file: ParamsFile = PARAMS,
+) -> None:
+    """Show what a platform's files reveal of its codec now, from eight fresh uploads."""
+    from PIL import Image
+
+    from collect import dataset, fingerprint
+    from collect.export import LIVE_STATE, Original
+    from collect.round_trip import round_trip
+
+    settings = params.load(params_file)
+    settings.platform(platform)
+    if not IMAGES.exists():
+        dataset.prepare(settings.dataset, IMAGES)
+    folder = LIVE_STATE / "probes" / f"{platform}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    originals = []
+    for index, prepared in enumerate(dataset.read_manifest(IMAGES)[:8]):
+        with Image.open(IMAGES / prepared.name) as image:
+            image.putpixel((0, 0), tuple(secrets.token_bytes(3)))  # new content, so that no old answer fits
+            image.save(folder / f"{index}.png")
+        originals.append(Original.of(folder / f"{index}.png"))
+    known = fingerprint.FOLDER / f"{platform}.json"
+    generation = fingerprint.generation(platform) if known.exists() else 1
+    outcome = round_trip(
+        platform, settings, originals, folder / "served", generation=generation, origin=_checked(origin)
+    )
+    typer.echo(fingerprint.dumps(outcome.fingerprint), nl=False)
+    if write and fingerprint.save(platform, outcome.fingerprint):
+        typer.echo(f"{known}: generation {fingerprint.generation(platform)}.", err=True)
+    elif write:
+        typer.echo(f"{known}: unchanged.", err=True)
+
+
+@more.command()
+def login(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="Wait so long for the sign-in.")] = 5.0,
+    origin: Origin = None,
+    params_file: ParamsFile = PARAMS,
+) -> None:
+    """Open a visible browser for you to sign in to a platform, and keep the sign-in for `site: live`."""
+    from playwright.sync_api import sync_playwright
+
+    from collect.browser import launch
+    from collect.login import sign_in_by_hand
+    from collect.platform import load
+
+    adapter = load(platform, params.load(params_file).platform(platform), origin=_checked(origin))
+    if not adapter.login_url:
+        raise UserError(f"{platform} needs no sign-in.")
+    with sync_playwright() as playwright:
+        context = launch(playwright, adapter, visible=True).new_context()
+        file = sign_in_by_hand(adapter, context, minutes=minutes)
+    typer.echo(f"Signed in to {platform}; kept in {file}, readable by you alone.")
+
+
+def _checked(origin: str | None) -> str | None:
+    if origin is not None and not origin.startswith(("http://", "https://")):
+        raise UserError(f"--origin {origin}: give a full address, such as http://127.0.0.1:8001.")
+    return origin.rstrip("/") if origin else None

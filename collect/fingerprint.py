@@ -1,0 +1,115 @@
+"""What the downloaded files themselves reveal of a platform's codec, in a form that jitter doesn't flip."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, JpegImagePlugin
+
+from params import UserError
+
+FOLDER = Path("fingerprints")
+SAMPLINGS = {-1: "none", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read one file's codec: format; for JPEG its tables, sampling, scan type and nearest IJG quality."""
+    with Image.open(file) as image:
+        codec: dict[str, Any] = {"format": image.format}
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            tables = [list(image.quantization[key]) for key in sorted(image.quantization)]
+            codec |= {
+                "sampling": SAMPLINGS[JpegImagePlugin.get_sampling(image)],
+                "progressive": "progressive" in image.info or "progression" in image.info,
+                "quality": nearest_quality(tables[0]),
+                "tables": tables,
+            }
+        return codec | {"width": image.width, "height": image.height}
+
+
+def nearest_quality(luma: Sequence[int]) -> int:
+    """Return the IJG quality, 1–100, whose luma table is nearest in mean absolute difference."""
+    return min(range(1, 101), key=lambda quality: sum(abs(a - b) for a, b in zip(luma, _luma(quality), strict=True)))
+
+
+@cache
+def _luma(quality: int) -> tuple[int, ...]:
+    """Read libjpeg's own luma table of a quality off a file that it wrote."""
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        return tuple(image.quantization[0])
+
+
+def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
+    """Sum up (original, served) files: the commonest codec, the longest side if images were resized, the counts.
+
+    `codec` is the part that is compared; qualities that vary with content are counted beside it.
+    """
+    codecs, qualities, longest, resized = Counter[str](), Counter[int](), 0, False
+    for original, served in pairs:
+        codec = read(served)
+        size = (codec.pop("width"), codec.pop("height"))
+        with Image.open(original) as image:
+            resized |= image.size != size
+        longest = max(longest, *size)
+        codecs[json.dumps(codec, sort_keys=True)] += 1
+        if "quality" in codec:
+            qualities[codec["quality"]] += 1
+    commonest = min(codecs, key=lambda text: (-codecs[text], text), default="{}")
+    return {
+        "codec": json.loads(commonest) | {"longest_side": longest if resized else None},
+        "images": len(pairs),
+        "qualities": {str(quality): qualities[quality] for quality in sorted(qualities)},
+    }
+
+
+def generation(platform: str) -> int:
+    """Return the generation of a platform's codec as last seen; a UserError when it was never seen."""
+    return int(load(platform)["generation"])
+
+
+def load(platform: str) -> dict[str, Any]:
+    """Read fingerprints/<platform>.json; a UserError when it is missing or damaged."""
+    file = FOLDER / f"{platform}.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not (isinstance(content, dict) and type(content.get("generation")) is int and content["generation"] >= 1):
+            raise ValueError("it needs a generation, a whole number from 1")
+    except FileNotFoundError:
+        raise UserError(
+            f"{file} is missing. Run `comreadv fingerprint --platform {platform} --write` to make it."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{file}: {error}. Restore it with git.") from None
+    return content
+
+
+def save(platform: str, seen: dict[str, Any]) -> bool:
+    """Write what was seen; raise the generation and return True if the codec differs from the file's."""
+    file = FOLDER / f"{platform}.json"
+    number = 1
+    if file.exists():
+        known = load(platform)
+        if known.get("codec") == seen["codec"]:
+            return False
+        number = known["generation"] + 1
+    FOLDER.mkdir(exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(dumps({"platform": platform, "generation": number, "codec": seen["codec"]}), encoding="utf-8")
+    part.replace(file)
+    return True
+
+
+def dumps(content: dict[str, Any]) -> str:
+    """Write JSON for people and git: sorted, one key a line, one table a line."""
+    text = json.dumps(content, indent=2, sort_keys=True)
+    return re.sub(r"\[\s+([\d,\s]+?)\s+\]", lambda table: f"[{' '.join(table[1].split())}]", text) + "\n"

@@ -1,0 +1,120 @@
+"""The adapter contract: what a platform's one file has to say, and load(name)."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+from urllib.parse import urlsplit
+
+from params import PlatformRow, UserError, adapters
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+class Refused(Exception):
+    """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+
+
+class SignedOut(Exception):
+    """Say that the site shows its signed-out face."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that go up together; `received` is told each remote id as soon as the site answers with it."""
+
+    title: str
+    files: list[Path]
+    received: Callable[[int, str], None] = lambda _position, _remote_id: None
+    known: dict[int, str] = field(default_factory=dict)  # position → remote id, from an earlier attempt
+
+
+class Session(Protocol):
+    """An open account on a platform, as round_trip.py drives it."""
+
+    account: str
+
+    def upload(self, batch: Batch) -> list[str]:
+        """Upload and publish a batch; return the remote ids in the order of its files."""
+
+    def read_back(self, batch: Batch) -> dict[int, str]:
+        """Tell which images of a batch the platform shows: position → remote id."""
+
+    def download(self, remote_id: str, destination: Path) -> str:
+        """Write what the platform serves, byte for byte; return its address without secrets."""
+
+
+class Platform(ABC):
+    """A platform, described as a page about the site; one subclass in one file each."""
+
+    name: ClassVar[str]
+    root: ClassVar[str] = ""
+    login_url: ClassVar[str] = ""
+    cookie_names: ClassVar[tuple[str, ...]] = ()  # present together only when somebody is signed in
+    renditions: ClassVar[tuple[str, ...]]  # the first is the default
+    referer: ClassVar[str] = ""
+    accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+    block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
+    batch_size: ClassVar[int] = 10
+    interval: ClassVar[float] = 0.0  # seconds between batches on the live site
+
+    def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
+        self.row = row
+        self.origin = origin
+        self.rendition = row.rendition or self.renditions[0]
+        if self.rendition not in self.renditions:
+            raise UserError(
+                f"{self.name} has no rendition {self.rendition!r}; there are {', '.join(self.renditions)}."
+                " Mend the platform's row in params.yaml."
+            )
+
+    def at(self, url: str) -> str:
+        """Turn an address on the real site into the same path and query on the origin in use."""
+        if self.origin is None:
+            return url
+        return self.origin + urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+    @contextmanager
+    def session(self, storage: Path) -> Iterator[Session]:
+        """Open the platform in a browser, signed in; `storage` is for adapters that need no site."""
+        from collect.browser import open_session
+
+        with open_session(self) as session:
+            yield session
+
+    @abstractmethod
+    def account(self, page: Page) -> str:
+        """Return the public number of the account that is signed in; raise SignedOut otherwise."""
+
+    @abstractmethod
+    def upload(self, page: Page, batch: Batch) -> list[str]:
+        """Upload and publish a batch so that only its owner sees it; return the remote ids in order."""
+
+    @abstractmethod
+    def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
+        """Tell which images of a batch the site shows: position → remote id."""
+
+    @abstractmethod
+    def address(self, page: Page, remote_id: str) -> str:
+        """Return the address of the rendition in use, as a browser would ask for it."""
+
+
+def load(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
+    """Make the adapter of a platform's row: the Platform subclass in collect/platforms/<adapter>.py."""
+    if row.adapter not in adapters():
+        raise UserError(f"Platform {name}: no adapter {row.adapter!r}; there are {', '.join(adapters())}.")
+    module = importlib.import_module(f"collect.platforms.{row.adapter}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Platform) and value.__module__ == module.__name__:
+            return value(row, origin=origin)
+    raise TypeError(f"collect/platforms/{row.adapter}.py defines no Platform")

@@ -1,0 +1,67 @@
+"""A local encoder by name, for the paper's local simulation: a platform with no site and no browser."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from PIL import Image
+
+from collect import codecs
+from collect.platform import Batch, Platform
+from params import PlatformRow, UserError
+
+
+class Codec(Platform):
+    name = "codec"
+    renditions = ("file",)
+    batch_size = 64
+
+    def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
+        super().__init__(row, origin=origin)
+        if origin is not None:
+            raise UserError("A row with `adapter: codec` runs a local encoder: --origin has nothing to point at.")
+        if row.codec is None:
+            raise UserError("A row with `adapter: codec` needs codec, such as jpeg:75, in params.yaml.")
+        self.codec = row.codec
+
+    @contextmanager
+    def session(self, storage: Path) -> Iterator[LocalSession]:
+        storage.mkdir(parents=True, exist_ok=True)
+        yield LocalSession(self.codec, storage)
+
+    def _no_page(self, *_: object) -> NoReturn:
+        raise TypeError("a local encoder has no page")
+
+    account = upload = read_back = address = _no_page
+
+
+class LocalSession:
+    """Encoded files in a folder, named by the content that they were made from."""
+
+    def __init__(self, codec: str, storage: Path) -> None:
+        self.account = self.codec = codec
+        self.storage = storage
+
+    def upload(self, batch: Batch) -> list[str]:
+        return [self._encode(file) for file in batch.files]
+
+    def read_back(self, batch: Batch) -> dict[int, str]:
+        return {position: self._encode(file) for position, file in enumerate(batch.files) if file.is_file()}
+
+    def download(self, remote_id: str, destination: Path) -> str:
+        destination.write_bytes((self.storage / remote_id).read_bytes())
+        return f"{self.codec}/{remote_id}"
+
+    def _encode(self, file: Path) -> str:
+        remote_id = hashlib.sha256(f"{self.codec}\n".encode() + file.read_bytes()).hexdigest()
+        kept = self.storage / remote_id
+        if not kept.exists():
+            part = kept.with_suffix(".part")
+            with Image.open(file) as image:
+                part.write_bytes(codecs.encode(image, self.codec))
+            part.replace(kept)
+        return remote_id

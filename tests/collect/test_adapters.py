@@ -1,0 +1,192 @@
+"""Each adapter in a real browser, against its sandbox: there and back, exactly once, whatever is cut off when."""
+
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image, JpegImagePlugin
+
+import params
+from collect import sandbox
+from collect.browser import open_session
+from collect.export import read_manifest
+from collect.ledger import Ledger
+from collect.platform import Batch, load
+from collect.round_trip import Outcome, round_trip
+from params import Params, UserError
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+SITES = ["douban", "weibo", "facebook"]
+SETTINGS = params.load(ROOT / "params.yaml")
+
+
+def collect(site: str, originals: list, origin: str, settings: Params = SETTINGS, **options) -> Outcome:
+    return round_trip(site, settings, originals, Path("out", site), generation=1, origin=origin, **options)
+
+
+def received(origin: str) -> dict[str, int]:
+    """Ask the sandbox how often it has received what."""
+    return {each["sha256"]: each["times"] for each in requests.get(f"{origin}/sandbox/received").json()["images"]}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_there_and_back_exactly_once_over_several_batches_and_pages(site, photos, workplace) -> None:
+    originals = photos(32)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        first = collect(site, originals, origin, limit=7)
+        outcome = collect(site, originals, origin)
+        again = collect(site, originals, origin)
+        assert received(origin) == {each.sha256: 1 for each in originals}
+    assert (first.uploaded, first.complete, outcome.uploaded, outcome.complete) == (7, 7, 25, 32)
+    assert (again.uploaded, again.downloaded, again.complete) == (0, 0, 32)
+
+    rows = read_manifest(workplace / "out" / site)
+    assert [row["source"] for row in rows] == sorted(each.name for each in originals)
+    sizes, tables, samplings, scans = set(), set(), set(), set()
+    for row in rows:
+        body = (workplace / "out" / site / row["file"]).read_bytes()
+        assert hashlib.sha256(body).hexdigest() == row["sha256"]
+        assert len(body) == row["bytes"]
+        with Image.open(workplace / "out" / site / row["file"]) as image:
+            assert isinstance(image, JpegImagePlugin.JpegImageFile)
+            sizes.add(image.size)
+            tables.add(str(image.quantization))
+            samplings.add(JpegImagePlugin.get_sampling(image))
+            scans.add("progressive" in image.info)
+    assert (sizes, samplings, scans) == {
+        "douban": ({(64, 64)}, {2}, {False}),
+        "weibo": ({(64, 64)}, {0}, {False}),
+        "facebook": ({(64, 64)}, {2}, {True}),
+    }[site]
+    assert len(tables) == 1 or site == "facebook"
+    assert "?" not in (workplace / "out" / site / "manifest.jsonl").read_text()
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, photos, workplace, monkeypatch) -> None:
+    originals = photos(12)
+
+    def lost(*_: object) -> None:
+        raise ConnectionError("cut off")
+
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        with monkeypatch.context() as patched, pytest.raises(ConnectionError):
+            if cut == "after":
+                patched.setattr(Ledger, "confirm", lost)
+            else:
+                patched.setattr(type(load(site, SETTINGS.platform(site))), "upload", lost)
+            collect(site, originals, origin)
+        assert len(received(origin)) == (
+            0 if cut == "before" else min(12, load(site, SETTINGS.platform(site)).batch_size)
+        )
+        assert collect(site, originals, origin).complete == 12
+        assert received(origin) == {each.sha256: 1 for each in originals}
+    pixels = {
+        row["source"]: (workplace / "out" / site / row["file"]) for row in read_manifest(workplace / "out" / site)
+    }
+    for each in originals:  # nothing is swapped: the file is nearest to its own original
+        with Image.open(pixels[each.name]) as image:
+            assert nearest(image, originals) == each.name
+
+
+def nearest(image: Image.Image, originals: list) -> str:
+    small = image.convert("RGB").resize((8, 8))
+
+    def distance(original) -> int:
+        with Image.open(original.path) as other:
+            return sum(abs(a - b) for a, b in zip(small.tobytes(), other.resize((8, 8)).tobytes(), strict=True))
+
+    return min(originals, key=distance).name
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
+    originals = photos(60)
+    (workplace / "data" / "images").mkdir(parents=True)
+    rows = [{"name": each.name, "split": "train", "source": "x", "label": None, "crop": None} for each in originals]
+    (workplace / "data" / "images" / "train").symlink_to(workplace / "photos")
+    lines = [json.dumps(row | {"sha256": each.sha256}) for row, each in zip(rows, originals, strict=True)]
+    (workplace / "data" / "images" / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    for name in ("params.yaml", "fingerprints"):
+        (workplace / name).symlink_to(ROOT / name)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        command = [sys.executable, "-m", "collect", "--platform", "weibo", "--origin", origin]
+        killed = 0
+        for least in (3, 20, 40):
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            while process.poll() is None and ledger_counts(workplace) < least:
+                time.sleep(0.02)
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+            process.wait()
+        assert killed == 3
+        last = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "60 of 60 images" in last.stdout
+        assert received(origin) == {each.sha256: 1 for each in originals}
+
+
+def ledger_counts(workplace: Path) -> int:
+    """Count the images that the ledger has a remote id for."""
+    file = workplace / "data" / "ledger" / "ledger.db"
+    if not file.exists():
+        return 0
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as ledger:
+        try:
+            return ledger.execute("SELECT count(*) FROM uploads WHERE remote_id IS NOT NULL").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
+def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, workplace) -> None:
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
+        with open_session(adapter) as session:
+            session.page.set_default_timeout(1_000)
+            redesigned = {"content_type": "text/html", "body": "<h1>sandbox</h1><p>A new look!</p>"}
+            session.page.route("**/photos/album/*/upload", lambda route: route.fulfill(**redesigned))
+            with pytest.raises(UserError) as caught:
+                session.upload(Batch("comreadv test", [each.path for each in photos(1)]))
+    assert "collect/platforms/douban.py expects. Step: upload, line" in caught.value.message
+    assert "set_input_files" in caught.value.message
+    kept = sorted((workplace / "state" / "comreadv" / "failures").iterdir())
+    assert [file.suffix for file in kept] == [".html", ".png"]
+    assert "A new look!" in kept[0].read_text()
+    assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in kept[:1]} == {0}
+    assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+
+
+def test_an_origin_with_nothing_there_or_another_site_is_a_user_error(photos, workplace) -> None:
+    with pytest.raises(UserError, match=r"weibo: no sign-in at http://127.0.0.1:9"):
+        collect("weibo", photos(1), "http://127.0.0.1:9")
+    with (
+        sandbox.serve("douban", state=workplace / "site") as origin,
+        pytest.raises(UserError, match="weibo: no sign-in"),
+    ):
+        collect("weibo", photos(1), origin)
+
+
+def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(adapter) as session, pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
+            session.page.goto("http://weibo.com/")
+
+
+def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:
+    with (
+        pytest.raises(UserError, match="comreadv login --platform weibo"),
+        open_session(load("weibo", SETTINGS.platform("weibo"))),
+    ):
+        pass
