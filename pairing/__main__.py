@@ -1,0 +1,3 @@
+from pairing.cli import app
+
+app(prog_name="python -m pairing")

@@ -1,0 +1,68 @@
+"""Build a platform's pairs database from its originals and its exported round trips."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from collect.dataset import read_manifest as read_images
+from collect.export import read_manifest as read_round_trips
+from pairing.align import measure
+from pairing.database import Base, Pair, RoundTrip, Source
+from params import Pairing, UserError
+
+
+def build(images: Path, round_trips: Path, database: Path, settings: Pairing) -> Counter[str | None]:
+    """Measure every round trip and write the database, whole or not at all; return counts by reason, None: accepted."""
+    originals = {each.name: each for each in read_images(images)}
+    rows = read_round_trips(round_trips)
+    if stray := [row["source"] for row in rows if row["source"] not in originals]:
+        raise UserError(
+            f"{round_trips} has {len(stray)} images that are not in {images}, {stray[0]} first."
+            f" Run `comreadv collect --platform {round_trips.name}` again."
+        )
+    database.parent.mkdir(parents=True, exist_ok=True)
+    part = database.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    engine = create_engine(f"sqlite:///{part}")
+    Base.metadata.create_all(engine)
+    outcome: Counter[str | None] = Counter()
+    with Session(engine) as session:
+        for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
+            prepared = originals[row["source"]]
+            source = Source(
+                name=prepared.name,
+                path=str(images / prepared.name),
+                split=prepared.split,
+                label=prepared.label,
+                sha256=prepared.sha256,
+            )
+            pair = _pair(images / prepared.name, round_trips / row["file"], settings)
+            if row["source_sha256"] != prepared.sha256:
+                pair |= {"accepted": False, "reason": "the original has changed since it was uploaded"}
+            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **pair))
+            outcome[pair["reason"].partition(":")[0] if pair["reason"] else None] += 1
+        session.commit()
+    engine.dispose()
+    part.replace(database)
+    return outcome
+
+
+def _pair(original: Path, rendition: Path, settings: Pairing) -> dict[str, Any]:
+    try:
+        measured = asdict(measure(original, rendition, settings))
+    except OSError as error:
+        measured = {"reason": f"unreadable: {error}"}
+    return measured | {"accepted": measured["reason"] is None}
+
+
+def _round_trip(source: Source, folder: Path, row: dict[str, Any]) -> RoundTrip:
+    kept = ("platform", "generation", "remote_id", "rendition", "format", "bytes", "sha256")
+    return RoundTrip(source=source, path=str(folder / row["file"]), **{key: row[key] for key in kept})

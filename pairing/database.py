@@ -1,0 +1,106 @@
+"""The pairs database: one SQLite file a platform, built once by `pairing` and read-only after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Source(Base):
+    """An image as it was uploaded."""
+
+    __tablename__ = "sources"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)  # split/stem.png, as the manifests have it
+    path: Mapped[str]  # relative to the folder that the command ran in
+    split: Mapped[str]
+    label: Mapped[int | None]  # ILSVRC class index, where it is known
+    sha256: Mapped[str]
+
+    __table_args__ = (CheckConstraint("split IN ('train', 'validation', 'test')", name="split"),)
+
+
+class RoundTrip(Base):
+    """A file as the platform served it."""
+
+    __tablename__ = "round_trips"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
+    platform: Mapped[str]
+    generation: Mapped[int]  # of the platform's fingerprint
+    remote_id: Mapped[str]
+    rendition: Mapped[str]
+    path: Mapped[str]
+    format: Mapped[str]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+
+    source: Mapped[Source] = relationship()
+
+    __table_args__ = (UniqueConstraint("source_id", "platform", "generation", "rendition"),)
+
+
+class Pair(Base):
+    """An original and its rendition, measured; accepted, or the reason why not."""
+
+    __tablename__ = "pairs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_trip_id: Mapped[int] = mapped_column(ForeignKey("round_trips.id"), unique=True)
+    width: Mapped[int | None]  # of the rendition as served, pixels
+    height: Mapped[int | None]
+    scale_x: Mapped[float | None]  # rendition / original
+    scale_y: Mapped[float | None]
+    hash_distance: Mapped[int | None]  # bits of 64
+    residual: Mapped[float | None]  # mean absolute difference, grey levels
+    psnr: Mapped[float | None]  # dB; None: no difference at all
+    accepted: Mapped[bool]
+    reason: Mapped[str | None]
+
+    round_trip: Mapped[RoundTrip] = relationship()
+
+    __table_args__ = (CheckConstraint("accepted = (reason IS NULL)", name="accepted_or_reason"),)
+
+
+@contextmanager
+def open_pairs(path: Path) -> Iterator[Session]:
+    """Open a pairs database read-only; raise FileNotFoundError when there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    engine = create_engine(f"sqlite:///file:{path.resolve()}?mode=ro&uri=true")
+    try:
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
+    """List the accepted pairs of a split as (original, rendition) files, sorted by name."""
+    with open_pairs(path) as session:
+        rows = session.execute(
+            select(Source.path, RoundTrip.path)
+            .join(RoundTrip, RoundTrip.source_id == Source.id)
+            .join(Pair, Pair.round_trip_id == RoundTrip.id)
+            .where(Pair.accepted, Source.split == split)
+            .order_by(Source.name)
+        ).all()
+    return [(Path(original), Path(rendition)) for original, rendition in rows]
