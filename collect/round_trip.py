@@ -49,7 +49,7 @@ def round_trip(
     """
     row = params.platform(name)
     with ExitStack() as stack:
-        stack.enter_context(_alone(name))
+        stack.enter_context(alone(name))
         if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
             state = LIVE_STATE / "sandbox" / name
             origin = stack.enter_context(sandbox.serve(row.adapter, state=state, codec=row.codec))
@@ -137,7 +137,7 @@ class _Run:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Hold the platform's lock: a second collector would take this one's open attempts for lost ones."""
     LIVE_STATE.mkdir(parents=True, exist_ok=True)
     with (LIVE_STATE / f"{name}.lock").open("w") as lock:

@@ -19,4 +19,4 @@ def resolve_command(group: TyperCLIGroup, ctx: Any, args: list[str]) -> Any:
     return _resolve_command(group, ctx, args)
 
 
-TyperCLIGroup.resolve_command = resolve_command  # type: ignore[method-assign]
+TyperCLIGroup.resolve_command = resolve_command  # type: ignore[method-assign, assignment]

@@ -1,0 +1,158 @@
+"""What every sandbox site does: sign-in, renditions, refusals, and the account of what it has received."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from collect import codecs
+from collect.sandbox import images, pages
+from collect.sandbox.store import Session, Store, write
+
+SOURCES = Path(__file__).parent
+DAYS_30 = 30 * 24 * 3600  # seconds
+
+
+class Cookie(NamedTuple):
+    """A cookie of the sign-in; `script` when the site's own script can read it."""
+
+    name: str
+    value: str
+    script: bool = False
+
+
+class Site(ABC):
+    """A site over its store; `codec`, a chain of collect.codecs, stands in for the platform's own."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    language: ClassVar[str] = "en"
+    navigation: ClassVar[str] = ""
+    login_path: ClassVar[str]
+    landing: ClassVar[str]
+    session_cookie: ClassVar[str]
+    renditions: ClassVar[dict[str, str]]  # name -> the step that makes its size
+    formats: ClassVar[dict[str, str]]  # extension -> the platform's own codec
+    keeps_profile: ClassVar[bool] = False
+
+    def __init__(self, store: Store, codec: str | None) -> None:
+        self.store = store
+        self.codec = codec
+        self.secret = store.about("secret", secrets.token_hex(32)).encode()
+        self.account = store.about("account", str(10**9 + secrets.randbelow(10**9)))
+
+    @abstractmethod
+    def routes(self) -> list[Route]:
+        """List the site's own paths."""
+
+    @abstractmethod
+    def cookies(self, session: Session) -> Iterator[Cookie]:
+        """Yield the cookies of a sign-in."""
+
+    def encode(self, image: Image.Image, size: str, codec: str) -> bytes:
+        """Encode a rendition by the platform's own codec, after the step `size`."""
+        return codecs.encode(image, f"{size}+{codec}")
+
+    def app(self) -> Starlette:
+        routes = [
+            Route(self.login_path, self.login_page),
+            Route(self.login_path, self.sign_in, methods=["POST"]),
+            Route("/sandbox/", self.received_page),
+            Route("/sandbox/received", self.received),
+            *self.routes(),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: self.refuse})
+
+    def page(self, title: str, body: str, status: int = 200) -> HTMLResponse:
+        return pages.page(
+            self.title,
+            title,
+            body,
+            navigation=self.navigation.format(account=self.account),
+            style=(SOURCES / f"{self.name}.css").read_text(encoding="utf-8"),
+            script=(SOURCES / f"{self.name}.js").read_text(encoding="utf-8"),
+            language=self.language,
+            status=status,
+        )
+
+    def login_page(self, _request: Request) -> Response:
+        return self.page(
+            "Sign in",
+            '<h1>Sign in</h1><form method="post"><button class="main">Sign in to the sandbox</button></form>'
+            '<p class="faint">There is one account here, and it needs no password.</p>',
+        )
+
+    def sign_in(self, _request: Request) -> Response:
+        response = RedirectResponse(self.landing, 303)
+        for cookie in self.cookies(self.store.sign_in()):
+            response.set_cookie(cookie.name, cookie.value, DAYS_30, httponly=not cookie.script, samesite="lax")
+        return response
+
+    def to_sign_in(self) -> Response:
+        return RedirectResponse(self.login_path, 302)
+
+    def session(self, request: Request) -> Session | None:
+        """Find who asks; None when nobody is signed in."""
+        return self.store.session(request.cookies.get(self.session_cookie, ""))
+
+    def same(self, given: object, secret: str) -> bool:
+        """Compare what a client gave with a secret."""
+        return isinstance(given, str) and secrets.compare_digest(given.encode(), secret.encode())
+
+    def require_referer(self, request: Request, status: int) -> None:
+        """Refuse a request that comes from no page of this site."""
+        if not f"{request.headers.get('referer', '')}/".startswith(str(request.base_url)):
+            raise HTTPException(status, "These files are for the site's own pages: the Referer is missing or foreign.")
+
+    def file(self, key: str, rendition: str, extension: str) -> Response:
+        """Serve a photo's rendition, made when it is first asked for."""
+        photo = self.store.photo(key)
+        if photo is None or rendition not in self.renditions or extension not in self.formats:
+            raise HTTPException(404)
+        size, own = self.renditions[rendition], self.formats[extension]
+        file = self.store.rendition(f"{rendition}-{key}.{extension}")
+        if not file.is_file():
+            image = images.read(self.store.original(photo))
+            if not self.keeps_profile:
+                image.info = {}
+            other = photo.codec and codecs.encode(image, f"{size}+{photo.codec}")
+            write(file, other or self.encode(image, size, own))
+        return Response(file.read_bytes(), media_type=codecs.media_type(photo.codec or own))
+
+    def refuse(self, _request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self.page(error.detail, f"<h1>{error.status_code}</h1><p>{escape(error.detail)}</p>", error.status_code)
+
+    def received(self, _request: Request) -> Response:
+        times, drafts = self.store.received()
+        answer: dict[str, Any] = {
+            "platform": self.name,
+            "images": [{"sha256": sha256, "times": count} for sha256, count in times.items()],
+            "photos": sum(times.values()),
+            "unpublished": drafts,
+        }
+        return JSONResponse(answer)
+
+    def received_page(self, _request: Request) -> Response:
+        times, drafts = self.store.received()
+        rows = "".join(
+            f'<tr><td><code>{sha256}</code></td><td class="number">{count}</td></tr>' for sha256, count in times.items()
+        )
+        return self.page(
+            "What the sandbox has received",
+            f"<h1>What this sandbox has received</h1><p>{sum(times.values())} photos in albums and posts, of"
+            f" {len(times)} different images; {drafts} uploaded and never published."
+            ' The same as JSON: <a href="/sandbox/received">/sandbox/received</a>.</p>'
+            f'<table><tr><th>SHA-256 of the bytes received</th><th class="number">times</th></tr>{rows}</table>',
+        )

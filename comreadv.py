@@ -1,0 +1,51 @@
+"""The console script `comreadv`: every package's commands under one name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import attack.cli
+import collect.cli
+import collect.dataset
+import collect.sandbox.cli
+import pairing.cli
+import params
+import train.cli
+
+app = typer.Typer(
+    name="comreadv",
+    help="Learn what a platform does to photos, and make adversarial images that survive it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for commands in (
+    collect.dataset.app,
+    collect.cli.app,
+    pairing.cli.app,
+    train.cli.app,
+    attack.cli.app,
+    collect.cli.more,
+    collect.sandbox.cli.app,
+):
+    app.add_typer(commands)
+
+
+@app.command("params")
+def check_params(
+    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+) -> None:
+    """Check params.yaml whole and list its platforms."""
+    settings = params.load(params_file)
+    typer.echo(f"{params_file} is valid, scale {settings.scale}.")
+    for heading, rows in (("on", settings.platforms), ("switched off", settings.switched_off)):
+        for name, row in rows.items():
+            typer.echo(f"  {name} ({heading}): {row.codec or row.site if row.adapter == 'codec' else row.site}")
+
+
+def main() -> None:
+    app()

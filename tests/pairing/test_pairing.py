@@ -1,0 +1,148 @@
+"""Pairs are proved by content: a wrong file is rejected with the reason, and never trained on."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
+from pairing.build import build
+from pairing.database import Pair, RoundTrip, Source, accepted, open_pairs
+from params import Pairing, UserError
+
+SETTINGS = Pairing()
+
+
+def photo(number: int, size: tuple[int, int] = (96, 96)) -> Image.Image:
+    random = np.random.default_rng(number)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    pixels = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(np.int16)
+    pixels += random.integers(-12, 13, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Prepared images and honest round trips of eight photos."""
+    monkeypatch.chdir(tmp_path)
+    images, trips = Path("data/images"), Path("data/round_trips/weibo")
+    rows, served = [], []
+    for number in range(8):
+        split = ("train", "validation", "test")[number % 3]
+        name = f"{split}/{number}.png"
+        (images / split).mkdir(parents=True, exist_ok=True)
+        (trips / split).mkdir(parents=True, exist_ok=True)
+        photo(number).save(images / name)
+        digest = hashlib.sha256((images / name).read_bytes()).hexdigest()
+        rows.append({"name": name, "split": split, "source": name, "label": number, "sha256": digest, "crop": None})
+        file = f"{split}/{number}.jpg"
+        photo(number).save(trips / file, quality=60)
+        served.append(
+            {"source": name, "source_sha256": digest, "file": file, "platform": "weibo", "generation": 3}
+            | {"remote_id": f"r{number}", "rendition": "large", "format": "JPEG", "bytes": 1, "sha256": "s"}
+        )
+    write(images, rows)
+    write(trips, served)
+    return tmp_path
+
+
+def write(folder: Path, rows: list[dict]) -> None:
+    lines = [json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row.get("name") or row["source"])]
+    (folder / "manifest.jsonl").write_text("".join(lines))
+
+
+def build_here() -> dict:
+    return dict(build(Path("data/images"), Path("data/round_trips/weibo"), Path("data/pairs/weibo.db"), SETTINGS))
+
+
+def test_honest_round_trips_become_pairs_with_split_generation_and_measurements(house: Path) -> None:
+    assert build_here() == {None: 8}
+    with open_pairs(Path("data/pairs/weibo.db")) as session:
+        pair = session.scalars(select(Pair).join(RoundTrip).join(Source).where(Source.name == "validation/1.png")).one()
+        assert (pair.round_trip.generation, pair.round_trip.remote_id, pair.round_trip.source.label) == (3, "r1", 1)
+        assert (pair.width, pair.height, pair.scale_x, pair.scale_y) == (96, 96, 1.0, 1.0)
+        first = read_pixels(Path("data/images/validation/1.png"))
+        second = read_pixels(Path("data/round_trips/weibo/validation/1.jpg"))
+        assert pair.residual == pytest.approx(mean_absolute_difference(first, second))
+        assert pair.psnr == pytest.approx(psnr(first, second))
+    files = accepted(Path("data/pairs/weibo.db"), "train")
+    assert [original.name for original, _ in files] == ["0.png", "3.png", "6.png"]
+    assert all(original.is_file() and rendition.is_file() for original, rendition in files)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda file: photo(77).save(file), "another picture"),
+        (lambda file: photo(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file), "another picture"),
+        (lambda file: Image.new("RGB", (96, 96), "grey").save(file), "another picture"),
+        (lambda file: photo(3).crop((0, 0, 96, 80)).save(file), "stretched or cropped"),
+        (lambda file: Image.fromarray(np.asarray(photo(3)) // 3).save(file), "too far off"),
+        (lambda file: file.write_bytes(file.read_bytes()[:300]), "unreadable"),
+    ],
+)
+def test_a_wrong_file_is_rejected_and_never_among_the_accepted(house: Path, spoil, reason: str) -> None:
+    spoil(Path("data/round_trips/weibo/train/3.jpg"))
+    assert build_here() == {None: 7, reason: 1}
+    assert [original.name for original, _ in accepted(Path("data/pairs/weibo.db"), "train")] == ["0.png", "6.png"]
+
+
+def test_two_files_that_changed_places_are_both_rejected(house: Path) -> None:
+    trips = Path("data/round_trips/weibo/train")
+    shutil.move(trips / "0.jpg", trips / "x")
+    shutil.move(trips / "3.jpg", trips / "0.jpg")
+    shutil.move(trips / "x", trips / "3.jpg")
+    assert build_here() == {None: 6, "another picture": 2}
+
+
+def test_an_original_that_changed_since_is_rejected(house: Path) -> None:
+    manifest = Path("data/round_trips/weibo/manifest.jsonl")
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows[0]["source_sha256"] = "older"
+    write(manifest.parent, rows)
+    assert build_here() == {None: 7, "the original has changed since it was uploaded": 1}
+
+
+def test_a_scaled_rendition_is_measured_at_the_originals_size(tmp_path: Path) -> None:
+    photo(1, (200, 120)).save(tmp_path / "original.png")
+    photo(1, (200, 120)).resize((100, 60), Image.Resampling.LANCZOS).save(tmp_path / "served.png")
+    measured = measure(tmp_path / "original.png", tmp_path / "served.png", SETTINGS)
+    assert measured.reason is None
+    assert (measured.width, measured.height, measured.scale_x, measured.scale_y) == (100, 60, 0.5, 0.5)
+
+
+def test_the_same_input_gives_the_same_database_and_a_stray_image_is_a_user_error(house: Path) -> None:
+    build_here()
+    before = Path("data/pairs/weibo.db").read_bytes()
+    build_here()
+    assert Path("data/pairs/weibo.db").read_bytes() == before
+    Path("data/images/manifest.jsonl").write_text("")
+    with pytest.raises(UserError, match="8 images that are not in data/images"):
+        build_here()
+    assert Path("data/pairs/weibo.db").read_bytes() == before
+
+
+def test_the_database_opens_read_only_and_holds_its_constraints(house: Path) -> None:
+    build_here()
+    with open_pairs(Path("data/pairs/weibo.db")) as session, pytest.raises(OperationalError, match="readonly"):
+        session.add(Source(name="x", path="x", split="train", label=None, sha256="x"))
+        session.commit()
+    with pytest.raises(FileNotFoundError), open_pairs(Path("data/pairs/none.db")):
+        pass
+    from sqlalchemy import create_engine
+
+    with Session(create_engine("sqlite:///data/pairs/weibo.db")) as session:
+        session.add(Pair(round_trip_id=1, accepted=True, reason="both"))
+        with pytest.raises(IntegrityError):
+            session.commit()
+        session.rollback()
+        session.add(Source(name="x", path="x", split="holdout", label=None, sha256="x"))
+        with pytest.raises(IntegrityError, match="ck_sources_split"):
+            session.commit()
