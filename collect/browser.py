@@ -19,7 +19,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from collect import answers, login
 from collect.download import Downloader
-from collect.platform import Batch, Platform, SignedOut
+from collect.platform import Batch, SignedOut, Site
 from params import UserError
 
 SETTING = "COMREADV_BROWSER"
@@ -67,7 +67,7 @@ def install() -> str:
     )
 
 
-def launch(playwright: Playwright, platform: Platform, *, visible: bool = False) -> Browser:
+def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
     """Start the browser; one that talks to a sandbox can't reach the network."""
     path = find(playwright)
     if path is None:
@@ -85,7 +85,7 @@ def is_local(origin: str | None) -> bool:
 
 
 @contextmanager
-def open_session(platform: Platform) -> Iterator[BrowserSession]:
+def open_session(platform: Site) -> Iterator[BrowserSession]:
     """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
     with sync_playwright() as playwright:
         local = is_local(platform.origin)
@@ -104,7 +104,7 @@ def open_session(platform: Platform) -> Iterator[BrowserSession]:
 class BrowserSession:
     """A platform's pages, driven by its adapter; a step that fails leaves a screenshot and the page's HTML."""
 
-    def __init__(self, platform: Platform, context: BrowserContext) -> None:
+    def __init__(self, platform: Site, context: BrowserContext) -> None:
         self.platform = platform
         context.add_init_script(answers.KEEP)
         self.page = context.new_page()

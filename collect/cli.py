@@ -31,7 +31,7 @@ def collect(
 
     Stops and resumes: what is up is never uploaded again. Writes data/round_trips/<platform>.
     """
-    from collect import dataset, fingerprint
+    from collect import dataset, fingerprint, manifest
     from collect.export import Original
     from collect.round_trip import round_trip
 
@@ -39,7 +39,7 @@ def collect(
     settings.platform(platform)
     if not IMAGES.exists():
         dataset.prepare(settings.dataset, IMAGES)
-    originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in dataset.read_manifest(IMAGES)]
+    originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in manifest.read_manifest(IMAGES)]
     out = Path("data/round_trips") / platform
     generation = fingerprint.generation(platform)
     outcome = round_trip(
@@ -68,7 +68,7 @@ def fingerprint_command(
     """Show what a platform's files reveal of its codec now, from eight fresh uploads."""
     from PIL import Image
 
-    from collect import dataset, fingerprint
+    from collect import dataset, fingerprint, manifest
     from collect.export import LIVE_STATE, Original
     from collect.round_trip import round_trip
 
@@ -79,7 +79,7 @@ def fingerprint_command(
     folder = LIVE_STATE / "probes" / f"{platform}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     originals = []
-    for index, prepared in enumerate(dataset.read_manifest(IMAGES)[:8]):
+    for index, prepared in enumerate(manifest.read_manifest(IMAGES)[:8]):
         with Image.open(IMAGES / prepared.name) as image:
             image.putpixel((0, 0), tuple(secrets.token_bytes(3)))  # new content, so that no old answer fits
             image.save(folder / f"{index}.png")
@@ -108,10 +108,10 @@ def login(
 
     from collect.browser import launch
     from collect.login import sign_in_by_hand
-    from collect.platform import load
+    from collect.platform import Site, load
 
     adapter = load(platform, params.load(params_file).platform(platform), origin=_checked(origin))
-    if not adapter.login_url:
+    if not isinstance(adapter, Site):
         raise UserError(f"{platform} needs no sign-in.")
     with sync_playwright() as playwright:
         context = launch(playwright, adapter, visible=True).new_context()

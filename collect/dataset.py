@@ -14,50 +14,21 @@ from functools import partial
 from io import BytesIO
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import typer
 from PIL import Image
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
 import params
 from collect.ilsvrc import folder_photos, sample_photos, validation_photos
-from collect.photos import Box, Photo, Unusable, crop_boxes, decode, in_seeded_order, shape
+from collect.manifest import MANIFEST, SPLITS, Prepared, SetAside, Split
+from collect.photos import Photo, Unusable, crop_boxes, decode, in_seeded_order, shape
 from params import UserError
 
-MANIFEST = "manifest.jsonl"
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 BATCH = 64  # photos in flight; Ctrl-C waits for no more than these
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One prepared image, as a line of the manifest tells it."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    name: str  # split/stem.png
-    split: Split
-    source: str
-    label: int | None  # ILSVRC class index, where it is known
-    sha256: str
-    crop: Box | None  # None: the whole photo
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A photo that could not be used, and why."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    source: str
-    set_aside: str
-
-
-LINE: TypeAdapter[Prepared | SetAside] = TypeAdapter(Prepared | SetAside)
 
 
 @dataclass(frozen=True)
@@ -66,27 +37,6 @@ class Summary:
 
     images: list[Prepared]
     set_aside: list[SetAside]
-
-
-def read_manifest(folder: Path) -> list[Prepared]:
-    """List a folder's prepared images, sorted by name; raise UserError when the manifest is amiss."""
-    path = folder / MANIFEST
-    try:
-        lines = path.read_bytes().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is missing. Run `comreadv prepare` first.") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from None
-    images = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = LINE.validate_json(line, strict=True)
-        except ValidationError:
-            message = f"{path}, line {number}: not a manifest's line. Run `comreadv prepare` again."
-            raise UserError(message) from None
-        if isinstance(row, Prepared):
-            images.append(row)
-    return images
 
 
 def prepare(settings: params.Dataset, out: Path) -> Summary:
@@ -252,9 +202,7 @@ def command(
     dataset: Annotated[str | None, typer.Option(help="sample, folder or ilsvrc.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where the photos of folder or ilsvrc are.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the images, pixels.")] = None,
-    fit: Annotated[
-        str | None, typer.Option(help="squash: resize both sides; crop: the centred square.")
-    ] = None,
+    fit: Annotated[str | None, typer.Option(help="squash: resize both sides; crop: the centred square.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the splits and crops.")] = None,
     crops: Annotated[int | None, typer.Option(help="Crops a photo of the sample; 0: none.")] = None,
     out: Annotated[Path, typer.Option(help="Where the images go.")] = Path("data/images"),

@@ -120,9 +120,7 @@ def _from_tar(archive: Path, truth: list[int]) -> list[Photo]:
     ]
 
 
-def _numbered(
-    name: str, path: Path, truth: list[int], source: str, offset: int = 0, size: int | None = None
-) -> Photo:
+def _numbered(name: str, path: Path, truth: list[int], source: str, offset: int = 0, size: int | None = None) -> Photo:
     match = NUMBERED.fullmatch(name)
     number = int(match[1]) if match else 0
     if not 1 <= number <= len(truth):

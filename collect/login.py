@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.platform import Platform
+from collect.platform import Site
 from params import UserError
 
 
@@ -25,7 +25,7 @@ def state_folder() -> Path:
     return folder
 
 
-def stored_state(platform: Platform) -> Path:
+def stored_state(platform: Site) -> Path:
     """Return the file of a person's sign-in; a UserError when there is none."""
     file = state_folder() / f"{platform.name}.json"
     if not file.is_file():
@@ -35,12 +35,12 @@ def stored_state(platform: Platform) -> Path:
     return file
 
 
-def signed_in(platform: Platform, context: BrowserContext) -> bool:
+def signed_in(platform: Site, context: BrowserContext) -> bool:
     """Tell whether the cookies are there that the site sets for somebody who is signed in."""
     return set(platform.cookie_names) <= {cookie.get("name") for cookie in context.cookies()}
 
 
-def sign_in_to_sandbox(platform: Platform, context: BrowserContext) -> None:
+def sign_in_to_sandbox(platform: Site, context: BrowserContext) -> None:
     """Press the sandbox's sign-in button; a UserError when the origin is not that platform's sandbox."""
     page = context.new_page()
     try:
@@ -58,7 +58,7 @@ def sign_in_to_sandbox(platform: Platform, context: BrowserContext) -> None:
     page.close()
 
 
-def sign_in_by_hand(platform: Platform, context: BrowserContext, *, minutes: float) -> Path:
+def sign_in_by_hand(platform: Site, context: BrowserContext, *, minutes: float) -> Path:
     """Show the sign-in page, wait until a person is through, and keep the state; return its file.
 
     Raises UserError when nobody has signed in after so many minutes.

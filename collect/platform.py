@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -55,18 +55,11 @@ class Session(Protocol):
 
 
 class Platform(ABC):
-    """A platform, described as a page about the site; one subclass in one file each."""
+    """What takes images and gives renditions; one subclass in one file each."""
 
     name: ClassVar[str]
-    root: ClassVar[str] = ""
-    login_url: ClassVar[str] = ""
-    cookie_names: ClassVar[tuple[str, ...]] = ()  # present together only when somebody is signed in
     renditions: ClassVar[tuple[str, ...]]  # the first is the default
-    referer: ClassVar[str] = ""
-    accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
-    block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
     batch_size: ClassVar[int] = 10
-    interval: ClassVar[float] = 0.0  # seconds between batches on the live site
 
     def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
         self.row = row
@@ -78,19 +71,33 @@ class Platform(ABC):
                 " Mend the platform's row in params.yaml."
             )
 
+    @abstractmethod
+    def session(self, storage: Path) -> AbstractContextManager[Session]:
+        """Open an account on the platform; `storage` is a folder for what has no site to be kept at."""
+
+
+class Site(Platform):
+    """A platform on the web, described as a page about the site."""
+
+    root: ClassVar[str]
+    login_url: ClassVar[str]
+    cookie_names: ClassVar[tuple[str, ...]]  # present together only when somebody is signed in
+    referer: ClassVar[str]
+    accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+    block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
+    interval: ClassVar[float]  # seconds between batches on the live site
+
     def at(self, url: str) -> str:
         """Turn an address on the real site into the same path and query on the origin in use."""
         if self.origin is None:
             return url
         return self.origin + urlsplit(url)._replace(scheme="", netloc="").geturl()
 
-    @contextmanager
-    def session(self, storage: Path) -> Iterator[Session]:
-        """Open the platform in a browser, signed in; `storage` is for adapters that need no site."""
+    def session(self, storage: Path) -> AbstractContextManager[Session]:
+        """Open the site in a browser, signed in."""
         from collect.browser import open_session
 
-        with open_session(self) as session:
-            yield session
+        return open_session(self)
 
     @abstractmethod
     def account(self, page: Page) -> str:

@@ -51,19 +51,18 @@ def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
         served = image.size
     scale_x, scale_y = served[0] / width, served[1] / height
     if abs(scale_x - scale_y) > MOST_STRETCH * max(scale_x, scale_y):
-        reason = f"stretched or cropped: {width}×{height} came back as {served[0]}×{served[1]}"
-        return Measurement(*served, scale_x, scale_y, None, None, None, reason)
+        stretched = f"stretched or cropped: {width}×{height} came back as {served[0]}×{served[1]}"
+        return Measurement(*served, scale_x, scale_y, None, None, None, stretched)
     second = read_pixels(rendition, (width, height))
     distance = int(imagehash.phash(Image.fromarray(first)) - imagehash.phash(Image.fromarray(second)))
     residual = mean_absolute_difference(first, second)
+    reason: str | None = None
     if distance > settings.max_hash_distance:
         reason = (
             f"another picture: perceptual hashes {distance} of 64 bits apart (at most {settings.max_hash_distance})"
         )
     elif residual > settings.max_residual:
         reason = f"too far off: {residual:.1f} grey levels on average (at most {settings.max_residual:g})"
-    else:
-        reason = None
     return Measurement(*served, scale_x, scale_y, distance, residual, psnr(first, second), reason)
 
 

@@ -12,8 +12,8 @@ from rich.progress import track
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from collect.dataset import read_manifest as read_images
 from collect.export import read_manifest as read_round_trips
+from collect.manifest import read_manifest as read_images
 from pairing.align import measure
 from pairing.database import Base, Pair, RoundTrip, Source
 from params import Pairing, UserError

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from PIL import Image
 
@@ -32,11 +31,6 @@ class Codec(Platform):
     def session(self, storage: Path) -> Iterator[LocalSession]:
         storage.mkdir(parents=True, exist_ok=True)
         yield LocalSession(self.codec, storage)
-
-    def _no_page(self, *_: object) -> NoReturn:
-        raise TypeError("a local encoder has no page")
-
-    account = upload = read_back = address = _no_page
 
 
 class LocalSession:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from playwright.sync_api import Page
 
 from collect.answers import expect_answer
-from collect.platform import Batch, Platform, Refused, SignedOut
+from collect.platform import Batch, Refused, SignedOut, Site
 from params import UserError
 
 
-class Douban(Platform):
+class Douban(Site):
     name = "douban"
     root = "https://www.douban.com/"
     login_url = "https://accounts.douban.com/passport/login"

@@ -6,11 +6,11 @@ import re
 
 from playwright.sync_api import Page, TimeoutError
 
-from collect.platform import Batch, Platform, SignedOut
+from collect.platform import Batch, SignedOut, Site
 from params import UserError
 
 
-class Facebook(Platform):
+class Facebook(Site):
     name = "facebook"
     root = "https://www.facebook.com/"
     login_url = "https://www.facebook.com/login/"
@@ -67,7 +67,7 @@ class Facebook(Platform):
         photos = list(dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each))))
         if len(photos) != len(batch.files):
             raise UserError(
-                f"facebook: the album {batch.title!r} shows {len(photos)} of {len(batch.files)} photos, so that nobody can"
-                " tell which is which. Delete the album on the site, then collect again."
+                f"facebook: the album {batch.title!r} shows {len(photos)} of {len(batch.files)} photos, so that"
+                " nobody can tell which is which. Delete the album on the site, then collect again."
             )
         return photos

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from playwright.sync_api import Page
 
 from collect.answers import expect_answer
-from collect.platform import Batch, Platform, Refused, SignedOut
+from collect.platform import Batch, Refused, SignedOut, Site
 from params import UserError
 
 
-class Weibo(Platform):
+class Weibo(Site):
     name = "weibo"
     root = "https://weibo.com/"
     login_url = "https://passport.weibo.com/sso/signin"

@@ -17,7 +17,8 @@ from test_ilsvrc import CLASSES, SYNSETS, TRUTH, image_name, picture, write_devk
 from typer.testing import CliRunner
 
 import params
-from collect.dataset import SPLITS, Prepared, app, prepare, read_manifest, share_out
+from collect.dataset import app, prepare, share_out
+from collect.manifest import SPLITS, Prepared, read_manifest
 from collect.photos import Photo, decode, shape
 from params import UserError
 

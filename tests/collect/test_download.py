@@ -28,7 +28,7 @@ def server(*answers: tuple[int, bytes], cut: bool = False) -> Iterator[tuple[str
     asked: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked.append(dict(self.headers))
             status, body = answers[min(len(asked), len(answers)) - 1]
             self.send_response(status)

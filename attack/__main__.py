@@ -1,0 +1,3 @@
+from attack.cli import app
+
+app(prog_name="python -m attack")

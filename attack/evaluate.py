@@ -1,0 +1,175 @@
+"""Evaluate attacks end to end: a fresh round trip of the adversarial images, and what the classifier says then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import binomtest
+from skimage.metrics import structural_similarity
+from torch import Tensor, nn
+
+from attack import classifiers
+from collect.export import Original
+from collect.export import read_manifest as read_round_trips
+from collect.round_trip import round_trip
+from pairing.align import Pixels, measure, psnr, read_pixels
+from params import Params, UserError
+from train import device
+
+OUTCOMES = "outcomes.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one adversarial image."""
+
+    file: str  # eps5/mim/<stem>.png, in the folder of adversarial images
+    served: str | None  # the file as downloaded, in the folder of the evaluation; None: refused or not paired
+    image: str  # the photo that it was made from
+    attack: str
+    eps: int
+    steps: int
+    targeted: bool
+    prediction: int  # on the photo
+    target: int | None
+    before: int  # the classifier's answer on the file that was uploaded
+    after: int | None  # and on the one that came back
+    psnr: float | None  # dB, downloaded against the photo
+    ssim: float | None
+    reason: str | None  # why there is no answer after
+
+    def succeeds(self, answer: int | None) -> bool:
+        """Tell whether an answer is what the attack wanted; no answer is no success."""
+        if answer is None:
+            return False
+        return answer == self.target if self.targeted else answer != self.prediction
+
+
+def evaluate(
+    name: str,
+    params: Params,
+    adversarial: Path,
+    images: Path,
+    out: Path,
+    *,
+    generation: int,
+    origin: str | None = None,
+) -> list[Outcome]:
+    """Send the adversarial images through the platform and write the downloads and their outcomes to `out`."""
+    rows = read_adversarial(adversarial)
+    originals = [Original(row["file"], adversarial / row["file"], row["sha256"]) for row in rows]
+    round_trip(name, params, originals, out, generation=generation, origin=origin)
+    trips = {trip["source"]: trip for trip in read_round_trips(out)}
+    classifier = classifiers.load(params.attack.classifier, params.attack.weights, device.pick())
+    outcomes = []
+    size = params.attack.batch_size
+    for some in (rows[start : start + size] for start in range(0, len(rows), size)):
+        befores = _answers(classifier, [read_pixels(adversarial / row["file"]) for row in some])
+        for row, before in zip(some, befores, strict=True):
+            kept = {
+                key: row[key] for key in ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")
+            }
+            trip = trips.get(row["file"])
+            after = _after(classifier, params, adversarial / row["file"], images / row["image"], out, trip)
+            outcomes.append(Outcome(**kept, before=before, **after))
+    with (out / OUTCOMES).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(each), sort_keys=True) + "\n" for each in outcomes)
+    return outcomes
+
+
+def _after(
+    classifier: nn.Module, params: Params, sent: Path, photo: Path, out: Path, trip: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Pair what came back with what was sent, as `pairing` does, and look at it."""
+    nothing = {"served": None, "after": None, "psnr": None, "ssim": None}
+    if trip is None:
+        return nothing | {"reason": "refused by the platform"}
+    measured = measure(sent, out / trip["file"], params.pairing)
+    if measured.reason is not None:
+        return nothing | {"reason": measured.reason}
+    first = read_pixels(photo)
+    seen = read_pixels(out / trip["file"], (first.shape[1], first.shape[0]))
+    return {
+        "served": trip["file"],
+        "after": _answers(classifier, [read_pixels(out / trip["file"])])[0],
+        "psnr": psnr(first, seen),
+        "ssim": float(structural_similarity(first, seen, channel_axis=2)),
+        "reason": None,
+    }
+
+
+def _answers(classifier: nn.Module, images: Sequence[Pixels]) -> list[int]:
+    pixels = torch.stack([torch.from_numpy(image.copy()) for image in images]).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        logits: Tensor = classifier(pixels.to(next(classifier.buffers()).device))
+    return [int(answer) for answer in logits.argmax(1)]
+
+
+def read_adversarial(folder: Path) -> list[dict[str, Any]]:
+    """Read the manifest of adversarial images; a UserError when there is none."""
+    try:
+        lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"No adversarial images in {folder}. Run `comreadv attack --platform {folder.name}`.") from None
+    return [json.loads(line) for line in lines]
+
+
+def read_outcomes(folder: Path) -> list[Outcome]:
+    """Read the outcomes of an evaluation; a UserError when there are none."""
+    try:
+        lines = (folder / OUTCOMES).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"No evaluation in {folder}. Run `comreadv evaluate --platform {folder.name}`.") from None
+    return [Outcome(**json.loads(line)) for line in lines]
+
+
+def summarise(outcomes: Sequence[Outcome], confidence: float) -> dict[str, dict[str, dict[str, Any]]]:
+    """Sum up outcomes as {eps: {attack: {images, success_before, success_after, low, high, psnr, ssim, …}}}.
+
+    All images count. `low` and `high` bound success_after by Wilson's interval; PSNR and SSIM are means over what
+    came back. A share is between 0 and 1.
+    """
+    table: dict[str, dict[str, dict[str, Any]]] = {}
+    for eps, attack, some in _groups(outcomes):
+        before = sum(each.succeeds(each.before) for each in some)
+        after = sum(each.succeeds(each.after) for each in some)
+        before_low, before_high = wilson(before, len(some), confidence)
+        low, high = wilson(after, len(some), confidence)
+        table.setdefault(f"eps{eps}", {})[attack] = {
+            "images": len(some),
+            "not_returned": sum(each.after is None for each in some),
+            "targeted": some[0].targeted,
+            "steps": some[0].steps,
+            "success_before": before / len(some),
+            "before_low": before_low,
+            "before_high": before_high,
+            "success_after": after / len(some),
+            "low": low,
+            "high": high,
+            "psnr": _mean([each.psnr for each in some]),
+            "ssim": _mean([each.ssim for each in some]),
+        }
+    return table
+
+
+def wilson(successes: int, images: int, confidence: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a share."""
+    interval = binomtest(successes, images).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _groups(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str, list[Outcome]]]:
+    """Group outcomes by ε and attack, in the order of their first image."""
+    keys = dict.fromkeys((each.eps, each.attack) for each in outcomes)
+    for eps, attack in sorted(keys, key=lambda key: key[0]):
+        yield eps, attack, [each for each in outcomes if (each.eps, each.attack) == (eps, attack)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

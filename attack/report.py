@@ -1,0 +1,116 @@
+"""The report: one page without a network, and the same table in the terminal."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+from torchvision.models import ResNet50_Weights
+
+from attack.evaluate import Outcome, read_outcomes, summarise
+from attack.plots import curve_plot, success_plot
+from attack.results import rows, title
+from pairing.align import Pixels, read_pixels
+from params import Params, UserError
+
+PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
+
+
+def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], generation: int, reports: Path) -> None:
+    """Write reports/<platform>.json and the plot reports/<platform>.svg."""
+    reports.mkdir(exist_ok=True)
+    success = summarise(outcomes, params.evaluate.confidence)
+    content = {
+        "platform": name,
+        "generation": generation,
+        "classifier": params.attack.classifier,
+        "images": len({each.image for each in outcomes}),
+        "confidence": params.evaluate.confidence,
+        "success": success,
+    }
+    (reports / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (reports / f"{name}.svg").write_text(success_plot(success, params.attack.attacks), encoding="utf-8")
+
+
+def write_page(params: Params, page: Path) -> list[str]:
+    """Write the page about every platform that is on and has been evaluated; return those that have not."""
+    sections, missing = [], []
+    for name in params.platforms:
+        try:
+            outcomes = read_outcomes(Path("data/evaluation") / name)
+            model = json.loads(Path("models", f"{name}.json").read_text(encoding="utf-8"))
+        except (UserError, FileNotFoundError):
+            missing.append(name)
+            continue
+        table = summarise(outcomes, params.evaluate.confidence)
+        sections.append(
+            {
+                "name": name,
+                "model": model,
+                "rows": list(rows(table, params.attack.attacks)),
+                "success": success_plot(table, params.attack.attacks),
+                "curve": curve_plot(Path("models", f"{name}.csv"), model["identity_validation_mae"]),
+                "pictures": list(_pictures(name, params, outcomes)),
+            }
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(sections=sections, missing=missing, params=params)
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(html, encoding="utf-8")
+    return missing
+
+
+def _pictures(name: str, params: Params, outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
+    """Give the first test images' pictures and the classifier's words, for the attacks pictured."""
+    words = ResNet50_Weights.DEFAULT.meta["categories"]  # every classifier here has ILSVRC's classes in this order
+    attacks = [each for each in PICTURED if each in params.attack.attacks] or list(params.attack.attacks[:2])
+    eps = max(params.attack.eps)
+    chosen = sorted({each.image for each in outcomes})[: params.evaluate.pictures]
+    for each in sorted(
+        outcomes,
+        key=lambda outcome: (
+            outcome.image,
+            attacks.index(outcome.attack) if outcome.attack in attacks else -1,
+        ),
+    ):
+        if each.image not in chosen or each.attack not in attacks or each.eps != eps:
+            continue
+        photo = read_pixels(Path("data/images") / each.image)
+        sent = read_pixels(Path("data/adversarial") / name / each.file)
+        change = np.clip(128 + 10 * (sent.astype(np.int16) - photo), 0, 255).astype(np.uint8)
+        came = read_pixels(Path("data/evaluation") / name / each.served) if each.served else None
+        yield {
+            "attack": title(each.attack),
+            "eps": each.eps,
+            "image": each.image,
+            "photo": _embed(photo),
+            "sent": _embed(sent),
+            "came": _embed(came) if came is not None else None,
+            "change": _embed(change),
+            "prediction": words[each.prediction],
+            "target": None if each.target is None else words[each.target],
+            "before": words[each.before],
+            "after": None if each.after is None else words[each.after],
+            "reason": each.reason,
+            "survived": each.succeeds(each.after),
+        }
+
+
+def _embed(pixels: Pixels) -> str:
+    """Put pixels into the page itself, unchanged."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,47 @@
+"""The results as rows and as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+
+def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """List a summary's rows, ε by ε, the attacks in the order of params.yaml."""
+    for eps, by_attack in summary.items():
+        for attack in [each for each in attacks if each in by_attack]:
+            yield {
+                "attack": attack,
+                "title": title(attack),
+                "eps": eps.removeprefix("eps"),
+                **by_attack[attack],
+            }
+
+
+def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
+    """Lay out the platforms' metrics for a terminal."""
+    laid = Table("platform", "attack", title="Success of the attacks, all images counted")
+    for heading in ("ε", "images", "before", "after", "interval", "PSNR", "SSIM"):
+        laid.add_column(heading, justify="right", no_wrap=True)
+    for report in reports:
+        for row in rows(report["success"], attacks):
+            laid.add_row(
+                report["platform"],
+                row["title"],
+                row["eps"],
+                str(row["images"]),
+                f"{row['success_before']:.0%}",
+                f"{row['success_after']:.0%}",
+                f"{row['low']:.0%}–{row['high']:.0%}",
+                "–" if row["psnr"] is None else f"{row['psnr']:.1f}",
+                "–" if row["ssim"] is None else f"{row['ssim']:.3f}",
+            )
+        laid.add_section()
+    return laid
+
+
+def title(attack: str) -> str:
+    """Write an attack's name as the papers do: MIM, ComReAdv_mim."""
+    return attack.replace("comreadv_", "ComReAdv_") if attack.startswith("comreadv_") else attack.upper()

@@ -1,0 +1,98 @@
+"""The whole way once, on small data: `dvc repro` from photos to the report, through a real browser."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = """
+dataset: {name: sample, size: 64, crops: 2, split: {train: 0.3, validation: 0.1, test: 0.2}}
+platforms:
+  weibo: {adapter: weibo, rendition: large}
+  jpeg-25: {adapter: codec, codec: "jpeg:25"}
+train: {epochs: 2, minutes: 0.1, batch_size: 4, crop: 48}
+attack: {attacks: [mim, comreadv_mim], eps: [8], steps: 2, step_size: 4}
+evaluate: {pictures: 1}
+"""
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of its own with small settings, run once."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("collect", "pairing", "train", "attack", "fingerprints"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    (folder / "params.yaml").write_text(SETTINGS)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc(folder, "repro")
+    return folder
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_every_image_is_accounted_for(project: Path) -> None:
+    images = [json.loads(line) for line in (project / "data/images/manifest.jsonl").read_text().splitlines()]
+    tested = [row["name"] for row in images if row.get("split") == "test"]
+    assert len(tested) == 6
+    for name in ("weibo", "jpeg-25"):
+        report = json.loads((project / "reports" / f"{name}.json").read_text())
+        assert report["images"] == len(tested)
+        for attack in ("mim", "comreadv_mim"):
+            row = report["success"]["eps8"][attack]
+            assert row["images"] == len(tested)
+            assert row["not_returned"] == 0
+            assert 0 <= row["low"] <= row["success_after"] <= row["high"] <= 1
+            assert 10 < row["psnr"] < 50
+            assert 0.2 < row["ssim"] < 1
+        metrics = json.loads((project / "models" / f"{name}.json").read_text())
+        assert metrics["mae"] < 1.02 * metrics["identity_mae"]
+        for row in map(json.loads, (project / "data/evaluation" / name / "outcomes.jsonl").read_text().splitlines()):
+            with Image.open(project / "data/evaluation" / name / row["served"]) as served:
+                assert (served.format, served.size) == ("JPEG", (64, 64))
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_page_needs_no_network_and_shows_every_platform(project: Path) -> None:
+    page = (project / "reports/index.html").read_text()
+    assert "weibo (sandbox)" in page and "jpeg-25" in page
+    assert page.count("data:image/webp;base64,") == 2 * 2 * 4
+    assert "ComReAdv_mim" in page
+    outside = page.replace("http://www.w3.org/", "")
+    assert "http://" not in outside and "https://" not in outside and "<script" not in page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_nothing_to_do_is_nothing_done_and_a_change_reruns_its_platform_alone(project: Path) -> None:
+    assert "up to date" in dvc(project, "repro")
+    file = project / "fingerprints" / "weibo.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"generation": content["generation"] + 1}))
+    changed = json.loads(dvc(project, "status", "--json"))
+    assert set(changed) == {"collect@weibo", "evaluate@weibo"}
+    settings = project / "params.yaml"
+    settings.write_text(settings.read_text().replace("jpeg:25", "jpeg:30"))
+    file.write_text(json.dumps(content))
+    shutil.copy(ROOT / "fingerprints" / "weibo.json", file)
+    changed = json.loads(dvc(project, "status", "--json"))
+    assert set(changed) == {"collect@jpeg-25", "evaluate@jpeg-25", "report"}

@@ -1,0 +1,58 @@
+"""Real pairs: images, what Pillow's JPEG encoder makes of them, and the database that names both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from pairing.database import Base, Pair, RoundTrip, Source
+
+PHOTO = data.astronaut()  # 512x512 RGB
+
+
+def photo_crop(index: int, side: int) -> Image.Image:
+    top, left = np.random.default_rng(index).integers(0, 512 - 2 * side, 2)
+    crop = Image.fromarray(PHOTO[top : top + 2 * side, left : left + 2 * side])
+    return crop.resize((side, side), Image.Resampling.LANCZOS)
+
+
+@pytest.fixture
+def make_pairs(tmp_path: Path) -> Callable[..., Path]:
+    """Fill a pairs database with so many pairs of each split; none for a split that isn't named."""
+
+    def make(*, side: int = 64, quality: int = 25, accepted: bool = True, **splits: int) -> Path:
+        folder = tmp_path / "pairs"
+        folder.mkdir()
+        engine = create_engine(f"sqlite:///{folder / 'tiny.db'}")
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            for index, split in enumerate(split for split, count in splits.items() for _ in range(count)):
+                original, rendition = folder / f"{index}.png", folder / f"{index}.jpg"
+                image = photo_crop(index, side)
+                image.save(original)
+                image.save(rendition, quality=quality)
+                source = Source(name=f"{split}/{index:03}.png", path=str(original), split=split, sha256="0")
+                trip = RoundTrip(
+                    source=source,
+                    platform="tiny",
+                    generation=1,
+                    remote_id=str(index),
+                    rendition="full",
+                    path=str(rendition),
+                    format="JPEG",
+                    bytes=rendition.stat().st_size,
+                    sha256="0",
+                )
+                session.add(Pair(round_trip=trip, accepted=accepted, reason=None if accepted else "wrong file"))
+            session.commit()
+        engine.dispose()
+        return folder / "tiny.db"
+
+    return make

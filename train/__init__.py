@@ -1,0 +1,1 @@
+"""One ComModel a platform: a differentiable model of its processing, fitted to pairs."""

@@ -1,0 +1,45 @@
+"""The command that fits a ComModel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import params
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def train(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+) -> None:
+    """Fit a ComModel to a platform's pairs.
+
+    Reads data/pairs/<platform>.db. Writes models/<platform>.safetensors, .json and .csv at the end; a run
+    that is interrupted writes nothing.
+    """
+    settings = params.load(params_file)
+    settings.platform(platform)
+
+    from collect import fingerprint
+    from train.training import fit
+
+    seen = (fingerprint.FOLDER / f"{platform}.json").exists()
+    models = Path("models")
+    found = fit(
+        Path("data/pairs") / f"{platform}.db",
+        settings.train,
+        models / f"{platform}.safetensors",
+        models / f"{platform}.json",
+        models / f"{platform}.csv",
+        platform=platform,
+        generation=fingerprint.generation(platform) if seen else 1,
+    )
+    typer.echo(
+        f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;"
+        f" {found['identity_mae']:.2f} without a model. Kept in {models}/{platform}.safetensors."
+    )
