@@ -86,11 +86,11 @@ class Pairing(Block):
 
 class Train(Block):
     model: Literal["paper"] = "paper"
-    epochs: Count = 40
+    epochs: Count = 100
     minutes: Positive | None = 2.0
-    batch_size: Count = 16
+    batch_size: Count = 4
     learning_rate: Positive = 1e-3
-    crop: Annotated[int, Field(ge=16, multiple_of=16)] | None = 112
+    crop: Annotated[int, Field(ge=16, multiple_of=16)] | None = 32
     seed: int = 2012
 
 
@@ -107,21 +107,29 @@ class Attack(Block):
 
 
 class Evaluate(Block):
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0, lt=1)]
     pictures: Annotated[int, Field(ge=0)] = 3
 
 
+class Paper(Block):
+    dataset: dict[str, Any]
+    train: dict[str, Any]
+    attack: dict[str, Any]
+
+
 class Params(Block):
-    scale: Literal["laptop", "paper"] = "laptop"
+    """The whole file. Every block stands in it, since dvc.yaml names them."""
+
+    scale: Literal["laptop", "paper"]
     dataset: Dataset
-    collect: Collect = Collect()
+    collect: Collect
     platforms: dict[str, PlatformRow]
     switched_off: dict[str, PlatformRow] = {}
-    pairing: Pairing = Pairing()
-    train: Train = Train()
-    attack: Attack = Attack()
-    evaluate: Evaluate = Evaluate()
-    paper: dict[str, dict[str, Any]] = {}
+    pairing: Pairing
+    train: Train
+    attack: Attack
+    evaluate: Evaluate
+    paper: Paper
 
     @field_validator("platforms", "switched_off")
     @classmethod
@@ -150,9 +158,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         raw = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            f"{path} is not here. Run from the project's folder, or name the file with --params."
-        ) from None
+        raise UserError(f"{path} is not here. Run from the project's folder, or name the file with --params.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read: {error}") from None
     except MarkedYAMLError as error:
@@ -164,20 +170,26 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: expected keys such as dataset and platforms, found none")
     try:
         plain = Params.model_validate(raw)
-        return plain if plain.scale == "laptop" else Params.model_validate(_at_paper_scale(raw))
     except ValidationError as error:
-        raise UserError("\n".join(_explain(path, raw, each) for each in error.errors())) from None
+        raise UserError("\n".join(_explain(path, raw, each["loc"], each) for each in error.errors())) from None
+    try:
+        paper = Params.model_validate(_at_paper_scale(raw))
+    except ValidationError as error:
+        raise UserError(
+            "\n".join(_explain(path, raw, ("paper", *each["loc"]), each) for each in error.errors())
+        ) from None
+    return plain if plain.scale == "laptop" else paper
 
 
 def _at_paper_scale(raw: dict[str, Any]) -> dict[str, Any]:
     """Put the block `paper` over the others."""
-    return dict(raw) | {key: {**raw.get(key, {}), **block} for key, block in raw["paper"].items()}
+    return dict(raw) | {key: {**raw[key], **block} for key, block in raw["paper"].items()}
 
 
-def _explain(path: Path, raw: Any, error: Any) -> str:
+def _explain(path: Path, raw: Any, where: tuple[int | str, ...], error: Any) -> str:
     """Name the key, its line in the file and what is wrong with it."""
     line, node, keys = 1, raw, []
-    for key in error["loc"]:
+    for key in where:
         if not isinstance(node, CommentedMap | CommentedSeq):
             break  # pydantic goes on with the union's branch, which is not in the file
         try:

@@ -77,7 +77,12 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
     if is_local(platform.origin):
         arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
-    return playwright.chromium.launch(executable_path=path, args=arguments, headless=not visible)
+    return playwright.chromium.launch(
+        executable_path=path,
+        args=arguments,
+        headless=not visible,
+        handle_sigint=False,  # Ctrl-C is ours to answer
+    )
 
 
 def is_local(origin: str | None) -> bool:
@@ -146,6 +151,8 @@ class BrowserSession:
 
     def _explain(self, error: PlaywrightError) -> str:
         name = self.platform.name
+        if "has been closed" in error.message:
+            return f"{name}: the browser was closed. What is done stays done; run again to go on."
         where = next(
             (
                 f"{frame.name}, line {frame.lineno}: {frame.line}"

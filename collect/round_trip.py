@@ -63,7 +63,11 @@ def round_trip(
             account=session.account,
             generation=generation,
         )
-        uploaded, downloaded = _Run(platform, session, ledger, originals).run(limit)
+        try:
+            uploaded, downloaded = _Run(platform, session, ledger, originals).run(limit)
+        except KeyboardInterrupt:
+            Console(stderr=True).print(f"{name}: stopped. What is done stays done; run again to go on.")
+            raise
         seen = export(out, name, platform, ledger, originals, generation)
         downloads, rejections = ledger.downloads(platform.rendition), ledger.rejections()
     return Outcome(

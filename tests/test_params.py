@@ -55,6 +55,8 @@ def test_one_setting_gives_the_papers_scale(tmp_path: Path) -> None:
         ("eps: [5] ", "eps: [5, 300] ", "eps: [5] ", "attack.eps.1"),
         ("name: sample ", "name: folder ", "dataset:", "dataset folder needs root"),
         ("train: 0.5, validation: 0.1", "train: 0.8, validation: 0.1", "split: {train: 0.5", "add up to 1.3"),
+        ("{epochs: 100, minutes", "{epoch: 100, minutes", "{epochs: 100, minutes", "paper.train.epoch: unknown key"),
+        ("{classifier: resnet50, eps: [3, 5]}", "{eps: [0]}", "attack: {classifier: resnet50", "paper.attack.eps.0"),
         ("train: 0.5, validation: 0.1", "train: 8, validation: 0.1", "split: {train: 0.5", "not a mixture"),
     ],
 )

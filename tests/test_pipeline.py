@@ -12,28 +12,33 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = """
+scale: laptop
+collect: {ledger: "sqlite:///data/ledger/ledger.db"}
+pairing: {}
+paper: {dataset: {}, train: {}, attack: {}}
 dataset: {name: sample, size: 64, crops: 2, split: {train: 0.3, validation: 0.1, test: 0.2}}
 platforms:
+  broken: {adapter: douban, album: null}
   weibo: {adapter: weibo, rendition: large}
   jpeg-25: {adapter: codec, codec: "jpeg:25"}
 train: {epochs: 2, minutes: 0.1, batch_size: 4, crop: 48}
 attack: {attacks: [mim, comreadv_mim], eps: [8], steps: 2, step_size: 4}
-evaluate: {pictures: 1}
+evaluate: {pictures: 1, confidence: 0.95}
 """
 
 
-def dvc(folder: Path, *arguments: str) -> str:
+def dvc(folder: Path, *arguments: str, fails: bool = False) -> str:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     answer = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, env=environment
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer.stdout
+    assert (answer.returncode != 0) == fails, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of its own with small settings, run once."""
+    """A project of its own with small settings, run once; one of its platforms fails at first."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("collect", "pairing", "train", "attack", "fingerprints"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -43,7 +48,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     (folder / "params.yaml").write_text(SETTINGS)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    dvc(folder, "repro")
+    shutil.copy(folder / "fingerprints" / "douban.json", folder / "fingerprints" / "broken.json")
+    said = dvc(folder, "repro", "--keep-going", fails=True)
+    assert "douban needs the number of a private album" in " ".join(said.split())
+    assert sorted(file.name for file in (folder / "reports").glob("*.json")) == ["jpeg-25.json", "weibo.json"]
+    (folder / "params.yaml").write_text("\n".join(line for line in SETTINGS.splitlines() if "broken" not in line))
+    assert said.count("Running stage") > 10
+    assert dvc(folder, "repro").count("Running stage") == 1  # the report, which waited for the platform that failed
     return folder
 
 
@@ -88,11 +99,11 @@ def test_nothing_to_do_is_nothing_done_and_a_change_reruns_its_platform_alone(pr
     file = project / "fingerprints" / "weibo.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"generation": content["generation"] + 1}))
-    changed = json.loads(dvc(project, "status", "--json"))
+    changed = json.loads(dvc(project, "status", "--json", "--quiet"))
     assert set(changed) == {"collect@weibo", "evaluate@weibo"}
     settings = project / "params.yaml"
     settings.write_text(settings.read_text().replace("jpeg:25", "jpeg:30"))
     file.write_text(json.dumps(content))
     shutil.copy(ROOT / "fingerprints" / "weibo.json", file)
-    changed = json.loads(dvc(project, "status", "--json"))
+    changed = json.loads(dvc(project, "status", "--json", "--quiet"))
     assert set(changed) == {"collect@jpeg-25", "evaluate@jpeg-25", "report"}

@@ -21,12 +21,7 @@ from train import checkpoint, device, pairs
 
 GRADIENT_NORM = 0.1  # to which gradients are clipped: busy crops would drown the quiet ones
 WARM_UP = 0.1  # share of the run over which the learning rate rises to its full height
-SCHEDULE = (
-    (0.95, 0.01),
-    (0.8, 0.02),
-    (0.5, 0.1),
-    (0.0, 1.0),
-)  # (share of the run passed, factor), the paper's
+SCHEDULE = {0.95: 0.01, 0.8: 0.02, 0.5: 0.1, 0.0: 1.0}  # share of the run passed: factor; the paper's
 VALIDATION_CROP = 112  # pixels; whole validation images are measured once, at the end
 VALIDATION_SHARE = 0.1  # of the time, at most
 
@@ -69,6 +64,7 @@ def fit(
     model = checkpoint.build(settings.model).to(device.pick()).to(memory_format=torch.channels_last)
     run = Run(model, splits["train"], list(splits["validation"]), settings)  # type: ignore[call-overload]
     run.train()
+    seconds = run.seconds
 
     model.eval()
     errors = {name: mean_absolute_error(model, splits[name].pairs) for name in ("test", "validation")}
@@ -84,7 +80,7 @@ def fit(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": round(run.epoch, 2),
         "steps": run.step,
-        "seconds": round(run.seconds, 1),
+        "seconds": round(seconds, 1),
         "images": {name: len(split) for name, split in splits.items()},
     }
     for path in (metrics, curve):
@@ -177,7 +173,7 @@ class Run:
 
 def learning_rate_factor(progress: float) -> float:
     """Return what the learning rate is multiplied by when a share of the run, from 0 to 1, is done."""
-    return min(1.0, progress / WARM_UP) * next(factor for passed, factor in SCHEDULE if progress >= passed)
+    return min(1.0, progress / WARM_UP) * next(factor for passed, factor in SCHEDULE.items() if progress >= passed)
 
 
 def to_float(images: Tensor, to: torch.device) -> Tensor:
