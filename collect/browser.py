@@ -75,7 +75,7 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
     arguments = [*QUIET]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
-    if is_local(platform.origin):
+    if not platform.is_live:
         arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
     return playwright.chromium.launch(
         executable_path=path,
@@ -85,21 +85,16 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
     )
 
 
-def is_local(origin: str | None) -> bool:
-    return origin is not None and urlsplit(origin).hostname in ("127.0.0.1", "localhost", "::1")
-
-
 @contextmanager
 def open_session(platform: Site) -> Iterator[BrowserSession]:
     """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
+    state = login.stored_state(platform) if platform.is_live else None
     with sync_playwright() as playwright:
-        local = is_local(platform.origin)
-        state = None if local else login.stored_state(platform)
         browser = launch(playwright, platform)
         try:
             context = browser.new_context(storage_state=state, locale="en-US")
             context.set_default_timeout(TIMEOUT)
-            if local:
+            if not platform.is_live:
                 login.sign_in_to_sandbox(platform, context)
             yield BrowserSession(platform, context)
         finally:
@@ -125,7 +120,7 @@ class BrowserSession:
         self._next_batch = 0.0
 
     def upload(self, batch: Batch) -> list[str]:
-        if not is_local(self.platform.origin):
+        if self.platform.is_live:
             time.sleep(max(0.0, self._next_batch - time.monotonic()))
             self._next_batch = time.monotonic() + self.platform.interval
         return self._step(lambda: self.platform.upload(self.page, batch))

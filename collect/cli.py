@@ -42,9 +42,7 @@ def collect(
     originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in manifest.read_manifest(IMAGES)]
     out = Path("data/round_trips") / platform
     generation = fingerprint.generation(platform)
-    outcome = round_trip(
-        platform, settings, originals, out, generation=generation, origin=_checked(origin), limit=limit
-    )
+    outcome = round_trip(platform, settings, originals, out, generation=generation, origin=origin, limit=limit)
     typer.echo(
         f"{platform}: {outcome.uploaded} uploaded, {outcome.downloaded} downloaded, {outcome.complete} of"
         f" {outcome.images} images have their round trip in {out}"
@@ -86,9 +84,7 @@ def fingerprint_command(
         originals.append(Original.of(folder / f"{index}.png"))
     known = fingerprint.FOLDER / f"{platform}.json"
     generation = fingerprint.generation(platform) if known.exists() else 1
-    outcome = round_trip(
-        platform, settings, originals, folder / "served", generation=generation, origin=_checked(origin)
-    )
+    outcome = round_trip(platform, settings, originals, folder / "served", generation=generation, origin=origin)
     typer.echo(fingerprint.dumps(outcome.fingerprint), nl=False)
     if write and fingerprint.save(platform, outcome.fingerprint):
         typer.echo(f"{known}: generation {fingerprint.generation(platform)}.", err=True)
@@ -110,16 +106,10 @@ def login(
     from collect.login import sign_in_by_hand
     from collect.platform import Site, load
 
-    adapter = load(platform, params.load(params_file).platform(platform), origin=_checked(origin))
+    adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
     if not isinstance(adapter, Site):
         raise UserError(f"{platform} needs no sign-in.")
     with sync_playwright() as playwright:
         context = launch(playwright, adapter, visible=True).new_context()
         file = sign_in_by_hand(adapter, context, minutes=minutes)
     typer.echo(f"Signed in to {platform}; kept in {file}, readable by you alone.")
-
-
-def _checked(origin: str | None) -> str | None:
-    if origin is not None and not origin.startswith(("http://", "https://")):
-        raise UserError(f"--origin {origin}: give a full address, such as http://127.0.0.1:8001.")
-    return origin.rstrip("/") if origin else None

@@ -62,14 +62,23 @@ class Platform(ABC):
     batch_size: ClassVar[int] = 10
 
     def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
+        if origin is not None and not origin.startswith(("http://", "https://")):
+            raise UserError(f"--origin {origin}: give a full address, such as http://127.0.0.1:8001.")
         self.row = row
-        self.origin = origin
+        self.origin = origin.rstrip("/") if origin else None
         self.rendition = row.rendition or self.renditions[0]
         if self.rendition not in self.renditions:
             raise UserError(
                 f"{self.name} has no rendition {self.rendition!r}; there are {', '.join(self.renditions)}."
                 " Mend the platform's row in params.yaml."
             )
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether this talks to the real site, rather than to something on this computer."""
+        if self.origin is None:
+            return self.row.site == "live"
+        return urlsplit(self.origin).hostname not in ("127.0.0.1", "localhost", "::1")
 
     @abstractmethod
     def session(self, storage: Path) -> AbstractContextManager[Session]:
@@ -97,6 +106,10 @@ class Site(Platform):
         """Open the site in a browser, signed in."""
         from collect.browser import open_session
 
+        if self.origin is None and not self.is_live:
+            raise UserError(
+                f"{self.name} has no sandbox: say `site: live` in its row of params.yaml, or give --origin."
+            )
         return open_session(self)
 
     @abstractmethod

@@ -59,7 +59,7 @@ def round_trip(
         ledger = Ledger(
             books,
             platform=name,
-            site="live" if origin is None and row.site == "live" else "sandbox",
+            site="live" if platform.is_live else "sandbox",
             account=session.account,
             generation=generation,
         )

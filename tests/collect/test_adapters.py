@@ -22,7 +22,7 @@ from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.platform import Batch, load
 from collect.round_trip import Outcome, round_trip
-from params import Params, UserError
+from params import Params, PlatformRow, UserError
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -185,8 +185,12 @@ def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
 
 
 def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:
-    with (
-        pytest.raises(UserError, match="comreadv login --platform weibo"),
-        open_session(load("weibo", SETTINGS.platform("weibo"))),
-    ):
+    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    with pytest.raises(UserError, match="comreadv login --platform weibo"), live.session(workplace):
         pass
+
+
+def test_a_row_that_says_sandbox_never_goes_to_the_real_site(workplace) -> None:
+    homeless = load("weibo", PlatformRow(adapter="weibo", site="sandbox"))
+    with pytest.raises(UserError, match="weibo has no sandbox"):
+        homeless.session(workplace)

@@ -149,9 +149,7 @@ def test_bad_files_are_set_aside_with_the_reason(photos: Path, tmp_path: Path) -
 
 
 def test_same_names_in_other_folders_and_formats_stay_apart(tmp_path: Path) -> None:
-    for place, name in enumerate(
-        ["a/cat.png", "b/cat.png", "b/CAT.bmp", "b/猫.png", "b/犬.png", "été 1.png"]
-    ):
+    for place, name in enumerate(["a/cat.png", "b/cat.png", "b/CAT.bmp", "b/猫.png", "b/犬.png", "été 1.png"]):
         write_photo(tmp_path / "photos" / name, place)
     rows = prepare(settings(tmp_path / "photos"), tmp_path / "out").images
     assert len({row.name.casefold() for row in rows}) == 6
@@ -202,9 +200,7 @@ def test_no_photos_or_none_that_is_good(tmp_path: Path) -> None:
 @given(st.integers(0, 60), st.lists(st.integers(0, 100), min_size=3, max_size=3))
 def test_shares(photos: int, parts: list[int]) -> None:
     whole = max(sum(parts), 100)
-    split = params.Split.model_validate(
-        {name: float(part) / whole for name, part in zip(SPLITS, parts, strict=True)}
-    )
+    split = params.Split.model_validate({name: float(part) / whole for name, part in zip(SPLITS, parts, strict=True)})
     counts = share_out(split, photos)
     assert all(count >= 0 for count in counts.values()) and sum(counts.values()) <= photos
     for name, part in zip(SPLITS, parts, strict=True):
@@ -223,9 +219,7 @@ def test_shares_of_the_default_split() -> None:
     }
 
 
-def test_failed_run_leaves_the_old_output(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_run_leaves_the_old_output(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     prepare(settings(photos), out)
     before = tree(out)
@@ -282,9 +276,7 @@ def test_ilsvrc_splits_the_same_from_archive_and_tree(tmp_path: Path) -> None:
         number = int(row.name[-8 - 4 : -4])
         assert row.label == CLASSES[number - 1]
         with Image.open(tmp_path / "one" / row.name) as image:
-            photo = decode(
-                Photo("", "", prepared / "val" / SYNSETS[TRUTH[number - 1]] / image_name(number)).read()
-            )
+            photo = decode(Photo("", "", prepared / "val" / SYNSETS[TRUTH[number - 1]] / image_name(number)).read())
             assert image.tobytes() == shape(photo, 24, "squash").tobytes()
 
 
@@ -305,10 +297,7 @@ def test_manifest_is_read_strictly(tmp_path: Path) -> None:
 
 
 @hypothesis.settings(deadline=None)
-@given(
-    st.binary(max_size=60)
-    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(str.encode)
-)
+@given(st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(str.encode))
 def test_no_manifest_crashes_its_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
     good = json.dumps(GOOD).encode()
