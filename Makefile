@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: repro test check bench setup
 
 repro: setup
+	comreadv params
 	dvc repro
 	comreadv results
 
@@ -22,13 +23,13 @@ check: setup
 	mypy
 
 bench: setup
-	python -m pytest tests/benchmarks --benchmark-only --benchmark-group-by=group
+	python -m pytest tests/benchmarks --override-ini addopts= --benchmark-group-by=group
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No venv: apt-get install python3-venv, then make again."; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "No venv: apt-get install python3-venv, then make again."; exit 1; }
 	python -m pip install --quiet --editable '.[sample,bench,dev]'
 	python -m collect.browser
 	touch $@

@@ -39,8 +39,12 @@ for commands in (
 def check_params(
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
-    """Check params.yaml whole and list its platforms."""
+    """Check params.yaml whole, every platform's row against its adapter too, and list the platforms."""
+    from collect.platform import load
+
     settings = params.load(params_file)
+    for name, row in (settings.platforms | settings.switched_off).items():
+        load(name, row)
     typer.echo(f"{params_file} is valid, scale {settings.scale}.")
     for heading, rows in (("on", settings.platforms), ("switched off", settings.switched_off)):
         for name, row in rows.items():

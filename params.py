@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from typer._click.exceptions import ClickException  # the only errors that Typer shows without a traceback
 
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
+ATTACKS = Path(__file__).parent / "attack"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -78,6 +80,12 @@ class PlatformRow(Block):
             raise ValueError(f"no adapter {adapter!r}; there are {', '.join(adapters())}")
         return adapter
 
+    @model_validator(mode="after")
+    def _codec_where_it_is_used(self) -> PlatformRow:
+        if (self.codec is not None) != (self.adapter == "codec"):
+            raise ValueError("codec, such as jpeg:75, belongs to rows with `adapter: codec`, and to each of those")
+        return self
+
 
 class Pairing(Block):
     max_hash_distance: Annotated[int, Field(ge=0, le=64)] = 16
@@ -104,6 +112,21 @@ class Attack(Block):
     momentum: Annotated[float, Field(ge=0)] = 1.0
     targeted: bool = True
     batch_size: Count = 8
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.removeprefix("comreadv_") not in attacks():
+                raise ValueError(
+                    f"no attack {name!r}; there are {', '.join(attacks())}, plain or with comreadv_ before it"
+                )
+        return _different(names)
+
+    @field_validator("eps")
+    @classmethod
+    def _different_eps(cls, eps: tuple[int, ...]) -> tuple[int, ...]:
+        return _different(eps)
 
 
 class Evaluate(Block):
@@ -146,6 +169,23 @@ class Params(Block):
             known = ", ".join([*self.platforms, *self.switched_off])
             raise UserError(f"No platform {name!r} in params.yaml. There are: {known}.")
         return row
+
+
+def attacks() -> list[str]:
+    """List the attacks: the files of attack/ that define a class of their own name."""
+    return sorted(
+        file.stem
+        for file in ATTACKS.glob("*.py")
+        if file.stem != "attack"
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name.lower() == file.stem.replace("_", "")
+    )
+
+
+def _different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("the same twice")
+    return values
 
 
 def adapters() -> list[str]:

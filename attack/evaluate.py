@@ -28,6 +28,7 @@ OUTCOMES = "outcomes.jsonl"
 class Outcome:
     """What became of one adversarial image."""
 
+    site: str  # sandbox or live
     file: str  # eps5/mim/<stem>.png, in the folder of adversarial images
     served: str | None  # the file as downloaded, in the folder of the evaluation; None: refused or not paired
     image: str  # the photo that it was made from
@@ -62,8 +63,13 @@ def evaluate(
 ) -> list[Outcome]:
     """Send the adversarial images through the platform and write the downloads and their outcomes to `out`."""
     rows = read_adversarial(adversarial)
+    if gone := [row["image"] for row in rows if not (images / row["image"]).exists()]:
+        raise UserError(
+            f"{adversarial} was made from {gone[0]}, which is not in {images} now."
+            f" Run `comreadv attack --platform {name}`."
+        )
     originals = [Original(row["file"], adversarial / row["file"], row["sha256"]) for row in rows]
-    round_trip(name, params, originals, out, generation=generation, origin=origin)
+    site = round_trip(name, params, originals, out, generation=generation, origin=origin).site
     trips = {trip["source"]: trip for trip in read_round_trips(out)}
     classifier = classifiers.load(params.attack.classifier, params.attack.weights, device.pick())
     outcomes = []
@@ -76,7 +82,7 @@ def evaluate(
             }
             trip = trips.get(row["file"])
             after = _after(classifier, params, adversarial / row["file"], images / row["image"], out, trip)
-            outcomes.append(Outcome(**kept, before=before, **after))
+            outcomes.append(Outcome(site=site, **kept, before=before, **after))
     with (out / OUTCOMES).open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(each), sort_keys=True) + "\n" for each in outcomes)
     return outcomes

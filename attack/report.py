@@ -12,13 +12,13 @@ from typing import Any
 import jinja2
 import numpy as np
 from PIL import Image
-from torchvision.models import ResNet50_Weights
 
-from attack.evaluate import Outcome, read_outcomes, summarise
+from attack.classifiers import categories
+from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
 from attack.plots import curve_plot, success_plot
 from attack.results import rows, title
 from pairing.align import Pixels, read_pixels
-from params import Params, UserError
+from params import Params
 
 PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
 
@@ -29,6 +29,7 @@ def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], genera
     success = summarise(outcomes, params.evaluate.confidence)
     content = {
         "platform": name,
+        "site": outcomes[0].site,
         "generation": generation,
         "classifier": params.attack.classifier,
         "images": len({each.image for each in outcomes}),
@@ -42,21 +43,22 @@ def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], genera
 def write_page(params: Params, page: Path) -> list[str]:
     """Write the page about every platform that is on and has been evaluated; return those that have not."""
     sections, missing = [], []
-    for name in params.platforms:
-        try:
-            outcomes = read_outcomes(Path("data/evaluation") / name)
-            model = json.loads(Path("models", f"{name}.json").read_text(encoding="utf-8"))
-        except (UserError, FileNotFoundError):
+    for name, row in params.platforms.items():
+        outcomes_folder, curve = Path("data/evaluation") / name, Path("models") / f"{name}.csv"
+        if not (outcomes_folder / OUTCOMES).exists() or not curve.exists():
             missing.append(name)
             continue
+        outcomes = read_outcomes(outcomes_folder)
+        model = json.loads(curve.with_suffix(".json").read_text(encoding="utf-8"))
         table = summarise(outcomes, params.evaluate.confidence)
         sections.append(
             {
                 "name": name,
+                "site": "a local encoder" if row.adapter == "codec" else outcomes[0].site,
                 "model": model,
+                "curve": curve_plot(curve, model["identity_validation_mae"]),
                 "rows": list(rows(table, params.attack.attacks)),
                 "success": success_plot(table, params.attack.attacks),
-                "curve": curve_plot(Path("models", f"{name}.csv"), model["identity_validation_mae"]),
                 "pictures": list(_pictures(name, params, outcomes)),
             }
         )
@@ -75,7 +77,7 @@ def write_page(params: Params, page: Path) -> list[str]:
 
 def _pictures(name: str, params: Params, outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
     """Give the first test images' pictures and the classifier's words, for the attacks pictured."""
-    words = ResNet50_Weights.DEFAULT.meta["categories"]  # every classifier here has ILSVRC's classes in this order
+    words = categories(params.attack.classifier)
     attacks = [each for each in PICTURED if each in params.attack.attacks] or list(params.attack.attacks[:2])
     eps = max(params.attack.eps)
     chosen = sorted({each.image for each in outcomes})[: params.evaluate.pictures]

@@ -23,7 +23,7 @@ def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator
 def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
     """Lay out the platforms' metrics for a terminal."""
     laid = Table("platform", "attack", title="Success of the attacks, all images counted")
-    for heading in ("ε", "images", "before", "after", "interval", "PSNR", "SSIM"):
+    for heading in ("ε", "images", "before", "interval", "after", "interval", "PSNR", "SSIM"):
         laid.add_column(heading, justify="right", no_wrap=True)
     for report in reports:
         for row in rows(report["success"], attacks):
@@ -33,6 +33,7 @@ def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
                 row["eps"],
                 str(row["images"]),
                 f"{row['success_before']:.0%}",
+                f"{row['before_low']:.0%}–{row['before_high']:.0%}",
                 f"{row['success_after']:.0%}",
                 f"{row['low']:.0%}–{row['high']:.0%}",
                 "–" if row["psnr"] is None else f"{row['psnr']:.1f}",

@@ -14,6 +14,9 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from collect.platform import SignedOut
+from params import UserError
+
 KEEP = """
 window.comreadvAnswers = [];
 const open = XMLHttpRequest.prototype.open;
@@ -42,12 +45,24 @@ class Answer:
     text: str = ""
 
     def json(self) -> dict[str, Any]:
-        """Read the answer as a JSON object; an empty one when it is none."""
+        """Read the site's JSON object.
+
+        Raises:
+            SignedOut: the site asks who is there.
+            UserError: the answer is no data, as when the site turns us away; nobody knows then what became of it.
+        """
+        if self.status in (401, 403):
+            raise SignedOut
         try:
             content = json.loads(self.text)
         except ValueError:
-            return {}
-        return content if isinstance(content, dict) else {}
+            content = None
+        if self.status != 200 or not isinstance(content, dict):
+            raise UserError(
+                f"The site answers with HTTP {self.status} and no data: it turns us away, or has changed."
+                " Wait a while, then run again; what is done stays done."
+            )
+        return content
 
 
 @contextmanager

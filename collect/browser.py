@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -56,15 +57,26 @@ def install() -> str:
         commands.append(["sh", "-c", "apt-get update -qq && apt-get install -y -qq chromium"])
     for command in [[], *commands]:
         if command:
-            print(f"No browser yet: {command[-1]}", flush=True)
-            subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=900)
+            print(f"No browser that starts yet: {command[-1]}", flush=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the next one may be had
+                subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=600)
         with sync_playwright() as playwright:
-            if path := find(playwright):
+            path = find(playwright)
+            if path and starts(playwright, path):
                 return path
     raise UserError(
         "There is no Chromium here, and none could be installed. Install one (Debian, Ubuntu: apt-get install"
         f" chromium), or name one in the environment variable {SETTING}."
     )
+
+
+def starts(playwright: Playwright, path: str) -> bool:
+    """Tell whether a browser starts: one that was downloaded may lack libraries, one on the path be a stub."""
+    try:
+        playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).close()
+    except PlaywrightError:
+        return False
+    return True
 
 
 def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
@@ -77,12 +89,17 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
     if not platform.is_live:
         arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
-    return playwright.chromium.launch(
-        executable_path=path,
-        args=arguments,
-        headless=not visible,
-        handle_sigint=False,  # Ctrl-C is ours to answer
-    )
+    try:
+        return playwright.chromium.launch(
+            executable_path=path,
+            args=arguments,
+            headless=not visible,
+            handle_sigint=False,  # Ctrl-C is ours to answer
+        )
+    except PlaywrightError as error:
+        screen = " A visible browser needs a screen: run this where there is one." if visible else ""
+        reason = error.message.partition("\n")[0]
+        raise UserError(f"The browser {path} does not start.{screen} {reason} Name another in {SETTING}.") from None
 
 
 @contextmanager
@@ -116,6 +133,7 @@ class BrowserSession:
                 "Accept": platform.accept,
                 "User-Agent": self.page.evaluate("navigator.userAgent"),
             },
+            proxies=platform.is_live,
         )
         self._next_batch = 0.0
 
@@ -126,9 +144,11 @@ class BrowserSession:
         return self._step(lambda: self.platform.upload(self.page, batch))
 
     def read_back(self, batch: Batch) -> dict[int, str]:
-        return self._step(lambda: self.platform.read_back(self.page, batch))
+        return self._step(lambda: self._unless_blocked(self.platform.read_back(self.page, batch)))
 
     def download(self, remote_id: str, destination: Path) -> str:
+        if self.platform.is_live:
+            time.sleep(self.platform.pause)
         address = self._step(lambda: self.platform.address(self.page, remote_id))
         self.downloader.fetch(address, destination)
         return urlsplit(address)._replace(query="", fragment="").geturl()
@@ -137,12 +157,27 @@ class BrowserSession:
         try:
             return action()
         except SignedOut:
-            raise UserError(
-                f"{self.platform.name}: nobody is signed in any more. Run `comreadv login --platform"
-                f" {self.platform.name}`, then the same command again; what is done stays done."
-            ) from None
+            raise UserError(self._signed_out) from None
         except PlaywrightError as error:
             raise UserError(self._explain(error)) from None
+
+    def _unless_blocked(self, answer: Answer) -> Answer:
+        """Pass an answer on, unless it was read off a page that turns us away."""
+        if any(mark in self.page.url or mark in _text(self.page) for mark in self.platform.block_marks):
+            raise UserError(f"{self._blocked}{keep_page(self.page, self.platform.name)}")
+        return answer
+
+    @property
+    def _signed_out(self) -> str:
+        name = self.platform.name
+        return (
+            f"{name}: nobody is signed in any more. Run `comreadv login --platform {name}`, then the same command"
+            " again; what is done stays done."
+        )
+
+    @property
+    def _blocked(self) -> str:
+        return f"{self.platform.name}: the site turns us away for now (a block page). Wait some hours, then run again."
 
     def _explain(self, error: PlaywrightError) -> str:
         name = self.platform.name
@@ -156,9 +191,10 @@ class BrowserSession:
             ),
             "in the browser",
         )
+        if urlsplit(self.platform.login_url).path in self.page.url:
+            return self._signed_out
+        self._unless_blocked(None)
         kept = keep_page(self.page, name)
-        if any(mark in self.page.url or mark in _text(self.page) for mark in self.platform.block_marks):
-            return f"{name}: the site turns us away for now (a block page). Wait some hours, then run again.{kept}"
         reason = error.message.partition("\n")[0]
         return f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}. {reason}{kept}"
 

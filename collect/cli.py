@@ -107,8 +107,8 @@ def login(
     from collect.platform import Site, load
 
     adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
-    if not isinstance(adapter, Site):
-        raise UserError(f"{platform} needs no sign-in.")
+    if not isinstance(adapter, Site) or not adapter.is_live:
+        raise UserError(f"{platform} needs no sign-in: only the live site does (`site: live` in params.yaml).")
     with sync_playwright() as playwright:
         context = launch(playwright, adapter, visible=True).new_context()
         file = sign_in_by_hand(adapter, context, minutes=minutes)

@@ -29,11 +29,10 @@ Step = Callable[[Image.Image], Image.Image]
 
 
 class Encoder(NamedTuple):
-    """Pillow's name of a format, its options, the file's extension and its media type."""
+    """Pillow's name of a format, its options and its media type."""
 
     format: str
     options: dict[str, Any]
-    extension: str
     media_type: str
 
 
@@ -68,11 +67,6 @@ def encode(image: Image.Image, codec: str) -> bytes:
 def check(codec: str) -> None:
     """Raise ValueError, naming the part that is wrong and the forms that exist."""
     _parse(codec)
-
-
-def extension(codec: str) -> str:
-    """Name the extension of the codec's files, without a dot; raises ValueError as `check` does."""
-    return _parse(codec)[1].extension
 
 
 def media_type(codec: str) -> str:
@@ -120,20 +114,20 @@ def _resize(image: Image.Image, by: str, number: float, kernel: Image.Resampling
 
 def _encoder(name: str, *arguments: str) -> Encoder:
     if name == "jpeg":
-        return Encoder("JPEG", _jpeg_options(arguments), "jpg", "image/jpeg")
+        return Encoder("JPEG", _jpeg_options(arguments), "image/jpeg")
     if name == "png":
         _none_left(name, arguments)
-        return Encoder("PNG", {}, "png", "image/png")
+        return Encoder("PNG", {}, "image/png")
     if name not in ("webp", "avif", "jp2"):
         raise ValueError(f"{name!r} is no encoder")
     _none_left(name, arguments[1:])
     if name == "jp2":
         rate = _number(name, "rate", arguments[:1], 1, 1000)
-        return Encoder("JPEG2000", {"quality_mode": "rates", "quality_layers": [rate]}, "jp2", "image/jp2")
+        return Encoder("JPEG2000", {"quality_mode": "rates", "quality_layers": [rate]}, "image/jp2")
     quality = int(_number(name, "quality", arguments[:1], 0, 100, whole=True))
     # the number of threads can change an AVIF's bytes
     options = {"quality": quality} | ({"max_threads": 1} if name == "avif" else {})
-    return Encoder(name.upper(), options, name, f"image/{name}")
+    return Encoder(name.upper(), options, f"image/{name}")
 
 
 def _jpeg_options(arguments: tuple[str, ...]) -> dict[str, Any]:

@@ -23,8 +23,11 @@ TIMEOUT = (10, 60)  # seconds to connect, and between two reads
 class Downloader:
     """A requests session with the browser's cookies and headers; reads are retried, with the site's Retry-After."""
 
-    def __init__(self, *, cookies: Iterable[Mapping[str, Any]], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, cookies: Iterable[Mapping[str, Any]], headers: Mapping[str, str], proxies: bool = True
+    ) -> None:
         self.session = requests.Session()
+        self.session.trust_env = proxies  # a proxy of the environment's knows no sandbox
         self.session.headers.update(headers)
         for cookie in cookies:
             self.session.cookies.set(

@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 from params import UserError
 
 FOLDER = Path("fingerprints")
-SAMPLINGS = {-1: "none", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -172,6 +172,12 @@ class Ledger:
         self.session.add(Download(upload=upload, rendition=rendition, address=address, sha256=digest, bytes=len(body)))
         self.session.commit()
 
+    def forget(self, download: Download) -> None:
+        """Strike out a download whose file is gone, so that it is fetched again."""
+        self.session.delete(download)
+        self.session.commit()
+        self.session.expire_all()
+
     def downloads(self, rendition: str) -> dict[str, Download]:
         """Return the downloads of a rendition by the sha256 of what was uploaded."""
         rows = self.session.scalars(

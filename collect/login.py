@@ -63,12 +63,17 @@ def sign_in_by_hand(platform: Site, context: BrowserContext, *, minutes: float) 
 
     Raises UserError when nobody has signed in after so many minutes.
     """
-    context.new_page().goto(platform.at(platform.login_url))
+    nobody = f"Nobody signed in to {platform.name}; nothing was saved."
     end = time.monotonic() + 60 * minutes
-    while not signed_in(platform, context):
-        if time.monotonic() > end or not context.pages:
-            raise UserError(f"Nobody signed in to {platform.name}. Nothing was saved.")
-        context.pages[0].wait_for_timeout(500)
+    try:
+        context.new_page().goto(platform.at(platform.login_url))
+        while not signed_in(platform, context):
+            if time.monotonic() > end or not context.pages:
+                raise UserError(nobody)
+            context.pages[0].wait_for_timeout(500)
+    except PlaywrightError as error:  # the window was closed, or there is no network
+        reason = error.message.partition("\n")[0]
+        raise UserError(f"{nobody} {reason}") from None
     file = state_folder() / f"{platform.name}.json"
     part = file.with_suffix(".part")
     part.unlink(missing_ok=True)

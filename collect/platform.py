@@ -95,6 +95,7 @@ class Site(Platform):
     accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
     block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
     interval: ClassVar[float]  # seconds between batches on the live site
+    pause: ClassVar[float] = 2.0  # seconds before each download on the live site
 
     def at(self, url: str) -> str:
         """Turn an address on the real site into the same path and query on the origin in use."""

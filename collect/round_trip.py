@@ -24,6 +24,7 @@ from params import Params, UserError
 class Outcome:
     """How a run ended: counts of images."""
 
+    site: str  # sandbox or live
     images: int
     uploaded: int  # in this run
     downloaded: int  # in this run
@@ -52,14 +53,15 @@ def round_trip(
         stack.enter_context(alone(name))
         if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
             state = LIVE_STATE / "sandbox" / name
-            origin = stack.enter_context(sandbox.serve(row.adapter, state=state, codec=row.codec))
+            origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
         platform = load(name, row, origin=origin)
         books = stack.enter_context(open_ledger(params.collect.ledger))
         session = stack.enter_context(platform.session(LIVE_STATE / "local" / name))
+        site = "live" if platform.is_live else "sandbox"
         ledger = Ledger(
             books,
             platform=name,
-            site="live" if platform.is_live else "sandbox",
+            site=site,
             account=session.account,
             generation=generation,
         )
@@ -71,6 +73,7 @@ def round_trip(
         seen = export(out, name, platform, ledger, originals, generation)
         downloads, rejections = ledger.downloads(platform.rendition), ledger.rejections()
     return Outcome(
+        site=site,
         images=len(originals),
         uploaded=uploaded,
         downloaded=downloaded,
@@ -126,6 +129,9 @@ class _Run:
 
     def _download(self, progress: Progress, task: TaskID) -> int:
         rendition = self.platform.rendition
+        for download in self.ledger.downloads(rendition).values():
+            if not stored(download.sha256).exists():
+                self.ledger.forget(download)
         waiting = [each for each in self.ledger.without(rendition) if each.sha256 in self.paths]
         for each in waiting:
             assert each.remote_id is not None

@@ -7,6 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import create_engine
@@ -34,6 +37,7 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
     engine = create_engine(f"sqlite:///{part}")
     Base.metadata.create_all(engine)
     outcome: Counter[str | None] = Counter()
+    names, thumbnails = list(originals), np.stack([_thumbnail(images / name) for name in originals])
     with Session(engine) as session:
         for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
             prepared = originals[row["source"]]
@@ -47,6 +51,8 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
             pair = _pair(images / prepared.name, round_trips / row["file"], settings)
             if row["source_sha256"] != prepared.sha256:
                 pair |= {"accepted": False, "reason": "the original has changed since it was uploaded"}
+            if pair["accepted"] and (nearer := _nearer(prepared.name, round_trips / row["file"], names, thumbnails)):
+                pair |= {"accepted": False, "reason": f"another picture: it is nearer to {nearer}"}
             session.add(Pair(round_trip=_round_trip(source, round_trips, row), **pair))
             outcome[pair["reason"].partition(":")[0] if pair["reason"] else None] += 1
         session.commit()
@@ -61,6 +67,19 @@ def _pair(original: Path, rendition: Path, settings: Pairing) -> dict[str, Any]:
     except OSError as error:
         measured = {"reason": f"unreadable: {error}"}
     return measured | {"accepted": measured["reason"] is None}
+
+
+def _nearer(name: str, rendition: Path, names: list[str], thumbnails: NDArray[np.int16]) -> str | None:
+    """Name the original that a rendition is nearest to, if it is not its own: crops of one photo are much alike."""
+    distances = np.abs(thumbnails - _thumbnail(rendition)).sum(axis=(1, 2, 3))
+    nearest = int(distances.argmin())
+    return names[nearest] if distances[nearest] < distances[names.index(name)] else None
+
+
+def _thumbnail(file: Path) -> NDArray[np.int16]:
+    """Shrink an image to 16×16, where what codecs do averages out."""
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
 
 
 def _round_trip(source: Source, folder: Path, row: dict[str, Any]) -> RoundTrip:

@@ -93,6 +93,12 @@ def open_pairs(path: Path) -> Iterator[Session]:
         engine.dispose()
 
 
+def generation(path: Path) -> int:
+    """Return the generation of the platform's codec in which the pairs were collected."""
+    with open_pairs(path) as session:
+        return session.scalars(select(RoundTrip.generation).order_by(RoundTrip.generation.desc())).first() or 1
+
+
 def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
     """List the accepted pairs of a split as (original, rendition) files, sorted by name."""
     with open_pairs(path) as session:

@@ -25,10 +25,8 @@ def train(
     settings = params.load(params_file)
     settings.platform(platform)
 
-    from collect import fingerprint
     from train.training import fit
 
-    seen = (fingerprint.FOLDER / f"{platform}.json").exists()
     models = Path("models")
     found = fit(
         Path("data/pairs") / f"{platform}.db",
@@ -37,7 +35,6 @@ def train(
         models / f"{platform}.json",
         models / f"{platform}.csv",
         platform=platform,
-        generation=fingerprint.generation(platform) if seen else 1,
     )
     typer.echo(
         f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;"

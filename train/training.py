@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import params
+from pairing.database import generation
 from train import checkpoint, device, pairs
 
 GRADIENT_NORM = 0.1  # to which gradients are clipped: busy crops would drown the quiet ones
@@ -36,7 +37,6 @@ def fit(
     curve: Path,
     *,
     platform: str,
-    generation: int,
 ) -> dict[str, object]:
     """Train on the accepted pairs by Adam and mean absolute error; keep what is best on validation.
 
@@ -71,7 +71,7 @@ def fit(
     identity = {name: mean_absolute_error(None, splits[name].pairs) for name in ("test", "validation")}
     found: dict[str, object] = {
         "platform": platform,
-        "generation": generation,
+        "generation": generation(pairs_db),
         "model": settings.model,
         "mae": errors["test"],
         "identity_mae": identity["test"],

@@ -23,9 +23,11 @@ class Codec(Platform):
         super().__init__(row, origin=origin)
         if origin is not None:
             raise UserError("A row with `adapter: codec` runs a local encoder: --origin has nothing to point at.")
-        if row.codec is None:
-            raise UserError("A row with `adapter: codec` needs codec, such as jpeg:75, in params.yaml.")
-        self.codec = row.codec
+        self.codec = row.codec or ""  # params.py asks for one
+        try:
+            codecs.check(self.codec)
+        except ValueError as error:
+            raise UserError(f"params.yaml: {error}") from None
 
     @contextmanager
     def session(self, storage: Path) -> Iterator[LocalSession]:

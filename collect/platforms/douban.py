@@ -37,7 +37,7 @@ class Douban(Site):
             with expect_answer(page, "/j/photos/addphoto_draft") as uploaded:
                 page.locator('input[type="file"]').set_input_files(file)
             if not uploaded.json().get("id"):
-                raise Refused(position, str(uploaded.json().get("msg") or f"HTTP {uploaded.status}"))
+                raise Refused(position, str(uploaded.json().get("msg") or "no id, without a reason"))
             photos.append(str(uploaded.json()["id"]))
             batch.received(position, photos[-1])
             page.locator(f'textarea[name="desc_{photos[-1]}"]').fill(batch.title)
@@ -63,6 +63,7 @@ class Douban(Site):
     def _photos(self, page: Page) -> Iterator[str]:
         page.goto(self._album())
         while True:
+            page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
             for image in page.locator(".photolst .photo_wrap .photolst_photo > img").all():
                 if photo := re.search(r"/p(\d+)\.", image.get_attribute("src") or ""):
                     yield photo[1]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect.platform import Batch, SignedOut, Site
 from params import UserError
@@ -41,7 +42,9 @@ class Facebook(Site):
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         page.goto(self.at("https://www.facebook.com/me/photos_albums"))
+        page.get_by_role("heading", name="Albums").first.wait_for()  # else an empty page would say "never arrived"
         album = page.get_by_role("link", name=batch.title)
+        self._scroll(page, page.locator('a[href*="/media/set/?set=a."]'), until=album.count)
         if not album.count():
             return {}
         album.first.click()
@@ -56,13 +59,7 @@ class Facebook(Site):
     def _photos(self, page: Page, batch: Batch) -> list[str]:
         links = page.locator('a[href*="/photo/?fbid="]')
         links.first.wait_for()
-        while (shown := links.count()) < len(batch.files):
-            links.last.scroll_into_view_if_needed()
-            page.mouse.wheel(0, 10_000)
-            try:
-                links.nth(shown).wait_for(timeout=5_000)
-            except TimeoutError:
-                break
+        self._scroll(page, links, until=lambda: links.count() >= len(batch.files))
         addresses = [link.get_attribute("href") or "" for link in links.all()]
         photos = list(dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each))))
         if len(photos) != len(batch.files):
@@ -71,3 +68,13 @@ class Facebook(Site):
                 " nobody can tell which is which. Delete the album on the site, then collect again."
             )
         return photos
+
+    def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
+        """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
+        while not until() and (shown := links.count()):
+            links.last.scroll_into_view_if_needed()
+            page.mouse.wheel(0, 10_000)
+            try:
+                links.nth(shown).wait_for(timeout=5_000)
+            except TimeoutError:
+                return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from playwright.sync_api import Page
 
-from collect.answers import expect_answer
+from collect.answers import Answer, expect_answer
 from collect.platform import Batch, Refused, SignedOut, Site
 from params import UserError
 
@@ -40,14 +40,14 @@ class Weibo(Site):
             if "<data>100006</data>" in uploaded.text:
                 raise SignedOut
             if not uploaded.json().get("ret"):
-                raise Refused(position, str(uploaded.json().get("msg") or f"HTTP {uploaded.status}"))
+                raise Refused(position, str(uploaded.json().get("msg") or "ret: false, without a reason"))
             pids.append(uploaded.json()["pic"]["pid"])
             batch.received(position, pids[-1])
         page.get_by_title("删除").nth(len(pids) - 1).wait_for()
         with expect_answer(page, "/ajax/statuses/update") as posted:
             page.get_by_role("button", name="发送").click()
         if posted.json().get("ok") != 1:
-            raise UserError(f"weibo refuses the post: {posted.json().get('msg') or f'HTTP {posted.status}'}")
+            raise UserError(f"weibo refuses the post: {posted.json().get('msg') or 'it does not say why'}")
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -60,11 +60,12 @@ class Weibo(Site):
     def _album(self, page: Page) -> Iterator[str]:
         uid, cursor = self.account(page), "0"
         while True:
-            answer = page.request.get(
+            wall = page.request.get(
                 self.at("https://weibo.com/ajax/profile/getImageWall"),
                 params={"uid": uid, "sinceid": cursor},
                 headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
-            ).json()
+            )
+            answer = Answer(wall.status, wall.text()).json()
             if answer.get("ok") != 1:
                 raise SignedOut
             yield from (image["pid"] for image in answer["data"]["list"])

@@ -79,8 +79,11 @@ class Store:
 
     def __init__(self, state: Path, platform: str) -> None:
         self.folder = state
-        for name in ("originals", "renditions"):
-            (state / name).mkdir(parents=True, exist_ok=True)
+        try:
+            for name in ("originals", "renditions"):
+                (state / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{state} can't hold a sandbox's state: {error}. Give another folder.") from None
         self.lock = threading.Lock()
         self.db = sqlite3.connect(state / "sandbox.db", check_same_thread=False, timeout=30)
         self.db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;" + SCHEMA)

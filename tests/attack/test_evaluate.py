@@ -12,6 +12,7 @@ from attack.results import rows, table, title
 from params import UserError
 
 ONE = Outcome(
+    site="sandbox",
     file="eps5/mim/a.png",
     served="eps5/mim/a.jpg",
     image="test/a.png",
@@ -84,7 +85,7 @@ def test_table_and_plot_show_every_row_under_the_papers_names() -> None:
     summary = summarise(outcomes, 0.95)
     laid = table([{"platform": "weibo", "success": summary}], ["mim", "comreadv_mim"])
     assert list(laid.columns[1].cells) == ["MIM", "ComReAdv_mim"]
-    assert list(laid.columns[5].cells) == ["100%", "50%"]
+    assert list(laid.columns[6].cells) == ["100%", "50%"]
     plot = success_plot(summary, ["mim", "comreadv_mim"])
     assert plot.startswith("<svg") and plot.rstrip().endswith("</svg>")
     assert title("comreadv_bim") == "ComReAdv_bim"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -18,7 +19,7 @@ from PIL import Image, JpegImagePlugin
 import params
 from collect import sandbox
 from collect.browser import open_session
-from collect.export import read_manifest
+from collect.export import Original, read_manifest
 from collect.ledger import Ledger
 from collect.platform import Batch, load
 from collect.round_trip import Outcome, round_trip
@@ -149,6 +150,71 @@ def ledger_counts(workplace: Path) -> int:
             return 0
 
 
+@pytest.mark.parametrize("site", SITES)
+def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, monkeypatch) -> None:
+    originals = photos(3)
+
+    def lost(*_: object) -> None:
+        raise ConnectionError("cut off")
+
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        with monkeypatch.context() as patched, pytest.raises(ConnectionError):
+            patched.setattr(Ledger, "confirm", lost)
+            collect(site, originals, origin)
+        blocked = {"content_type": "text/html", "body": "<p>sandbox: CometErrorRoot.react /misc/sorry</p>"}
+        adapter = load(site, SETTINGS.platform(site), origin=origin)
+        with open_session(adapter) as session:
+            session.page.set_default_timeout(1_000)
+            album = {"douban": "**/photos/album/*/", "weibo": "**/ajax/profile/**", "facebook": "**/photos_albums"}
+            session.page.context.route(album[site], lambda route: route.fulfill(**blocked))
+            if site == "weibo":  # read by a request that no page route sees
+                session.page.context.clear_cookies()
+            with pytest.raises(UserError, match=r"turns us away|signed in|not as collect"):
+                session.read_back(Batch("comreadv x", [each.path for each in originals], known={0: "1"}))
+        assert collect(site, originals, origin).uploaded == 0
+        assert received(origin) == {each.sha256: 1 for each in originals}
+
+
+@pytest.mark.parametrize("site", ["douban", "weibo"])
+def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workplace) -> None:
+    originals = list(photos(4))
+    originals[1].path.write_bytes(b"no image")
+    originals[1] = Original.of(originals[1].path, originals[1].name)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        outcome = collect(site, originals, origin)
+        again = collect(site, originals, origin)
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
+    assert (outcome.uploaded, outcome.complete, outcome.rejected, again.uploaded) == (3, 3, 1, 0)
+    refused = [json.loads(line) for line in Path("out", site, "manifest.jsonl").read_text().splitlines()][1]
+    assert refused["source"] == originals[1].name and refused["rejected"]
+
+
+@pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "turns us away"), (403, "signed in")])
+def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, workplace) -> None:
+    originals = photos(2)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+            refusal = {"status": status, "content_type": "text/html", "body": "<p>sandbox</p>"}
+            session.page.route("**/interface/upload.php**", lambda route: route.fulfill(**refusal))
+            with pytest.raises(UserError, match=said):
+                session.upload(Batch("comreadv x", [each.path for each in originals]))
+        assert received(origin) == {}
+
+
+def test_a_lost_file_is_fetched_again_and_not_uploaded_again(photos, workplace) -> None:
+    originals = photos(3)
+    round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    shutil.rmtree(workplace / "data" / "ledger" / "files")
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert (outcome.uploaded, outcome.downloaded, outcome.complete) == (0, 3, 3)
+
+
+def test_a_browser_that_does_not_start_is_a_user_error(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setenv("COMREADV_BROWSER", "/bin/false")
+    with pytest.raises(UserError, match="/bin/false does not start"):
+        round_trip("weibo", SETTINGS, photos(1), Path("out"), generation=1)
+
+
 def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, workplace) -> None:
     with sandbox.serve("douban", state=workplace / "site") as origin:
         adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
@@ -180,8 +246,9 @@ def test_an_origin_with_nothing_there_or_another_site_is_a_user_error(photos, wo
 def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        port = origin.rpartition(":")[2]
         with open_session(adapter) as session, pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
-            session.page.goto("http://weibo.com/")
+            session.page.goto(f"http://weibo.localhost:{port}/")  # Chromium knows that name without asking anybody
 
 
 def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:

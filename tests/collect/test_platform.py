@@ -20,7 +20,7 @@ SETTINGS = params.load(ROOT / "params.yaml")
 
 @pytest.mark.parametrize("name", params.adapters())
 def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
-    adapter = load(name, PlatformRow(adapter=name, codec="jpeg:75", album="1"))
+    adapter = load(name, PlatformRow(adapter=name, codec="jpeg:75" if name == "codec" else None, album="1"))
     assert isinstance(adapter, Platform)
     assert adapter.name == name
     assert adapter.rendition == adapter.renditions[0]

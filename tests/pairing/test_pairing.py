@@ -102,6 +102,20 @@ def test_two_files_that_changed_places_are_both_rejected(house: Path) -> None:
     assert build_here() == {None: 6, "another picture": 2}
 
 
+def test_two_crops_of_one_photo_that_changed_places_are_both_rejected(house: Path) -> None:
+    whole = photo(50, (200, 200))
+    for number, box in ((0, (0, 0, 190, 190)), (3, (6, 4, 196, 194))):
+        crop = whole.crop(box).resize((96, 96), Image.Resampling.LANCZOS)
+        crop.save(f"data/images/train/{number}.png")
+        crop.save(f"data/round_trips/weibo/train/{3 - number}.jpg", quality=75)
+    rows = [json.loads(line) for line in Path("data/images/manifest.jsonl").read_text().splitlines()]
+    trips = [json.loads(line) for line in Path("data/round_trips/weibo/manifest.jsonl").read_text().splitlines()]
+    assert measure(Path("data/images/train/0.png"), Path("data/round_trips/weibo/train/0.jpg"), SETTINGS).reason is None
+    write(Path("data/images"), rows)
+    write(Path("data/round_trips/weibo"), trips)
+    assert build_here() == {None: 6, "another picture": 2}
+
+
 def test_an_original_that_changed_since_is_rejected(house: Path) -> None:
     manifest = Path("data/round_trips/weibo/manifest.jsonl")
     rows = [json.loads(line) for line in manifest.read_text().splitlines()]
