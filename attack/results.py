@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 
@@ -22,7 +23,9 @@ def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator
 
 def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
     """Lay out the platforms' metrics for a terminal."""
-    laid = Table("platform", "attack", title="Success of the attacks, all images counted")
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Success of the attacks, all images counted")
+    for heading in ("platform", "attack"):
+        laid.add_column(heading, no_wrap=True)
     for heading in ("ε", "images", "before", "interval", "after", "interval", "PSNR", "SSIM"):
         laid.add_column(heading, justify="right", no_wrap=True)
     for report in reports:
