@@ -24,15 +24,14 @@ def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator
 def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
     """Lay out the platforms' metrics for a terminal."""
     laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Success of the attacks, all images counted")
-    for heading in ("platform", "attack"):
-        laid.add_column(heading, no_wrap=True)
+    laid.add_column("platform, attack", no_wrap=True)
     for heading in ("ε", "images", "before", "interval", "after", "interval", "PSNR", "SSIM"):
         laid.add_column(heading, justify="right", no_wrap=True)
     for report in reports:
+        laid.add_row(f"[bold]{report['platform']}[/bold] ({report['site']})")
         for row in rows(report["success"], attacks):
             laid.add_row(
-                report["platform"],
-                row["title"],
+                "  " + row["title"],
                 row["eps"],
                 str(row["images"]),
                 f"{row['success_before']:.0%}",

@@ -83,9 +83,9 @@ def test_outcomes_survive_the_disk_and_a_missing_stage_is_named(tmp_path: Path) 
 def test_table_and_plot_show_every_row_under_the_papers_names() -> None:
     outcomes = [ONE, replace(ONE, attack="comreadv_mim"), replace(LOST, attack="comreadv_mim")]
     summary = summarise(outcomes, 0.95)
-    laid = table([{"platform": "weibo", "success": summary}], ["mim", "comreadv_mim"])
-    assert list(laid.columns[1].cells) == ["MIM", "ComReAdv_mim"]
-    assert list(laid.columns[6].cells) == ["100%", "50%"]
+    laid = table([{"platform": "weibo", "site": "sandbox", "success": summary}], ["mim", "comreadv_mim"])
+    assert [cell.strip() for cell in laid.columns[0].cells] == ["[bold]weibo[/bold] (sandbox)", "MIM", "ComReAdv_mim"]
+    assert list(laid.columns[5].cells) == ["", "100%", "50%"]
     plot = success_plot(summary, ["mim", "comreadv_mim"])
     assert plot.startswith("<svg") and plot.rstrip().endswith("</svg>")
     assert title("comreadv_bim") == "ComReAdv_bim"
