@@ -36,6 +36,12 @@ def dvc(folder: Path, *arguments: str, fails: bool = False) -> str:
     return answer.stdout + answer.stderr
 
 
+def status(folder: Path) -> dict[str, list]:
+    """Ask DVC which stages have something to do."""
+    said = dvc(folder, "status", "--json")
+    return json.loads(said[said.index("{") : said.rindex("}") + 1])
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of its own with small settings, run once; one of its platforms fails at first."""
@@ -99,11 +105,11 @@ def test_nothing_to_do_is_nothing_done_and_a_change_reruns_its_platform_alone(pr
     file = project / "fingerprints" / "weibo.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"generation": content["generation"] + 1}))
-    changed = json.loads(dvc(project, "status", "--json", "--quiet"))
+    changed = status(project)
     assert set(changed) == {"collect@weibo", "evaluate@weibo"}
     settings = project / "params.yaml"
     settings.write_text(settings.read_text().replace("jpeg:25", "jpeg:30"))
     file.write_text(json.dumps(content))
     shutil.copy(ROOT / "fingerprints" / "weibo.json", file)
-    changed = json.loads(dvc(project, "status", "--json", "--quiet"))
+    changed = status(project)
     assert set(changed) == {"collect@jpeg-25", "evaluate@jpeg-25", "report"}

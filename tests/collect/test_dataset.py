@@ -314,7 +314,12 @@ def test_no_manifest_crashes_its_reader(tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def params_file(tmp_path: Path) -> Path:
     file = tmp_path / "params.yaml"
-    file.write_text("dataset: {name: ilsvrc, root: nowhere, size: 64}\nplatforms: {}\n")
+    shipped = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+    old = "  root: null          # where folder"
+    assert shipped.count("  name: sample ") == shipped.count(old) == 1
+    file.write_text(
+        shipped.replace("  name: sample ", "  name: ilsvrc ").replace(old, "  root: nowhere  # where folder")
+    )
     return file
 
 
