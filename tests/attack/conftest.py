@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import foolbox
@@ -6,15 +5,6 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks gain nothing by threads, and lose much where other work has the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

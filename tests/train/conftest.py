@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from skimage import data
 from sqlalchemy import create_engine
@@ -22,15 +21,6 @@ def photo_crop(index: int, side: int) -> Image.Image:
     top, left = np.random.default_rng(index).integers(0, 512 - 2 * side, 2)
     crop = Image.fromarray(PHOTO[top : top + 2 * side, left : left + 2 * side])
     return crop.resize((side, side), Image.Resampling.LANCZOS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks gain nothing by threads, and lose much where other work has the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
