@@ -38,8 +38,8 @@ def success_plot(table: dict[str, dict[str, Any]], attacks: Sequence[str]) -> st
     return _svg(figure)
 
 
-def curve_plot(curve: Path, identity: float) -> str:
-    """Draw a ComModel's training and validation MAE beside the identity's, as SVG."""
+def curve_plot(curve: Path) -> str:
+    """Draw a ComModel's training and validation MAE as SVG, beside the identity's, which is the curve's epoch 0."""
     with curve.open(encoding="utf-8", newline="") as file:
         points = list(csv.DictReader(file))
     figure = Figure(figsize=(6.4, 2.4))
@@ -47,7 +47,9 @@ def curve_plot(curve: Path, identity: float) -> str:
     for key, colour in (("train_mae", BEFORE), ("validation_mae", AFTER)):
         known = [(float(point["epoch"]), float(point[key])) for point in points if point[key]]
         axes.plot(*zip(*known, strict=True), color=colour, label=key.replace("_mae", ""))
-    axes.axhline(identity, color=INK, linestyle="--", linewidth=1, label="identity")
+    axes.axhline(
+        float(points[0]["validation_mae"]), color=INK, linestyle="--", linewidth=1, label="identity, validation"
+    )
     axes.set(xlabel="epoch", ylabel="MAE, grey levels")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)

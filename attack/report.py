@@ -56,7 +56,7 @@ def write_page(params: Params, page: Path) -> list[str]:
                 "name": name,
                 "site": "a local encoder" if row.adapter == "codec" else outcomes[0].site,
                 "model": model,
-                "curve": curve_plot(curve, model["identity_validation_mae"]),
+                "curve": curve_plot(curve),
                 "rows": list(rows(table, params.attack.attacks)),
                 "success": success_plot(table, params.attack.attacks),
                 "pictures": list(_pictures(name, params, outcomes)),

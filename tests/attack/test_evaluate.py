@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attack.evaluate import OUTCOMES, Outcome, read_adversarial, read_outcomes, summarise, wilson
-from attack.plots import success_plot
+from attack.plots import curve_plot, success_plot
 from attack.results import rows, table, title
 from params import UserError
 
@@ -89,3 +89,12 @@ def test_table_and_plot_show_every_row_under_the_papers_names() -> None:
     plot = success_plot(summary, ["mim", "comreadv_mim"])
     assert plot.startswith("<svg") and plot.rstrip().endswith("</svg>")
     assert title("comreadv_bim") == "ComReAdv_bim"
+
+
+def test_the_curve_stands_beside_the_identity_on_the_same_crops(tmp_path: Path, monkeypatch) -> None:
+    curve = tmp_path / "weibo.csv"
+    curve.write_text("epoch,train_mae,validation_mae\n0,3.0,4.0\n5,2.9,3.5\n")
+    drawn = []
+    monkeypatch.setattr("matplotlib.axes.Axes.axhline", lambda _, height, **how: drawn.append((height, how["label"])))
+    assert curve_plot(curve).startswith("<svg")
+    assert drawn == [(4.0, "identity, validation")]
