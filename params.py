@@ -15,6 +15,7 @@ from typer._click.exceptions import ClickException  # the only errors that Typer
 
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
 ATTACKS = Path(__file__).parent / "attack"
+THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -117,9 +118,9 @@ class Attack(Block):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name.removeprefix("comreadv_") not in attacks():
+            if name.removeprefix(THROUGH_COM_MODEL) not in attacks():
                 raise ValueError(
-                    f"no attack {name!r}; there are {', '.join(attacks())}, plain or with comreadv_ before it"
+                    f"no attack {name!r}; there are {', '.join(attacks())}, plain or with {THROUGH_COM_MODEL} before it"
                 )
         return _different(names)
 

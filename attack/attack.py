@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import pkgutil
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from params import UserError
-
-THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
+from params import THROUGH_COM_MODEL, UserError, attacks
 
 
 class Attack:
@@ -84,22 +79,10 @@ class Attack:
 def load(name: str) -> type[Attack]:
     """Find an attack's class by its module's name, `comreadv_` before it or not; a UserError lists them."""
     module = name.removeprefix(THROUGH_COM_MODEL)
-    found = _attacks_in(module) if module in _modules() else []
-    if not found:
-        known = [module for module in _modules() if _attacks_in(module)]
+    if module not in attacks():
         raise UserError(
-            f"No attack {name!r}. There are {', '.join(known)}, each plain or with {THROUGH_COM_MODEL} before it."
+            f"No attack {name!r}. There are {', '.join(attacks())}, each plain or with {THROUGH_COM_MODEL} before it."
         )
-    return found[0]
-
-
-def _modules() -> list[str]:
-    names = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in names if not name.startswith("_"))
-
-
-def _attacks_in(module: str) -> list[type[Attack]]:
-    """List the attacks that a module defines itself."""
-    members = vars(importlib.import_module(f"attack.{module}")).values()
-    classes = (member for member in members if inspect.isclass(member) and member.__module__ == f"attack.{module}")
-    return [found for found in classes if issubclass(found, Attack) and found is not Attack]
+    members = vars(importlib.import_module(f"attack.{module}"))
+    found: type[Attack] = next(members[each] for each in members if each.lower() == module.replace("_", ""))
+    return found

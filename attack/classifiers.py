@@ -25,9 +25,6 @@ class Classifier(nn.Module):
 
     An image is scaled to the network's input as a whole, whatever a published evaluation crops away:
     the images here are prepared, cropped where they should be.
-
-    Attributes:
-        categories: the names of the classes, in the order of the logits.
     """
 
     mean: Tensor
@@ -41,10 +38,9 @@ class Classifier(nn.Module):
         mean: list[float],
         std: list[float],
         mode: str,
-        categories: list[str],
     ) -> None:
         super().__init__()
-        self.network, self.size, self.mode, self.categories = network, (size, size), mode, categories
+        self.network, self.size, self.mode = network, (size, size), mode
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
@@ -103,7 +99,6 @@ def _lite(number: str, weights: Path | None) -> Classifier:
         mean=[0.498] * 3,  # (pixel - 127) / 128, as the weights' own evaluation has it
         std=[0.502] * 3,
         mode="bicubic",
-        categories=categories(f"efficientnet_lite{number}"),
     )
 
 
@@ -123,7 +118,6 @@ def _torchvision(name: str, weights: Path | None) -> Classifier:
         mean=preprocessing.mean,
         std=preprocessing.std,
         mode=preprocessing.interpolation.value,
-        categories=published.meta["categories"],
     )
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from scipy.stats import binomtest
 from skimage.metrics import structural_similarity
-from torch import Tensor, nn
 
 from attack import classifiers
 from collect.export import Original
 from collect.export import read_manifest as read_round_trips
 from collect.round_trip import round_trip
-from pairing.align import Pixels, measure, psnr, read_pixels
+from pairing.align import measure, psnr, read_pixels
 from params import Params, UserError
 from train import device
+from train.pairs import read_image
 
 OUTCOMES = "outcomes.jsonl"
 
@@ -75,7 +75,7 @@ def evaluate(
     outcomes = []
     size = params.attack.batch_size
     for some in (rows[start : start + size] for start in range(0, len(rows), size)):
-        befores = _answers(classifier, [read_pixels(adversarial / row["file"]) for row in some])
+        befores = _answers(classifier, [adversarial / row["file"] for row in some])
         for row, before in zip(some, befores, strict=True):
             kept = {
                 key: row[key] for key in ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def _after(
-    classifier: nn.Module, params: Params, sent: Path, photo: Path, out: Path, trip: dict[str, Any] | None
+    classifier: classifiers.Classifier, params: Params, sent: Path, photo: Path, out: Path, trip: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Pair what came back with what was sent, as `pairing` does, and look at it."""
     nothing = {"served": None, "after": None, "psnr": None, "ssim": None}
@@ -102,18 +102,18 @@ def _after(
     seen = read_pixels(out / trip["file"], (first.shape[1], first.shape[0]))
     return {
         "served": trip["file"],
-        "after": _answers(classifier, [read_pixels(out / trip["file"])])[0],
+        "after": _answers(classifier, [out / trip["file"]])[0],
         "psnr": psnr(first, seen),
         "ssim": float(structural_similarity(first, seen, channel_axis=2)),
         "reason": None,
     }
 
 
-def _answers(classifier: nn.Module, images: Sequence[Pixels]) -> list[int]:
-    pixels = torch.stack([torch.from_numpy(image.copy()) for image in images]).permute(0, 3, 1, 2).float() / 255
+def _answers(classifier: classifiers.Classifier, files: Sequence[Path]) -> list[int]:
+    """Ask the classifier about files of one size."""
+    pixels = torch.stack([read_image(file) for file in files]).to(classifier.device) / 255
     with torch.inference_mode():
-        logits: Tensor = classifier(pixels.to(next(classifier.buffers()).device))
-    return [int(answer) for answer in logits.argmax(1)]
+        return classifier(pixels).argmax(1).tolist()  # type: ignore[no-any-return]
 
 
 def read_adversarial(folder: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import params
 from attack import attack, classifiers
 from collect.manifest import Prepared, read_manifest
-from params import UserError
+from params import THROUGH_COM_MODEL, UserError
 from train import checkpoint, device
 from train.pairs import read_image
 
@@ -65,7 +65,7 @@ def generate(settings: params.Attack, images: Path, com_model: Path, out: Path) 
     on = device.pick()
     classifier = classifiers.load(settings.classifier, settings.weights, on)
     models: dict[bool, nn.Module] = {False: classifier}
-    if any(name.startswith(attack.THROUGH_COM_MODEL) for name in classes):
+    if any(name.startswith(THROUGH_COM_MODEL) for name in classes):
         models[True] = nn.Sequential(checkpoint.load(com_model, on), classifier)
 
     part = _unfinished(out, settings, originals, com_model if True in models else None)
@@ -79,7 +79,7 @@ def generate(settings: params.Attack, images: Path, com_model: Path, out: Path) 
                 predictions = classifier(pixels).argmax(dim=1)
             for eps, name in product(settings.eps, classes):
                 bar.update(task, description=f"{name}, eps {eps}")
-                model = models[name.startswith(attack.THROUGH_COM_MODEL)]
+                model = models[name.startswith(THROUGH_COM_MODEL)]
                 run = classes[name](model, eps=eps, **settings.model_dump(include=HOW))
                 rows += _attack(run, name, batch, pixels, predictions, images, part)
                 bar.advance(task, len(batch))

@@ -1,4 +1,4 @@
-"""The report: one page without a network, and the same table in the terminal."""
+"""The report: one page without a network, and each platform's metrics and plot."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from params import THROUGH_COM_MODEL
+
 
 def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
     """List a summary's rows, ε by ε, the attacks in the order of params.yaml."""
@@ -47,4 +49,5 @@ def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
 
 def title(attack: str) -> str:
     """Write an attack's name as the papers do: MIM, ComReAdv_mim."""
-    return attack.replace("comreadv_", "ComReAdv_") if attack.startswith("comreadv_") else attack.upper()
+    through = attack.startswith(THROUGH_COM_MODEL)
+    return "ComReAdv_" + attack.removeprefix(THROUGH_COM_MODEL) if through else attack.upper()

@@ -170,10 +170,8 @@ class BrowserSession:
     @property
     def _signed_out(self) -> str:
         name = self.platform.name
-        return (
-            f"{name}: nobody is signed in any more. Run `comreadv login --platform {name}`, then the same command"
-            " again; what is done stays done."
-        )
+        first = f"Run `comreadv login --platform {name}`, then" if self.platform.is_live else "Run"
+        return f"{name}: nobody is signed in any more. {first} the same command again; what is done stays done."
 
     @property
     def _blocked(self) -> str:
