@@ -134,6 +134,57 @@ def test_steps_come_one_after_the_other() -> None:
     assert opened("resize:0.75:lanczos+sharpen:0.4+jpeg:71:420").tobytes() == by_hand.tobytes()
 
 
+def test_an_encoder_before_the_last_encodes_and_decodes() -> None:
+    by_hand = opened("jpeg:60", opened("jpeg:90:444").resize((64, 48), Image.Resampling.BOX))
+    assert opened("jpeg:90:444+resize:0.5:box+jpeg:60").tobytes() == by_hand.tobytes()
+    before = codecs.before_encoding(PHOTO, "webp:40+sharpen:1+jpeg:60")
+    assert before.tobytes() == opened("sharpen:1+png", opened("webp:40")).tobytes()
+    assert opened("png+png").tobytes() == PHOTO.tobytes()
+
+
+def test_a_profile_survives_every_step_on_the_way() -> None:
+    image = PHOTO.copy()
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = codecs.encode(image, "jpeg:90+resize:0.5+webp:80")
+    assert Image.open(io.BytesIO(data)).info["icc_profile"] == image.info["icc_profile"]
+
+
+TABLES = [[3 + row * column for row in range(8) for column in range(8)], [300] * 64]
+
+
+@pytest.mark.parametrize(
+    ("codec", "sampling", "progressive"),
+    [("jpeg:tables:420", 2, False), ("jpeg:tables:444:progressive", 0, True), ("resize:0.5+jpeg:tables", 2, False)],
+)
+def test_jpeg_takes_tables_and_writes_them_back_exactly(codec: str, sampling: int, progressive: bool) -> None:
+    image = Image.open(io.BytesIO(codecs.encode(PHOTO, codec, TABLES)))
+    assert isinstance(image, JpegImagePlugin.JpegImageFile)
+    assert [image.quantization[0], image.quantization[1]] == TABLES
+    assert JpegImagePlugin.get_sampling(image) == sampling
+    assert bool(image.info.get("progressive")) == progressive
+
+
+@pytest.mark.parametrize("tables", [[], [[1] * 63], [[1] * 64] * 3, [[0] * 64], [[32768] * 64]])
+def test_wrong_tables_are_refused(tables: list[list[int]]) -> None:
+    for use in (codecs.check, lambda codec, tables: codecs.encode(PHOTO, codec, tables)):
+        with pytest.raises(ValueError, match="jpeg:tables"):
+            use("jpeg:tables", tables)
+
+
+def test_methods_speeds_samplings_and_wavelets_reach_the_encoder() -> None:
+    assert codecs.encode(PHOTO, "webp:50:m4") == codecs.encode(PHOTO, "webp:50") != codecs.encode(PHOTO, "webp:50:m0")
+    assert codecs.encode(PHOTO, "avif:50:420:s6") == codecs.encode(PHOTO, "avif:50")
+    assert len({codecs.encode(PHOTO, f"avif:50{option}") for option in ("", ":444", ":422", ":s9")}) == 4
+    assert codecs.encode(PHOTO, "jp2:10:irreversible") != codecs.encode(PHOTO, "jp2:10")
+    assert opened("webp:lossless").tobytes() == PHOTO.tobytes()
+
+
+def test_jp2_aims_at_a_psnr() -> None:
+    for decibels in (25, 35):
+        noise = np.asarray(opened(f"jp2:{decibels}dB"), dtype=float) - np.asarray(PHOTO)
+        assert 10 * np.log10(255**2 / np.mean(noise**2)) == pytest.approx(decibels, abs=1.5)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
 @pytest.mark.parametrize("codec", ["jpeg:75", "webp:75", "jp2:10", "avif:50", "png"])
 def test_every_mode_and_the_smallest_image_can_be_encoded(mode: str, codec: str) -> None:
@@ -165,7 +216,16 @@ def test_every_mode_and_the_smallest_image_can_be_encoded(mode: str, codec: str)
         ("fit:2.5+png", "'2.5'"),
         ("fit:2048:box:box+png", "'box'"),
         ("sharpen:-1+png", "'-1'"),
-        ("jpeg:75+png", "'jpeg'"),
+        ("jpeg:0+png", "'0'"),
+        ("jpeg:tables", "given beside"),
+        ("webp:50:m7", "'m7'"),
+        ("webp:lossless:m1", "'m1'"),
+        ("webp:50:m1:m2", "'m2'"),
+        ("avif:50:s11", "'s11'"),
+        ("avif:50:411", "'411'"),
+        ("jp2:9dB", "'9'"),
+        ("jp2:dB", "''"),
+        ("jp2:10:reversible", "'reversible'"),
         ("blur:1+png", "'blur'"),
     ],
 )
@@ -184,8 +244,9 @@ def test_an_image_that_would_grow_too_large_is_refused(size: tuple[int, int]) ->
 
 ENCODERS = ("jpeg", "webp", "jp2", "png")
 STEPS = ("resize", "fit", "width", "sharpen")
+OPTIONS = ("tables", "lossless", "m0", "m6", "s10", "irreversible", "30dB")
 ARGUMENTS = ("444", "420", "progressive", "lanczos", "box", ":", "+", "1", "50", "0.5", "8", "-1", "nan")
-WORDS = st.sampled_from(ENCODERS + STEPS + ARGUMENTS)
+WORDS = st.sampled_from(ENCODERS + STEPS + OPTIONS + ARGUMENTS)
 CHAINS = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(":".join), min_size=1, max_size=3).map("+".join)
 
 
