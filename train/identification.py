@@ -1,0 +1,159 @@
+"""From pairs of files to an emulator: half of them search, the other half scores."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from collect import codecs, fingerprint
+from params import UserError
+from train import rule
+from train.emulator import IDENTIFIED, Emulator, Limit, Tables
+from train.guess import guesser
+from train.observed import Header, read, read_image, resize_rules, skim
+from train.search import Plan, Search, decode, find
+
+MOST_PAIRS = 16  # that a search measures on
+MOST_RULED = 400  # pairs from which a rule is learned
+SEARCHING = 0.8  # share of the time; the rest scores
+
+
+def search_and_score(pairs: Sequence[tuple[Path, Path]], seconds: float) -> Emulator:
+    """Do what `train.emulator.identify` promises."""
+    if len(pairs) < 2:
+        raise UserError(f"{len(pairs)} pair is too few: one half searches, the other scores. Give at least two.")
+    start = time.monotonic()
+    headers = [skim(*files) for files in pairs]
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("searching")
+        found = _found(
+            headers[::2],
+            start + SEARCHING * seconds,
+            lambda plan, error: progress.update(task, description=f"{plan.chain}: {error:.3f} grey levels"),
+        )
+        progress.update(task, description=f"scoring {found.chain}")
+        return _scored(found, headers[1::2], start + seconds)
+
+
+def _found(headers: Sequence[Header], deadline: float, tell: Callable[[Plan, float], None]) -> Emulator:
+    """Search on pairs; the emulator's score and verdict are still to come."""
+    formats = Counter(header.format for header in headers)
+    kind = formats.most_common(1)[0][0]
+    headers = [header for header in headers if header.format == kind]
+    telling = sorted(headers, key=lambda header: header.busy, reverse=True)
+    observed = [read(header) for header in telling[:: math.ceil(len(telling) / MOST_PAIRS)]]
+    rules = resize_rules([header.sizes for header in headers])
+    tables = table_sets(headers)
+    encoders = guesser(observed, [each.steps for each in tables])
+    search = Search(observed, deadline, tell)
+    if encoders is None:
+        plan, doubt = Plan("png"), f"no encoder here makes such {kind or 'unknown'} files"
+    elif not rules:
+        plan, doubt = Plan(next(iter(encoders(Plan("png"))))), "no resize step here explains the served sizes"
+    else:
+        plan = find(search, rules[0], encoders)
+        doubt = "the platform does something that this search doesn't know"
+        if search.is_late():
+            doubt = "the search ran out of time"
+    if len(rules) > 1:
+        doubt += f"; {' or '.join(rules[1:])} would explain the sizes as well as {rules[0]}"
+    thresholds, limit = _rules(headers, plan, tables)
+    return Emulator(
+        chain=plan.chain,
+        tables=tables,
+        thresholds=thresholds,
+        limit=limit,
+        format=kind,
+        identified=False,
+        mae=search.error(plan),
+        exact=0,
+        pairs=0,
+        why=doubt,
+    )
+
+
+def table_sets(headers: Sequence[Header]) -> tuple[Tables, ...]:
+    """List JPEGs' different tables, finest first; those of grey ones only where there are no others."""
+    colour = [header.tables for header in headers if len(header.tables) > 1]
+    counts = Counter(colour or [header.tables for header in headers if header.tables])
+    return tuple(
+        Tables(
+            quality=fingerprint.nearest_quality(steps[0]),
+            share=count / counts.total(),
+            luma=steps[0],
+            chroma=steps[1] if len(steps) > 1 else None,
+        )
+        for steps, count in sorted(counts.items(), key=lambda each: (sum(map(sum, each[0])), each[0]))
+    )
+
+
+def _rules(
+    headers: Sequence[Header], plan: Plan, tables: Sequence[Tables]
+) -> tuple[tuple[float, ...] | None, Limit | None]:
+    """Learn which tables an image gets, by busyness and by size."""
+    places = {each.steps: place for place, each in enumerate(tables)}
+    known = [header for header in headers if header.tables in places]
+    if len(tables) < 2 or len(known) < 2:
+        return None, None
+    known = known[:: math.ceil(len(known) / MOST_RULED)]
+    images = [codecs.before_encoding(read_image(header.original), plan.chain) for header in known]
+    return rule.learn(images, [places[header.tables] for header in known], plan.encoder, tables)
+
+
+def _scored(found: Emulator, headers: Sequence[Header], deadline: float) -> Emulator:
+    """Measure the emulator on pairs that it hasn't seen, as many as there is time for, and judge it."""
+    errors, same_sizes, with_own_tables = [], True, []
+    for header in headers:
+        pair = read(header)
+        served = found(pair.original)
+        errors.append(pair.error(served))
+        same_sizes &= served.size == pair.rendition.size
+        if len(found.tables) > 1:
+            with_own_tables.append(pair.error(decode(pair, found.chain)))
+        if time.monotonic() > deadline:
+            break
+    mae, exact = fmean(errors), errors.count(0) / len(errors)
+    is_identified = same_sizes and mae <= IDENTIFIED
+    return found.model_copy(
+        update={
+            "identified": is_identified,
+            "mae": mae,
+            "exact": exact,
+            "pairs": len(errors),
+            "why": _why(found, is_identified, errors, with_own_tables),
+        }
+    )
+
+
+def _why(found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]) -> str:
+    mae = fmean(errors)
+    if not is_identified:
+        text = f"not identified: nearest is {found.chain}, {mae:.2g} grey levels off; {found.why}"
+        if with_own_tables and fmean(with_own_tables) <= IDENTIFIED:
+            text = f"not identified: {mae:.2g} grey levels off, for want of a rule that names every image's tables"
+    elif mae == 0:
+        text = f"{len(errors)} of {len(errors)} unseen pairs reproduced pixel for pixel"
+    else:
+        text = (
+            f"{errors.count(0)} of {len(errors)} unseen pairs reproduced pixel for pixel, and the rest closely:"
+            f" {mae:.2g} grey levels off on average, {max(errors):.2g} at worst"
+        )
+    if len(found.tables) < 2:
+        return text
+    told = "nothing found tells which an image gets"
+    if found.limit:
+        told = f"an image gets the finest that keep its file within {found.limit.bits:.2f} bits a pixel"
+    elif found.thresholds:
+        told = "an image's busyness tells which it gets"
+    return (
+        f"{text}; there are {len(found.tables)} sets of tables, and {told}"
+        f" ({fmean(with_own_tables):.2g} grey levels off with each file's own)"
+    )
