@@ -1,0 +1,91 @@
+"""The hybrid ComModel: the steps that a platform's files tell, as layers; what they don't tell is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.codec_net import CodecNet
+from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, standard_tables
+from train.residual import Residual
+
+EXACT = (Resize, Sharpen, Jpeg, nn.Identity)  # layers that follow Pillow to the rounding; PNG changes nothing
+
+
+class Hybrid(nn.Module):
+    """Map images as uploaded to images as downloaded.
+
+    A chain of layers ends in the encoder's, after which a residual is learned from the image on both sides of it; an
+    encoder that has no layer is learned whole. An emulator that is identified and layers that are exact leave nothing
+    to learn.
+
+    Args:
+        emulator: what train/emulator.py found, as JSON values: chain, tables, thresholds, identified.
+    """
+
+    def __init__(self, emulator: Mapping[str, Any]) -> None:
+        super().__init__()
+        *steps, encoder = emulator["chain"].split("+")
+        self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
+        self.encoder = layer(encoder, emulator)
+        exact = emulator["identified"] and all(isinstance(each, EXACT) for each in (*self.before, self.encoder))
+        self.residual = None if exact or isinstance(self.encoder, CodecNet) else Residual()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the platform makes of the images.
+
+        Args:
+            images: [N, 3, H, W] in [0, 1], any H and W.
+
+        Returns:
+            [N, 3, h, w], h and w as the platform serves them; what is learned may pass 0 or 1 a little.
+        """
+        return self.learned(self.fixed(images))
+
+    def fixed(self, images: Tensor) -> Tensor:
+        """Return what nothing is learned in: the images before and after the encoder's layer, [N, 6, h, w].
+
+        Before it alone, [N, 3, h, w], where the encoder is learned.
+        """
+        before = self.before(images)
+        return before if isinstance(self.encoder, CodecNet) else torch.cat([before, self.encoder(before)], dim=1)
+
+    def learned(self, features: Tensor) -> Tensor:
+        """Return the image [N, 3, h, w] after the encoder, by what is learned."""
+        if isinstance(self.encoder, CodecNet):
+            output: Tensor = self.encoder(features)
+            return output
+        before, after = features.chunk(2, dim=1)
+        return after if self.residual is None else after + self.residual(before, after)
+
+
+def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
+    """Build the layer of one step of a chain."""
+    name, *arguments = step.split(":")
+    match name:
+        case "resize" | "fit" | "width":
+            return Resize(name, float(arguments[0]), *arguments[1:])
+        case "sharpen":
+            return Sharpen(float(arguments[0]))
+        case "jpeg":
+            sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
+            if arguments[0] != "tables":
+                return Jpeg(sampling, [standard_tables(int(arguments[0]))])
+            return _jpeg(sampling, emulator)
+        case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
+            return Jpeg2000(float(arguments[0]))
+        case "png":
+            return nn.Identity()
+        case _:
+            return CodecNet()
+
+
+def _jpeg(sampling: str, emulator: Mapping[str, Any]) -> Jpeg:
+    """Build the layer with the tables that were found; without a rule for choosing among them, with the commonest."""
+    found, thresholds = emulator["tables"], emulator.get("thresholds") or ()
+    if not thresholds:
+        found = [max(found, key=lambda each: each["share"])]
+    return Jpeg(sampling, [(each["luma"], each["chroma"] or each["luma"]) for each in found], thresholds)

@@ -1,0 +1,143 @@
+"""The steps of a codec chain as differentiable layers: resize, sharpen, JPEG.
+
+Each follows Pillow to the rounding: grey levels between two steps are whole, with the gradient of the identity.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from PIL import Image, JpegImagePlugin
+from torch import Tensor, nn
+
+from train.busyness import busyness
+from train.jpeg import Sampling, jpeg
+from train.jpeg2000 import jpeg2000
+
+SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
+
+
+class Resize(nn.Module):
+    """Scale as Pillow does: across, rounded to whole grey levels, then down.
+
+    Args:
+        by: `resize` multiplies both sides; `fit` and `width` shrink the longest side or the width, and never enlarge.
+        number: the scale, or the pixels.
+        kernel: the name of one of Pillow's.
+    """
+
+    def __init__(self, by: str, number: float, kernel: str = "lanczos") -> None:
+        super().__init__()
+        self.by, self.number, self.kernel = by, number, kernel
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        wide, high = self.served(width, height)
+        if (wide, high) == (width, height):
+            return images
+        across, down = (kernel_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
+        return whole(down @ whole(images @ across.T))
+
+    def served(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height that an image comes back with."""
+        sides = {"fit": max(width, height), "width": width}
+        scale = min(1.0, self.number / sides[self.by]) if self.by in sides else self.number
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class Sharpen(nn.Module):
+    """Add `amount` times the difference from a copy blurred by (1 2 1, 2 4 2, 1 2 1)/16; the edges stay as they are."""
+
+    kernel: Tensor
+
+    def __init__(self, amount: float) -> None:
+        super().__init__()
+        blur = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+        centre = torch.zeros(3, 3)
+        centre[1, 1] = 1
+        self.register_buffer("kernel", centre + amount * (centre - blur), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        inner = F.conv2d(images, self.kernel.expand(3, 1, 3, 3), groups=3)
+        edge = torch.ones_like(images[:1, :1], dtype=torch.bool)
+        edge[..., 1:-1, 1:-1] = False
+        return torch.where(edge, images, F.pad(whole(inner), (1, 1, 1, 1)))
+
+
+class Jpeg(nn.Module):
+    """Encode and decode as JPEG by a file's own tables.
+
+    Args:
+        sampling: `444`, `422` or `420`.
+        tables: of luma and chroma, 64 steps each in rows; finest first.
+        thresholds: the busyness above which the next tables are taken, one fewer than there are tables; empty: the
+            first tables, whatever the image.
+    """
+
+    luma: Tensor
+    chroma: Tensor
+    thresholds: Tensor
+
+    def __init__(
+        self,
+        sampling: str,
+        tables: Sequence[tuple[Sequence[int], Sequence[int]]],
+        thresholds: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.sampling = SAMPLINGS[sampling]
+        luma, chroma = (torch.tensor([pair[kind] for pair in tables]).float().view(-1, 8, 8) for kind in (0, 1))
+        self.register_buffer("luma", luma, persistent=False)
+        self.register_buffer("chroma", chroma, persistent=False)
+        self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        chosen = self.choose(images)
+        return jpeg(images.clamp(0, 1), self.luma[chosen], self.chroma[chosen], sampling=self.sampling)
+
+    @torch.no_grad()
+    def choose(self, images: Tensor) -> Tensor:
+        """Return the index of each image's tables, int64 [N]."""
+        if not len(self.thresholds):
+            return torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        return torch.bucketize(busyness(images, self.luma[0]), self.thresholds)
+
+
+class Jpeg2000(nn.Module):
+    """Encode and decode as JPEG 2000 at a compression rate, as far as train/jpeg2000.py follows it."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, images: Tensor) -> Tensor:
+        return jpeg2000(images, self.rate)
+
+
+def whole(images: Tensor) -> Tensor:
+    """Round to whole grey levels and clip to 0-255, over 255; the gradient is the identity's, within the range."""
+    levels = images * 255
+    return (levels + (torch.floor(levels + 0.5) - levels).detach()).clamp(0, 255) / 255
+
+
+@lru_cache(maxsize=64)
+def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
+    """Return the float [served, length] matrix by which Pillow resizes a line of pixels, read off Pillow itself."""
+    impulses = Image.fromarray(np.eye(length, dtype=np.float32))
+    answers = impulses.resize((served, length), Image.Resampling[kernel.upper()])
+    return torch.from_numpy(np.asarray(answers).T.copy())
+
+
+@lru_cache
+def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return libjpeg's own luma and chroma tables of a quality, in rows, read off a file that it wrote."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        return tuple(image.quantization[0]), tuple(image.quantization[1])
