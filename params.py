@@ -94,12 +94,16 @@ class Pairing(Block):
 
 
 class Train(Block):
-    model: Literal["paper"] = "paper"
+    model: Literal["paper", "hybrid"] = "hybrid"
     epochs: Count = 100
     minutes: Positive | None = 2.0
-    batch_size: Count = 4
+    batch_size: Count = 16
     learning_rate: Positive = 1e-3
-    crop: Annotated[int, Field(ge=16, multiple_of=16)] | None = 32
+    crop: Annotated[int, Field(ge=16, multiple_of=16)] | None = 64
+    perturbed: Share = 0.25
+    perturbed_eps: Annotated[float, Field(gt=0, le=255)] = 8.0
+    patience: Annotated[float, Field(gt=0, le=1)] = 0.5
+    paper_beside: bool = False
     seed: int = 2012
 
 

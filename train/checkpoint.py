@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,27 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from params import UserError
-from train.com_model import ComModel
 
 KEY = "comreadv"  # safetensors metadata are strings: ours are one JSON object under this key
+NETWORKS = {"paper": ("train.com_model", "ComModel"), "hybrid": ("train.hybrid", "Hybrid")}
 
 
-def build(name: str) -> nn.Module:
-    """Build an untrained network by its name in params.yaml; raise KeyError for an unknown one."""
-    return {"paper": ComModel}[name]()
+def build(name: str, **config: Any) -> nn.Module:
+    """Build an untrained network by its name in params.yaml and its settings; raise KeyError for an unknown name."""
+    module, kind = NETWORKS[name]
+    model: nn.Module = getattr(import_module(module), kind)(**config)
+    return model
 
 
 def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
     """Write a model whole or not at all.
 
     Args:
-        metadata: JSON values; `model`, the network's name, is needed to rebuild it.
+        metadata: JSON values; `model`, the network's name, and `config`, what `build` was given with it, are
+            needed to rebuild it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.part")
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, part, metadata={KEY: json.dumps(metadata, sort_keys=True)})
     part.replace(path)
@@ -37,12 +41,12 @@ def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
 
 def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
     """Rebuild a model in evaluation mode, its parameters fixed; raise UserError for a file that isn't one."""
-    name = read_metadata(path).get("model")
+    metadata = read_metadata(path)
     try:
-        with torch.device("meta"):  # no random initialisation, which would be overwritten
-            model = build(str(name))
+        with torch.random.fork_rng(devices=[]):  # initialising draws numbers, which are overwritten
+            model = build(str(metadata.get("model")), **metadata.get("config", {}))
         model.load_state_dict(load_file(path), assign=True)
-    except (KeyError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_a_checkpoint(path, error) from None
     model = model.to(device or "cpu").to(memory_format=torch.channels_last)
     return model.eval().requires_grad_(False)

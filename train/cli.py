@@ -17,10 +17,10 @@ def train(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
-    """Fit a ComModel to a platform's pairs.
+    """Identify a platform's codec, and fit a ComModel to its pairs.
 
-    Reads data/pairs/<platform>.db. Writes models/<platform>.safetensors, .json and .csv at the end; a run
-    that is interrupted writes nothing.
+    Reads data/pairs/<platform>.db. Writes models/<platform>.safetensors, .emulator.json, .json and .csv at the
+    end. A run that is interrupted leaves <platform>.part, and the same command goes on from there.
     """
     settings = params.load(params_file)
     settings.platform(platform)
@@ -36,6 +36,8 @@ def train(
         models / f"{platform}.csv",
         platform=platform,
     )
+    emulator = found["emulator"]
+    typer.echo(f"{platform}: {emulator['chain']}, {'' if emulator['identified'] else 'not '}identified.")
     typer.echo(
         f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;"
         f" {found['identity_mae']:.2f} without a model. Kept in {models}/{platform}.safetensors."

@@ -53,8 +53,16 @@ class ComModel(nn.Module):
             [N, 3, H, W], linear: values may pass 0 or 1 a little. Not clamped here, because a clamp
             would kill an attack's gradient at black and white pixels; clamp where pixels are made.
         """
-        height, width = images.shape[-2:]
-        x = F.pad(images, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+        return self.learned(self.fixed(images))
+
+    def fixed(self, images: Tensor) -> Tensor:
+        """Return the images: nothing is known before training."""
+        return images
+
+    def learned(self, features: Tensor) -> Tensor:
+        """Return `forward`'s result from that of `fixed`."""
+        height, width = features.shape[-2:]
+        x = F.pad(features, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         half = self.down1(F.relu(self.stem(x)))
         quarter = self.down2(half)
         eighth = self.down3(quarter)

@@ -1,68 +1,135 @@
-"""Accepted pairs in memory, and aligned crops of them."""
+"""Accepted pairs, read when they are asked for, and aligned crops of them."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from pairing.align import read_pixels
+from pairing.align import Pixels, read_pixels
 from pairing.database import accepted
 from params import UserError
 
 BLOCK = 16  # the coarsest grid of common codecs, pixels: a JPEG macroblock with halved chroma
+MEMORY = 2**30  # bytes that a cache may hold
 
 
-class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """The pairs of a split; an item is a random crop (original, rendition), uint8 [3, side, side].
+class Pairs:
+    """Pairs of files; an item is (original, rendition as served), uint8 [3, H, W] each, read anew each time.
+
+    Args:
+        files: original and rendition of each pair.
+        remedy: what a person is told to do when a file can't be read, which raises UserError.
+    """
+
+    def __init__(self, files: Sequence[tuple[Path, Path]], remedy: str = "") -> None:
+        self.files, self.remedy = list(files), remedy
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        original, rendition = self.files[index]
+        try:
+            return read_image(original), read_image(rendition)
+        except OSError as error:
+            raise UserError(f"{original} or {rendition} can't be read: {error}. {self.remedy}".strip()) from None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self[index] for index in range(len(self)))
+
+    def some(self, count: int) -> Pairs:
+        """Return at most so many of the pairs, evenly spread over them."""
+        count = min(count, len(self))
+        return Pairs([self.files[place * len(self) // count] for place in range(count)], self.remedy)
+
+
+class Cache:
+    """The pairs of tensors used last, as many as fit into so many bytes."""
+
+    def __init__(self, limit: int = MEMORY) -> None:
+        self.limit, self.bytes = limit, 0
+        self.kept: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
+
+    def get(self, key: int, make: Callable[[int], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return what is kept under a key, or make it."""
+        if key not in self.kept:
+            self.kept[key] = make(key)
+            self.bytes += sum(tensor.nbytes for tensor in self.kept[key])
+        self.kept.move_to_end(key)
+        wanted = self.kept[key]
+        while self.bytes > self.limit and self.kept:
+            _, dropped = self.kept.popitem(last=False)
+            self.bytes -= sum(tensor.nbytes for tensor in dropped)
+        return wanted
+
+
+def crops(
+    items: Sequence[tuple[Tensor, Tensor]], side: int | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut a random crop of one size out of each item, and stack them.
 
     Crops start at multiples of 16 pixels, so that a codec's blocks lie in each as in the whole image. They
     are never flipped or turned: a codec needn't be symmetrical (WebP predicts from the left and above).
 
     Args:
-        files: original and rendition of each pair; a rendition of another size is scaled to its original's.
-        crop: side of the crops; smaller images lower it to the largest multiple of 16 that fits; None or images
-            under 16 pixels: whole images.
-        seed: of the crops' positions.
+        items: two tensors each, [C, H, W] and [K, H, W].
+        side: of the crops; lowered to the largest multiple of 16 that fits all items; None: as large as fits, and
+            whole items where all have one size.
+
+    Returns:
+        [N, C, h, w] and [N, K, h, w].
     """
-
-    def __init__(self, files: list[tuple[Path, Path]], *, crop: int | None = None, seed: int = 0) -> None:
-        self.pairs = [read_pair(original, rendition) for original, rendition in files]
-        shortest = min((min(original.shape[1:]) for original, _ in self.pairs), default=0)
-        self.side = min(crop, shortest // BLOCK * BLOCK) if crop else 0
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        original, rendition = self.pairs[index]
-        if not self.side:
-            return original, rendition
-        top, left = (self._offset(length) for length in original.shape[1:])
-        window = (..., slice(top, top + self.side), slice(left, left + self.side))
-        return original[window], rendition[window]
-
-    def _offset(self, length: int) -> int:
-        positions = (length - self.side) // BLOCK + 1
-        return BLOCK * int(torch.randint(positions, (), generator=self.generator))
+    sizes = [first.shape[-2:] for first, _ in items]
+    height, width = (_common([size[axis] for size in sizes], side) for axis in (0, 1))
+    cut = []
+    for first, second in items:
+        top, left = (
+            BLOCK * int(torch.randint((whole - part) // BLOCK + 1, (), generator=generator))
+            for whole, part in zip(first.shape[-2:], (height, width), strict=True)
+        )
+        window = (..., slice(top, top + height), slice(left, left + width))
+        cut.append((first[window], second[window]))
+    return torch.stack([first for first, _ in cut]), torch.stack([second for _, second in cut])
 
 
-def read_pair(original: Path, rendition: Path) -> tuple[Tensor, Tensor]:
-    """Read a pair as uint8 [3, H, W] tensors of the original's size."""
-    uploaded = read_image(original)
-    return uploaded, read_image(rendition, (uploaded.shape[2], uploaded.shape[1]))
+def _common(lengths: Sequence[int], side: int | None) -> int:
+    shortest = min(lengths)
+    if side is None and shortest == max(lengths):
+        return shortest
+    length = min(shortest, side or shortest)
+    return length if length < BLOCK else length // BLOCK * BLOCK
 
 
 def read_image(file: Path, size: tuple[int, int] | None = None) -> Tensor:
     """Read an image as a uint8 [3, H, W] tensor; bring it to `size` (width, height) by Lanczos."""
-    return torch.from_numpy(read_pixels(file, size).copy()).permute(2, 0, 1).contiguous()
+    return from_pixels(read_pixels(file, size))
 
 
-def load(database: Path, split: str, *, crop: int | None = None, seed: int = 0) -> Pairs:
-    """Load a split's accepted pairs; raise UserError when there are none, or a file is gone or broken."""
+def scaled(image: Tensor, height: int, width: int) -> Tensor:
+    """Bring a uint8 [3, H, W] image to another size by Lanczos, as `read_image` does."""
+    if image.shape[-2:] == (height, width):
+        return image
+    return from_pixels(to_picture(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """Turn a uint8 [3, H, W] tensor into a Pillow image."""
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def from_pixels(pixels: Image.Image | Pixels) -> Tensor:
+    """Turn RGB pixels into a uint8 [3, H, W] tensor of its own memory."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
+
+
+def load(database: Path, split: str) -> Pairs:
+    """List a split's accepted pairs; raise UserError when there are none."""
     redo = f"Run `comreadv collect --platform {database.stem}`, then `comreadv pairing --platform {database.stem}`."
     try:
         files = accepted(database, split)
@@ -70,7 +137,4 @@ def load(database: Path, split: str, *, crop: int | None = None, seed: int = 0) 
         raise UserError(f"There is no pairs database {database}. {redo}") from None
     if not files:
         raise UserError(f"{database} holds no accepted pair of the split {split}. {redo}")
-    try:
-        return Pairs(files, crop=crop, seed=seed)
-    except OSError as error:
-        raise UserError(f"{database} names an image that can't be read: {error}. {redo}") from None
+    return Pairs(files, redo)

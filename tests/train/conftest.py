@@ -1,4 +1,4 @@
-"""Real pairs: images, what Pillow's JPEG encoder makes of them, and the database that names both."""
+"""Real pairs: images, what Pillow's encoders make of them, and the database that names both."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def photo_crop(index: int, side: int) -> Image.Image:
 def make_pairs(tmp_path: Path) -> Callable[..., Path]:
     """Fill a pairs database with so many pairs of each split; none for a split that isn't named."""
 
-    def make(*, side: int = 64, quality: int = 25, accepted: bool = True, **splits: int) -> Path:
+    def make(*, side: int = 64, quality: int = 25, suffix: str = "jpg", accepted: bool = True, **splits: int) -> Path:
         folder = tmp_path / "pairs"
         folder.mkdir()
         engine = create_engine(f"sqlite:///{folder / 'tiny.db'}")
         Base.metadata.create_all(engine)
         with Session(engine) as session:
             for index, split in enumerate(split for split, count in splits.items() for _ in range(count)):
-                original, rendition = folder / f"{index}.png", folder / f"{index}.jpg"
+                original, rendition = folder / f"{index}.png", folder / f"{index}.{suffix}"
                 image = photo_crop(index, side)
                 image.save(original)
                 image.save(rendition, quality=quality)
@@ -46,7 +46,7 @@ def make_pairs(tmp_path: Path) -> Callable[..., Path]:
                     remote_id=str(index),
                     rendition="full",
                     path=str(rendition),
-                    format="JPEG",
+                    format=Image.registered_extensions()[f".{suffix}"],
                     bytes=rendition.stat().st_size,
                     sha256="0",
                 )

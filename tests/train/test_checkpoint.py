@@ -31,6 +31,18 @@ def test_a_checkpoint_alone_rebuilds_the_model_bit_for_bit(saved: tuple[Path, Co
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_the_settings_of_a_network_are_kept_with_it(tmp_path: Path) -> None:
+    emulator = {"chain": "resize:0.5+webp:50", "tables": [], "thresholds": None, "identified": False}
+    config = {"emulator": emulator}
+    model = checkpoint.build("hybrid", **config).eval()
+    assert sum(parameter.numel() for parameter in model.parameters())
+    checkpoint.save(tmp_path / "x.safetensors", model, model="hybrid", config=config)
+    images = torch.rand(1, 3, 48, 64)
+    with torch.no_grad():
+        output = checkpoint.load(tmp_path / "x.safetensors")(images)
+        assert output.shape == (1, 3, 24, 32) and torch.equal(output, model(images))
+
+
 def test_metadata_come_back(saved: tuple[Path, ComModel]) -> None:
     assert checkpoint.read_metadata(saved[0]) == {
         "model": "paper",
@@ -54,7 +66,14 @@ def test_damaged_files_are_the_users_to_mend(saved: tuple[Path, ComModel], tmp_p
 def test_foreign_files_are_the_users_to_mend(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     tensors = {"weight": torch.zeros(2)}
-    for metadata in (None, {"comreadv": "[]"}, {"comreadv": '{"model": "other"}'}, {"comreadv": '{"model": "paper"}'}):
+    for metadata in (
+        None,
+        {"comreadv": "[]"},
+        {"comreadv": '{"model": "other"}'},
+        {"comreadv": '{"model": "paper"}'},
+        {"comreadv": '{"model": "hybrid", "config": {"emulator": {}}}'},
+        {"comreadv": '{"model": "paper", "config": 5}'},
+    ):
         save_file(tensors, path, metadata=metadata)
         with pytest.raises(UserError, match="no ComModel of ours"):
             checkpoint.load(path)

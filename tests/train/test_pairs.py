@@ -4,57 +4,89 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from torch import Tensor
 
 from params import UserError
 from train import pairs
 
 
-def coordinates(folder: Path, height: int, width: int) -> tuple[Path, Path]:
-    """Write an image whose red and green are row and column, twice."""
+def coordinates(height: int, width: int) -> Tensor:
+    """Make an image whose red and green are row and column."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
-    image = Image.fromarray(np.stack([rows, columns, rows], axis=2))
-    files = folder / "a.png", folder / "b.png"
-    for file in files:
-        image.save(file)
-    return files
+    return torch.from_numpy(np.stack([rows, columns, rows]))
 
 
-def test_crops_start_on_the_codecs_grid_and_match(tmp_path: Path) -> None:
-    split = pairs.Pairs([coordinates(tmp_path, 100, 150)], crop=32, seed=5)
+def test_crops_start_on_the_codecs_grid_and_match() -> None:
+    image = coordinates(100, 150)
+    generator = torch.Generator().manual_seed(5)
     corners = set()
-    for _ in range(200):
-        original, rendition = split[0]
-        assert torch.equal(original, rendition)
-        assert original.shape == (3, 32, 32) and original.dtype == torch.uint8
-        assert original[1, 0, 31] - original[1, 0, 0] == 31  # not flipped
-        corners.add((int(original[0, 0, 0]), int(original[1, 0, 0])))
+    for _ in range(100):
+        originals, renditions = pairs.crops([(image, image[:1])] * 2, 32, generator)
+        assert torch.equal(originals[:, :1], renditions)
+        assert originals.shape == (2, 3, 32, 32) and originals.dtype == torch.uint8
+        for original in originals:
+            assert original[1, 0, 31] - original[1, 0, 0] == 31  # not flipped
+            corners.add((int(original[0, 0, 0]), int(original[1, 0, 0])))
     assert corners == {(top, left) for top in range(0, 65, 16) for left in range(0, 113, 16)}
 
 
-def test_crops_repeat_with_the_seed(tmp_path: Path) -> None:
-    files = [coordinates(tmp_path, 128, 128)]
-    first, second, other = (pairs.Pairs(files, crop=32, seed=seed) for seed in (1, 1, 2))
-    drawn = [[split[0][0][:2, 0, 0].tolist() for _ in range(20)] for split in (first, second, other)]
+def test_crops_repeat_with_the_seed() -> None:
+    items = [(coordinates(128, 128), coordinates(128, 128))]
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
+    drawn = [
+        [pairs.crops(items, 32, generator)[0][0, :2, 0, 0].tolist() for _ in range(20)] for generator in generators
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize(("crop", "side"), [(None, (40, 50)), (112, (32, 32)), (16, (16, 16))])
-def test_crop_is_lowered_to_what_fits(tmp_path: Path, crop: int | None, side: tuple[int, int]) -> None:
-    split = pairs.Pairs([coordinates(tmp_path, 40, 50)], crop=crop)
-    assert split[0][0].shape[1:] == side
+@pytest.mark.parametrize(
+    ("sizes", "side", "expected"),
+    [
+        ([(40, 50)], None, (40, 50)),
+        ([(40, 50), (60, 20)], None, (32, 16)),
+        ([(40, 50)], 112, (32, 48)),
+        ([(40, 50), (90, 90)], 16, (16, 16)),
+        ([(10, 50)], 32, (10, 32)),
+    ],
+)
+def test_crops_of_one_batch_have_the_largest_size_that_fits(
+    sizes: list[tuple[int, int]], side: int | None, expected: tuple[int, int]
+) -> None:
+    items = [(coordinates(*size), coordinates(*size)) for size in sizes]
+    assert pairs.crops(items, side, torch.Generator())[0].shape[2:] == expected
 
 
-def test_images_under_a_block_stay_whole(tmp_path: Path) -> None:
-    assert pairs.Pairs([coordinates(tmp_path, 10, 50)], crop=32)[0][0].shape == (3, 10, 50)
+def test_a_rendition_comes_as_it_was_served_and_is_scaled_when_asked(tmp_path: Path) -> None:
+    files = tmp_path / "a.png", tmp_path / "b.png"
+    picture = pairs.to_picture(coordinates(40, 60))
+    picture.save(files[0])
+    picture.resize((30, 20)).save(files[1])
+    original, rendition = pairs.Pairs([files])[0]
+    assert original.shape == (3, 40, 60) and rendition.shape == (3, 20, 30)
+    scaled = pairs.scaled(rendition, 40, 60)
+    assert torch.equal(scaled, pairs.read_image(files[1], (60, 40)))
+    assert (original.int() - scaled.int()).abs().float().mean() < 1
 
 
-def test_a_rendition_of_another_size_is_scaled_to_its_original(tmp_path: Path) -> None:
-    original, rendition = coordinates(tmp_path, 40, 60)
-    Image.open(rendition).resize((30, 20)).save(rendition)
-    uploaded, served = pairs.read_pair(original, rendition)
-    assert uploaded.shape == served.shape == (3, 40, 60)
-    assert (uploaded.int() - served.int()).abs().float().mean() < 1
+def test_the_cache_holds_no_more_than_it_may_and_forgets_the_oldest() -> None:
+    made: list[int] = []
+
+    def make(key: int) -> tuple[Tensor, Tensor]:
+        made.append(key)
+        return torch.full((50,), key, dtype=torch.uint8), torch.zeros(50, dtype=torch.uint8)
+
+    cache = pairs.Cache(limit=250)
+    for key in (0, 1, 0, 2, 0, 1):
+        assert cache.get(key, make)[0][0] == key
+        assert cache.bytes == 100 * len(cache.kept) <= 250
+    assert made == [0, 1, 2, 1]
+    assert pairs.Cache(limit=10).get(7, make)[0][0] == 7
+
+
+def test_some_pairs_are_spread_over_all() -> None:
+    files = [(Path(str(number)), Path()) for number in range(10)]
+    assert [str(original) for original, _ in pairs.Pairs(files).some(4).files] == ["0", "2", "5", "7"]
+    assert len(pairs.Pairs(files).some(40)) == 10
 
 
 def test_nothing_to_train_on_says_what_to_run(tmp_path: Path, make_pairs: Callable[..., Path]) -> None:
@@ -68,5 +100,5 @@ def test_nothing_to_train_on_says_what_to_run(tmp_path: Path, make_pairs: Callab
 def test_a_broken_image_is_named(make_pairs: Callable[..., Path]) -> None:
     database = make_pairs(train=2)
     (database.parent / "1.jpg").write_bytes(b"<html>sorry</html>")
-    with pytest.raises(UserError, match=r"1\.jpg"):
-        pairs.load(database, "train")
+    with pytest.raises(UserError, match=r"1\.jpg.*comreadv pairing --platform tiny"):
+        list(pairs.load(database, "train"))

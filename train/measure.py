@@ -1,0 +1,62 @@
+"""How far a ComModel is from its platform."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from itertools import chain as joined
+
+import torch
+from torch import Tensor, nn
+
+from train.pairs import Pairs, scaled
+from train.perturb import Chain, Kind, perturbed_pairs
+
+MOST_PERTURBED = 32  # test images; each costs several passes through the model
+
+ImagePairs = Iterable[tuple[Tensor, Tensor]]  # original and rendition, uint8 [3, H, W]
+
+
+@torch.no_grad()
+def mean_absolute_error(model: nn.Module | None, images: ImagePairs) -> float:
+    """Measure how far a model's output, rounded to uint8, is from the renditions, in grey levels.
+
+    Args:
+        model: in evaluation mode; None: the identity, which is to say how far the originals are.
+        images: uint8 originals and renditions, which may differ in size from pair to pair; a rendition that has
+            not the output's size is brought to it by Lanczos.
+    """
+    errors = []
+    for original, rendition in images:
+        output = original
+        if model is not None:
+            output = to_levels(model(to_float(original[None], where(model)))[0])
+        errors.append(difference(output, scaled(rendition, *output.shape[-2:])))
+    return statistics.fmean(errors)
+
+
+def perturbed_error(model: nn.Module, test: Pairs, chain: Chain, eps: float, kind: Kind, seed: int) -> float:
+    """Measure the error on test images with a change on them that the real chain processed, in grey levels."""
+    originals = (original for original, _ in test.some(MOST_PERTURBED))
+    images = perturbed_pairs(model, originals, chain, eps, kind, seed=seed, on=where(model))
+    return mean_absolute_error(model, images)
+
+
+def difference(first: Tensor, second: Tensor) -> float:
+    """Return the mean absolute difference of two uint8 images of one shape, grey levels."""
+    return (first.int() - second.int()).abs().float().mean().item()
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Round [0, 1] to uint8 grey levels, on the CPU."""
+    return (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+
+
+def to_float(images: Tensor, to: torch.device) -> Tensor:
+    """Turn uint8 [N, 3, H, W] pixels into float32 in [0, 1] on a device, in the layout that convolutions prefer."""
+    return images.to(to, torch.float32, memory_format=torch.channels_last) / 255
+
+
+def where(model: nn.Module) -> torch.device:
+    """Return the device that a model is on; the CPU for one that holds nothing."""
+    return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))
