@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from attack.fidelity import FREQUENCIES, Errors
 from attack.results import rows
 
 INK, BEFORE, AFTER = "#6b7280", "#cbd5e1", "#2563eb"
@@ -51,6 +52,24 @@ def curve_plot(curve: Path) -> str:
         float(points[0]["validation_mae"]), color=INK, linestyle="--", linewidth=1, label="identity, validation"
     )
     axes.set(xlabel="epoch", ylabel="MAE, grey levels")
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def spectrum_plot(errors: Errors) -> str:
+    """Draw the ComModel's error and the identity's by frequency as SVG."""
+    figure = Figure(figsize=(6.4, 2.4))
+    axes = figure.add_subplot()
+    for label, values, colour, dashes in (
+        ("identity", errors.identity_spectrum, INK, "--"),
+        ("ComModel", errors.spectrum, AFTER, "-"),
+    ):
+        axes.plot(FREQUENCIES, values, dashes, color=colour, marker=".", label=label)
+    axes.set_yscale("symlog", linthresh=0.1)  # a ComModel without any error stays on the plot
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(
+        ylim=(0, None), xlabel="radial frequency in blocks of 8×8, cycles a pixel", ylabel="mean |error|, grey levels"
+    )
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)
 

@@ -13,13 +13,16 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from attack import fidelity
 from attack.classifiers import categories
 from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
-from attack.plots import curve_plot, success_plot
+from attack.plots import curve_plot, spectrum_plot, success_plot
 from attack.results import rows, title
 from pairing.align import Pixels, read_pixels
 from params import Params
+from train import checkpoint, device, pairs
 
+MOST_COMPARED = 2  # test images shown beside what the ComModel makes of them
 PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
 
 
@@ -57,6 +60,7 @@ def write_page(params: Params, page: Path) -> list[str]:
                 "site": "a local encoder" if row.adapter == "codec" else outcomes[0].site,
                 "model": model,
                 "curve": curve_plot(curve),
+                "fidelity": _fidelity(name, params, outcomes),
                 "rows": list(rows(table, params.attack.attacks)),
                 "success": success_plot(table, params.attack.attacks),
                 "pictures": list(_pictures(name, params, outcomes)),
@@ -73,6 +77,31 @@ def write_page(params: Params, page: Path) -> list[str]:
     page.parent.mkdir(exist_ok=True)
     page.write_text(html, encoding="utf-8")
     return missing
+
+
+def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Tell how near the ComModel is to the platform: errors, pictures, a plot, and what the emulator found."""
+    checkpoint_file = Path("models") / f"{name}.safetensors"
+    model = checkpoint.load(checkpoint_file, device.pick())
+    test = pairs.load(Path("data/pairs") / f"{name}.db", "test")
+    plain = fidelity.measure(model, test)
+    emulator = checkpoint_file.with_suffix(".emulator.json")
+    shown = range(min(MOST_COMPARED, params.evaluate.pictures, len(test)))
+    return {
+        "test": plain,
+        "adversarial": fidelity.by_attack(
+            model, outcomes, Path("data/adversarial") / name, Path("data/evaluation") / name
+        ),
+        "spectrum": spectrum_plot(plain),
+        "pictures": [_comparison(fidelity.picture(model, test, index)) for index in shown],
+        "emulator": json.loads(emulator.read_text(encoding="utf-8")) if emulator.exists() else None,
+    }
+
+
+def _comparison(picture: fidelity.Picture) -> dict[str, Any]:
+    images = ("original", "served", "modelled", "error")
+    embedded = {each: _embed(getattr(picture, each).permute(1, 2, 0).numpy()) for each in images}
+    return embedded | {"name": picture.name, "mae": picture.mae}
 
 
 def _pictures(name: str, params: Params, outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
