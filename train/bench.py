@@ -124,7 +124,8 @@ def measure(training: Files, test: Files, chain: str, name: str, minutes: float)
     real = emulator if emulator and emulator.identified else None
     run = Run(stage.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
     run.train()
-    seconds, model = time.monotonic() - start, run.model.eval()
+    seconds = time.monotonic() - start
+    model, _ = stage.finished(run, settings, emulator)
     errors = stage.perturbed_errors(model, Pairs(test), real_pairs.decoded(chain), settings)
     return {
         "identity_mae": round(mean_absolute_error(None, Pairs(test)), 4),

@@ -24,15 +24,16 @@ class Hybrid(nn.Module):
 
     Args:
         emulator: what train/emulator.py found, as JSON values: chain, tables, thresholds, identified.
+        residual: False leaves the residual out, where learning it gained nothing.
     """
 
-    def __init__(self, emulator: Mapping[str, Any]) -> None:
+    def __init__(self, emulator: Mapping[str, Any], *, residual: bool = True) -> None:
         super().__init__()
         *steps, encoder = emulator["chain"].split("+")
         self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
         self.encoder = layer(encoder, emulator)
         exact = emulator["identified"] and all(isinstance(each, EXACT) for each in (*self.before, self.encoder))
-        self.residual = None if exact or isinstance(self.encoder, CodecNet) else Residual()
+        self.residual = Residual() if residual and not exact and not isinstance(self.encoder, CodecNet) else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what the platform makes of the images.

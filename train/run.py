@@ -97,6 +97,11 @@ class Run:
             or self.progress - self.best_at >= self.settings.patience
         )
 
+    @property
+    def gained(self) -> bool:
+        """Whether any of the training was better on validation than none."""
+        return self.best_at > 0
+
     def train(self) -> None:
         """Train to the end of the run, from where it was killed if it was, then put the best weights back."""
         self._resume()

@@ -70,7 +70,7 @@ def fit(
     described = emulator.model_dump(mode="json")
     run = Run(build(settings, emulator), training, validation, settings, chain=chain, part=part, emulator=described)
     run.train()
-    model = run.model.eval()
+    model, kept = finished(run, settings, emulator)
     paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key))
     found: dict[str, Any] = {
         "platform": platform,
@@ -91,8 +91,8 @@ def fit(
     }
     write_results(found, run.curve, metrics, curve)
     emulator.save(out.with_suffix(".emulator.json"))
-    kept = {key: found[key] for key in ("platform", "generation", "model", "mae", "identity_mae")}
-    checkpoint.save(out, model, **kept, config=config(settings, emulator), settings=settings.model_dump(mode="json"))
+    told = {key: found[key] for key in ("platform", "generation", "model", "mae", "identity_mae")}
+    checkpoint.save(out, model, **told, config=kept, settings=settings.model_dump(mode="json"))
     part.remove()
     return found
 
@@ -118,6 +118,16 @@ def build(settings: params.Train, emulator: Emulator | None) -> nn.Module:
 def config(settings: params.Train, emulator: Emulator | None) -> dict[str, Any]:
     """Return what `checkpoint.build` needs beside the network's name."""
     return {"emulator": emulator.model_dump(mode="json")} if settings.model == "hybrid" and emulator else {}
+
+
+def finished(run: Run, settings: params.Train, emulator: Emulator | None) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a run's network in evaluation mode, and its configuration; without a residual that gained nothing."""
+    kept = config(settings, emulator)
+    if settings.model == "paper" or run.gained:
+        return run.model.eval(), kept
+    kept["residual"] = False
+    model = checkpoint.build(settings.model, **kept)  # as it was before training, which was best
+    return model.to(run.on).to(memory_format=torch.channels_last).eval(), kept
 
 
 def perturbed_errors(
@@ -151,6 +161,6 @@ def write_results(
 def _key(pairs_db: Path, settings: params.Train, platform: str) -> str:
     """Name what a run is made from: the platform, the settings, the pairs and this code."""
     key = hashlib.sha256(f"{platform} {settings.model_dump_json()}".encode())
-    for file in (pairs_db, *sorted(CODE.glob("*.py"))):
+    for file in (pairs_db, *sorted(CODE.rglob("*.py"))):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()

@@ -166,3 +166,20 @@ def test_error_is_measured_at_the_outputs_size() -> None:
     original, rendition = torch.full((3, 32, 32), 9, dtype=torch.uint8), torch.full((3, 24, 24), 5, dtype=torch.uint8)
     assert mean_absolute_error(None, [(original, rendition)]) == 4
     assert mean_absolute_error(torch.nn.AvgPool2d(2), [(original, rendition)]) == 4
+
+
+def test_a_residual_that_gained_nothing_is_left_out(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    database = make_pairs(train=4, validation=2, test=1, suffix="jp2")  # lossless, so that nothing is missing
+    found = fit(database, changed(SHORT, model="hybrid"), tmp_path)
+    assert (found["parameters"], found["steps"], found["mae"]) == (0, 0, 0)
+    model = checkpoint.load(files(tmp_path)[0])
+    assert mean_absolute_error(model, pairs.load(database, "test")) == 0
+
+
+def test_the_papers_net_is_trained_beside_the_hybrid_where_that_is_asked_for(
+    make_pairs: Callable[..., Path], tmp_path: Path
+) -> None:
+    database = make_pairs(quality=10, train=4, validation=2, test=1)
+    found = fit(database, changed(SHORT, model="hybrid", paper_beside=True), tmp_path)
+    assert found["mae"] < 0.01 < found["paper_mae"] < 1.1 * found["identity_mae"]
+    assert fit(database, changed(SHORT, model="hybrid"), tmp_path)["paper_mae"] is None
