@@ -101,7 +101,7 @@ class Emulator(Block):
                 bits = (bits_a_pixel(before, self.encoder, each) for each in self.tables)
                 return self.tables[self.limit.choose(max(before.size), bits, len(self.tables))]
             if self.thresholds is not None:
-                from train import rule
+                from train.search import rule
 
                 return self.tables[choose_by_busyness(rule.measure(before, self.tables[0].luma), self.thresholds)]
         return max(self.tables, key=lambda each: each.share, default=None)
@@ -161,7 +161,7 @@ def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emu
     Raises:
         UserError: too few pairs, or a file that can't be read.
     """
-    from train.identification import search_and_score  # which makes an Emulator
+    from train.search.identification import search_and_score  # which makes an Emulator
 
     return search_and_score(pairs, seconds)
 

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from train.codec_net import CodecNet
-from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, standard_tables
+from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, Webp, standard_tables
 from train.residual import Residual
-
-EXACT = (Resize, Sharpen, Jpeg, nn.Identity)  # layers that follow Pillow to the rounding; PNG changes nothing
 
 
 class Hybrid(nn.Module):
@@ -32,7 +30,7 @@ class Hybrid(nn.Module):
         *steps, encoder = emulator["chain"].split("+")
         self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
         self.encoder = layer(encoder, emulator)
-        exact = emulator["identified"] and all(isinstance(each, EXACT) for each in (*self.before, self.encoder))
+        exact = emulator["identified"] and all(is_exact(each) for each in (*self.before, self.encoder))
         self.residual = Residual() if residual and not exact and not isinstance(self.encoder, CodecNet) else None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,6 +61,11 @@ class Hybrid(nn.Module):
         return after if self.residual is None else after + self.residual(before, after)
 
 
+def is_exact(layer: nn.Module) -> bool:
+    """Tell whether a layer's output is Pillow's, to the rounding."""
+    return layer.exact if isinstance(layer, Webp) else not isinstance(layer, Jpeg2000 | CodecNet)
+
+
 def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
     """Build the layer of one step of a chain."""
     name, *arguments = step.split(":")
@@ -78,7 +81,9 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
             return _jpeg(sampling, emulator)
         case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
             return Jpeg2000(float(arguments[0]))
-        case "png":
+        case "webp" if arguments != ["lossless"]:
+            return Webp(int(arguments[0]), *arguments[1:])
+        case "png" | "webp":
             return nn.Identity()
         case _:
             return CodecNet()

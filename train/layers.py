@@ -1,4 +1,4 @@
-"""The steps of a codec chain as differentiable layers: resize, sharpen, JPEG.
+"""The steps of a codec chain as differentiable layers: resize, sharpen, JPEG, WebP, JPEG 2000.
 
 Each follows Pillow to the rounding: grey levels between two steps are whole, with the gradient of the identity.
 """
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from train.busyness import busyness
 from train.jpeg import Sampling, jpeg
 from train.jpeg2000 import jpeg2000
+from train.webp.vp8 import webp
 
 SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
 
@@ -117,6 +118,21 @@ class Jpeg2000(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return jpeg2000(images, self.rate)
+
+
+class Webp(nn.Module):
+    """Encode and decode as lossy WebP of a quality, by libwebp's method 4: exact for that, and near others.
+
+    Args:
+        method: the platform's, `m0` to `m6`.
+    """
+
+    def __init__(self, quality: int, method: str = "m4") -> None:
+        super().__init__()
+        self.quality, self.exact = quality, method == "m4"
+
+    def forward(self, images: Tensor) -> Tensor:
+        return webp(images, self.quality)
 
 
 def whole(images: Tensor) -> Tensor:

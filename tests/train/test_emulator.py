@@ -21,8 +21,8 @@ from collect import codecs
 from params import UserError
 from train.busyness import busyness
 from train.emulator import Emulator, Limit, Tables, app, bits_a_pixel, identify, matching
-from train.observed import read, resize_rules, skim
-from train.search import Plan, Search
+from train.search.candidates import Plan, Search
+from train.search.observed import read, resize_rules, skim
 
 Platform = Callable[[Image.Image], bytes]
 

@@ -49,6 +49,9 @@ def error(first: Tensor, second: Tensor) -> float:
     "chain",
     [
         "png",
+        "webp:lossless",
+        "webp:60",
+        "resize:0.7+webp:30:m4",
         "jpeg:75",
         "jpeg:40:444:progressive",
         "jpeg:90+resize:0.5:box+jpeg:60:422",
@@ -100,7 +103,7 @@ def test_the_gradient_passes_the_whole_chain() -> None:
     assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("chain", ["resize:0.5+jpeg:60", "avif:40", "jp2:12:irreversible"])
+@pytest.mark.parametrize("chain", ["resize:0.5+jpeg:60", "avif:40", "jp2:12:irreversible", "webp:40:m0"])
 def test_what_is_not_known_is_learned_from_a_start_at_what_is(chain: str) -> None:
     image = photo_crop(4, 64)
     model = Hybrid(emulator(chain, identified=False))

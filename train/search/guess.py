@@ -16,8 +16,8 @@ from PIL import Image
 from collect import bitstream, codecs
 from collect.avif import avif
 from collect.encoders import SAMPLINGS
-from train.observed import Header, Observed, Steps, jpeg_quality
-from train.search import Plan
+from train.search.candidates import Plan
+from train.search.observed import Header, Observed, Steps, jpeg_quality
 
 PROBES = 2  # pairs that a guess encodes again and again
 QUALITIES = 101

@@ -14,11 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from collect import codecs, fingerprint
 from params import UserError
-from train import rule
 from train.emulator import IDENTIFIED, Emulator, Limit, Tables
-from train.guess import guesser
-from train.observed import Header, read, read_image, resize_rules, skim
-from train.search import Plan, Search, decode, find
+from train.search import rule
+from train.search.candidates import Plan, Search, decode, find
+from train.search.guess import guesser
+from train.search.observed import Header, read, read_image, resize_rules, skim
 
 MOST_PAIRS = 16  # that a search measures on
 MOST_RULED = 400  # pairs from which a rule is learned

@@ -13,7 +13,7 @@ from statistics import fmean
 from PIL import Image
 
 from collect import codecs
-from train.observed import Observed
+from train.search.observed import Observed
 
 KEPT = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
 SAME = 0.002  # grey levels; below this mean a chain is taken for the platform's own
