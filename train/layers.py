@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from train.busyness import busyness
 from train.jpeg import Sampling, jpeg
-from train.jpeg2000 import jpeg2000
+from train.jpeg2000.openjpeg import jpeg2000
 from train.webp.vp8 import webp
 
 SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from collect import codecs
 from tests.train.conftest import photo_crop
-from train.bit_planes import join, split, truncate
-from train.jpeg2000 import inverse, jpeg2000, transform
+from train.jpeg2000.bit_planes import join, split, truncate
+from train.jpeg2000.openjpeg import inverse, jpeg2000, transform
 from train.pairs import from_pixels
 
 

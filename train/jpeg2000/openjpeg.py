@@ -1,6 +1,6 @@
 """JPEG 2000 as OpenJPEG writes it to a given rate: reversible 5/3 wavelet, no colour transform, one quality layer.
 
-Follows ISO/IEC 15444-1, annex F, and OpenJPEG's rate control (tcd.c): see train/bit_planes.py.
+Follows ISO/IEC 15444-1, annex F, and OpenJPEG's rate control (tcd.c): see bit_planes.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.bit_planes import allocate, join, split, truncate
+from train.jpeg2000.bit_planes import allocate, join, split, truncate
 
 LEVELS = 5
 NORMS = [  # of the synthesis of HL, LH and HH, finest first, and of LL, as in OpenJPEG's dwt.c
@@ -19,7 +19,7 @@ NORMS = [  # of the synthesis of HL, LH and HH, finest first, and of LL, as in O
     [11.33, 11.33, 6.019],
     [21.0],
 ]
-OVERHEAD = 100  # bytes that a file's headers take, per colour
+OVERHEAD = 130  # bytes that a file's headers take, per colour
 
 
 def jpeg2000(images: Tensor, rate: float) -> Tensor:

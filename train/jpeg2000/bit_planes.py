@@ -1,7 +1,7 @@
 """JPEG 2000's code-blocks: how many passes over their bit-planes a file has room for, and what is left of them.
 
 Follows ISO/IEC 15444-1, annex D, and OpenJPEG's rate control (tcd.c), which cuts each code-block after the passes that
-pay. Only the bytes of a pass are estimated: by the entropy of what it codes, context by context.
+pay. Only the bytes of a pass are estimated: by what an adaptive code takes for it, context by context.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from train.jpeg2000.contexts import CONTEXT_OF, CONTEXTS, LOWEST, neighbours, propagate
+
 SIDE = 64  # of a code-block, at most
-LEARNING = 3.0  # bits that an adaptive context costs beyond its entropy, in each pass
 SLACK = 1.5  # times the budget after which passes are not looked at any more
 BISECTIONS = 25
 KINDS = 3  # of passes over a plane: significance propagation, magnitude refinement, cleanup
@@ -26,6 +27,7 @@ class Blocks(NamedTuple):
     magnitudes: Tensor  # float [N, B, h, w], whole numbers
     inside: Tensor  # float [B, h, w]: 1 in the band, 0 where a block reaches over its edge
     norms: Tensor  # float [B], of the bands' synthesis
+    kinds: Tensor  # int64 [B]: 0, 1, 2 for HL, LH (and LL), HH
 
     @property
     def planes(self) -> int:
@@ -34,12 +36,14 @@ class Blocks(NamedTuple):
 
 
 def split(bands: list[Tensor], norms: list[float]) -> Blocks:
-    """Cut bands [N, C, h, w] into code-blocks, band after band."""
+    """Cut bands [N, C, h, w], HL, LH and HH or LL alone, into code-blocks, band after band."""
     height, width = (max(1, *(min(SIDE, band.shape[axis]) for band in bands)) for axis in (-2, -1))
     tiles = [_tiles(band.abs(), height, width) for band in bands]
     inside = [_tiles(torch.ones_like(band[:1]), height, width)[0] for band in bands]
     counted = [tile.new_full((tile.shape[1],), norm) for tile, norm in zip(tiles, norms, strict=True)]
-    return Blocks(torch.cat(tiles, dim=1), torch.cat(inside), torch.cat(counted))
+    first = 0 if len(bands) > 1 else LOWEST
+    kinds = [torch.full_like(norm, kind, dtype=torch.int64) for kind, norm in enumerate(counted, first)]
+    return Blocks(torch.cat(tiles, dim=1), torch.cat(inside), torch.cat(counted), torch.cat(kinds))
 
 
 def _tiles(band: Tensor, height: int, width: int) -> Tensor:
@@ -114,17 +118,30 @@ class Coder:
         magnitudes, blank = self.blocks.magnitudes, self.blocks.inside - self.significant
         large = (magnitudes >= 2.0**plane).to(magnitudes)
         new = _middle(torch.ones_like(magnitudes[0, :1, :1, :1]), plane)
-        found, near, reached = _propagate(self.significant, large, blank)
-        self._pass(_significance(reached, found, near, ((1, 1), (2, 2), (3, 8))) + _sum(found), found, new)
+        found, near = propagate(self.significant, large, blank)
+        reached = blank * (near > 0)
+        self._pass(self._significance(reached, found, near) + _sum(found), found, new)
         digits = torch.floor(magnitudes / 2.0**plane)
-        ones, places = _sum(self.significant * (digits % 2)), _sum(self.significant)
-        self._pass(_entropy(ones, places), self.significant, _middle(digits, plane))
+        fresh = self.significant * (digits < 4)
+        bits = [_adaptive(_sum(group * (digits % 2)), _sum(group)) for group in (fresh, self.significant - fresh)]
+        self._pass(sum(bits[1:], bits[0]), self.significant, _middle(digits, plane))
         rest = blank - reached
         last = rest * large
         self.significant = self.significant + found
-        near = _neighbours(self.significant)
-        self._pass(_significance(rest, last, near, ((0, 0), (1, 8))) + _sum(last), last, new)
+        near = neighbours(self.significant, last)
+        self._pass(self._significance(rest, last, near) + _sum(last), last, new)
         self.significant = self.significant + last
+
+    def _significance(self, visited: Tensor, found: Tensor, near: Tensor) -> Tensor:
+        """Estimate the bits that tell which of the places visited are significant."""
+        count, blocks = visited.shape[:2]
+        contexts = CONTEXT_OF.to(visited.device)[self.blocks.kinds[:, None, None], near.long()]
+        first = torch.arange(count * blocks, device=visited.device).view(count, blocks, 1, 1) * CONTEXTS
+        ones, places = (
+            torch.bincount((first + contexts)[chosen > 0], minlength=count * blocks * CONTEXTS)
+            for chosen in (found, visited)
+        )
+        return _adaptive(ones, places).view(count, blocks, CONTEXTS).sum(-1)
 
     def _pass(self, bits: Tensor, changed: Tensor, decoded: Tensor) -> None:
         after = torch.where(changed > 0, (self.blocks.magnitudes - decoded).square(), self.error)
@@ -153,7 +170,7 @@ def truncate(blocks: Blocks, kept: Tensor) -> Tensor:
     significant = (magnitudes >= step).to(magnitudes)
     decoded = _middle(torch.floor(magnitudes / step), plane) * significant
     large = (magnitudes >= step / 2).to(magnitudes)
-    found, _, _ = _propagate(significant, large, 1 - significant)
+    found, _ = propagate(significant, large, 1 - significant)
     below = plane - 1
     decoded = torch.where((part >= 1) & (found > 0), _middle(torch.ones_like(decoded), below), decoded)
     refined = _middle(torch.floor(2 * magnitudes / step), below)
@@ -165,38 +182,10 @@ def _middle(digits: Tensor, plane: Tensor | int) -> Tensor:
     return (digits + 0.5 * (plane > 0)) * 2.0**plane
 
 
-def _propagate(significant: Tensor, large: Tensor, blank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Tell what significance propagation finds, the number of significant neighbours, and what it visits.
-
-    What it finds on the way makes neighbours of it visible too: one round of that is counted.
-    """
-    found = blank * large * (_neighbours(significant) > 0)
-    near = _neighbours(significant + found)
-    reached = blank * (near > 0)
-    return reached * large, near, reached
-
-
-def _neighbours(significant: Tensor) -> Tensor:
-    """Count each place's significant neighbours among eight, within its block."""
-    padded = F.pad(significant, (1, 1, 1, 1))
-    rows = padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]
-    return rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :] - significant
-
-
-def _significance(visited: Tensor, found: Tensor, near: Tensor, contexts: tuple[tuple[int, int], ...]) -> Tensor:
-    """Estimate the bits that tell which of the places visited are significant."""
-    bits = torch.zeros_like(visited[..., 0, 0])
-    for fewest, most in contexts:
-        group = visited * ((near >= fewest) & (near <= most))
-        ones, places = _sum(group * found), _sum(group)
-        bits = bits + _entropy(ones, places) + LEARNING * ((ones > 0) & (ones < places))
-    return bits
-
-
-def _entropy(ones: Tensor, places: Tensor) -> Tensor:
-    """Return the bits of so many ones among so many places."""
-    share = ones / places.clamp(min=1)
-    return -places * (torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) / math.log(2)
+def _adaptive(ones: Tensor, places: Tensor) -> Tensor:
+    """Return the bits of so many ones among so many places, by an adaptive code (Krichevsky and Trofimov, 1981)."""
+    product = torch.lgamma(ones + 0.5) + torch.lgamma(places - ones + 0.5) - torch.lgamma(places + 1.0)
+    return (math.log(math.pi) - product) / math.log(2)
 
 
 def _sum(x: Tensor) -> Tensor:
