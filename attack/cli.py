@@ -78,17 +78,21 @@ def report_command(
 def results(
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
-    """Print the last evaluation of every platform that is on as a table."""
+    """Print the last evaluation of every platform that is on, and its ComModel's error, as tables."""
     settings = params.load(params_file)
 
     import json
 
     from rich.console import Console
 
-    from attack.results import table
+    from attack.results import model_table, table
 
     found = [Path("reports") / f"{name}.json" for name in settings.platforms]
     reports = [json.loads(file.read_text(encoding="utf-8")) for file in found if file.exists()]
     if not reports:
         raise UserError("Nothing has been evaluated yet. Run `dvc repro`.")
     Console().print(table(reports, settings.attack.attacks))
+    metrics = [Path("models") / f"{name}.json" for name in settings.platforms]
+    models = [json.loads(file.read_text(encoding="utf-8")) for file in metrics if file.exists()]
+    if models:
+        Console().print(model_table(models))

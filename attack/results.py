@@ -47,6 +47,23 @@ def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
     return laid
 
 
+def model_table(models: Sequence[dict[str, Any]]) -> Table:
+    """Lay out the ComModels' metrics for a terminal; figures that were not measured are dashes."""
+    heading = "Mean absolute error of the ComModels on test images, grey levels"
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading)
+    laid.add_column("platform", no_wrap=True)
+    for heading in ("ComModel", "adversarial", "paper's net", "identity"):
+        laid.add_column(heading, justify="right", no_wrap=True)
+    laid.add_column("codec")
+    for model in models:
+        emulator = model.get("emulator") or {"chain": "unknown", "identified": False}
+        doubt = "" if emulator["identified"] else ", not identified"
+        errors = (model.get(key) for key in ("mae", "mae_adversarial", "paper_mae", "identity_mae"))
+        shown = ("–" if error is None else f"{error:.2f}" for error in errors)
+        laid.add_row(f"[bold]{model['platform']}[/bold]", *shown, emulator["chain"] + doubt)
+    return laid
+
+
 def title(attack: str) -> str:
     """Write an attack's name as the papers do: MIM, ComReAdv_mim."""
     through = attack.startswith(THROUGH_COM_MODEL)

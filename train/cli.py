@@ -38,7 +38,8 @@ def train(
     )
     emulator = found["emulator"]
     typer.echo(f"{platform}: {emulator['chain']}, {'' if emulator['identified'] else 'not '}identified.")
+    paper = "" if found["paper_mae"] is None else f" {found['paper_mae']:.2f} by the paper's net,"
     typer.echo(
-        f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;"
+        f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;{paper}"
         f" {found['identity_mae']:.2f} without a model. Kept in {models}/{platform}.safetensors."
     )

@@ -70,6 +70,7 @@ def fit(
     described = emulator.model_dump(mode="json")
     run = Run(build(settings, emulator), training, validation, settings, chain=chain, part=part, emulator=described)
     run.train()
+    seconds = run.seconds
     model, kept = finished(run, settings, emulator)
     paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key))
     found: dict[str, Any] = {
@@ -86,7 +87,7 @@ def fit(
         "parameters": parameters(model),
         "epochs": round(run.epoch, 2),
         "steps": run.step,
-        "seconds": round(run.seconds, 1),
+        "seconds": round(seconds, 1),
         "images": {"train": len(training), "validation": len(validation), "test": len(test)},
     }
     write_results(found, run.curve, metrics, curve)

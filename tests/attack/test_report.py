@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import params
 from attack.evaluate import OUTCOMES, Outcome
 from attack.report import write_page
+from attack.results import model_table
 from pairing.build import build
 from train import checkpoint
 from train.com_model import ComModel
@@ -31,7 +33,14 @@ platforms:
 attack: {attacks: [mim, comreadv_mim], eps: [5]}
 evaluate: {pictures: 3, confidence: 0.95}
 """
-METRICS = {"platform": "jpeg-25", "generation": 1, "model": "paper", "seconds": 3.0, "images": {"train": 7, "test": 3}}
+METRICS = {
+    "platform": "jpeg-25",
+    "generation": 1,
+    "model": "paper",
+    "seconds": 3.0,
+    "steps": 9,
+    "images": {"train": 7, "test": 3},
+}
 EMULATOR = {"chain": "jpeg:tables:420", "identified": True, "why": "All 3 files have one pair of tables."}
 
 
@@ -155,3 +164,21 @@ def test_a_platform_that_was_not_evaluated_is_named(project: tuple[params.Params
     (Path("data/evaluation/jpeg-25") / OUTCOMES).unlink()
     assert write_page(settings, page) == ["jpeg-25"]
     assert "Not evaluated yet: jpeg-25." in page.read_text()
+
+
+def test_a_model_that_was_not_trained_shows_no_empty_curve(project: tuple[params.Params, Path]) -> None:
+    settings, page = project
+    write_page(settings, page)
+    assert "<!-- epoch -->" in page.read_text()
+    file = Path("models/jpeg-25.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"steps": 0}))
+    write_page(settings, page)
+    assert "nothing was left to train" in page.read_text() and "<!-- epoch -->" not in page.read_text()
+
+
+def test_the_terminal_shows_each_models_error_beside_the_others() -> None:
+    known = {"platform": "weibo", "mae": 0.0012, "mae_adversarial": None, "paper_mae": 2.9, "identity_mae": 3.1}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(model_table([known | {"emulator": {"chain": "jpeg:85:444", "identified": False}}]))
+    (row,) = (line.split() for line in console.export_text().splitlines() if "weibo" in line)
+    assert row == ["weibo", "0.00", "–", "2.90", "3.10", "jpeg:85:444,", "not", "identified"]
