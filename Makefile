@@ -23,7 +23,7 @@ check: setup
 	mypy
 
 bench: setup
-	python -m pytest tests/benchmarks --override-ini addopts= --benchmark-group-by=group
+	python -m pytest tests/benchmarks --override-ini addopts=
 
 setup: $(VENV)/.ready
 

@@ -29,11 +29,21 @@ Spectrum = NDArray[np.float64]
 class Errors:
     """The mean absolute errors of a ComModel and of the identity, in grey levels, whole and by frequency."""
 
-    images: int
+    each: tuple[float, ...]  # of the model, image by image
     mae: float
     identity_mae: float
     spectrum: Spectrum
     identity_spectrum: Spectrum
+
+    @property
+    def images(self) -> int:
+        return len(self.each)
+
+    @property
+    def typical_and_worst(self) -> list[int]:
+        """The images of the median and of the largest error; one where there is but one."""
+        order = np.argsort(self.each, kind="stable").tolist()
+        return list(dict.fromkeys([order[(len(order) - 1) // 2], order[-1]]))
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def measure(model: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Errors:
         modelled.append(_error(respond(model, original), rendition))
         identity.append(_error(original, rendition))
     (mae, by_frequency), (identity_mae, identity_by_frequency) = _means(modelled), _means(identity)
-    return Errors(len(modelled), mae, identity_mae, by_frequency, identity_by_frequency)
+    return Errors(tuple(mae for mae, _ in modelled), mae, identity_mae, by_frequency, identity_by_frequency)
 
 
 def _error(image: Tensor, rendition: Tensor) -> tuple[float, Spectrum]:

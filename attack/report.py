@@ -22,7 +22,6 @@ from pairing.align import Pixels, read_pixels
 from params import Params
 from train import checkpoint, device, pairs
 
-MOST_COMPARED = 2  # test images shown beside what the ComModel makes of them
 PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
 
 
@@ -86,7 +85,7 @@ def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[st
     test = pairs.load(Path("data/pairs") / f"{name}.db", "test")
     plain = fidelity.measure(model, test)
     emulator = checkpoint_file.with_suffix(".emulator.json")
-    shown = range(min(MOST_COMPARED, params.evaluate.pictures, len(test)))
+    shown = plain.typical_and_worst[: params.evaluate.pictures]
     return {
         "test": plain,
         "adversarial": fidelity.by_attack(

@@ -14,6 +14,7 @@ from train.layers import standard_tables
 IMAGES = torch.randint(0, 256, (16, 3, 224, 224)) / 255
 TARGETS = torch.arange(16)
 ROUNDS = 3
+OTHERS = ("webp:75", "jp2:10", "avif:50")
 LUMA, CHROMA = standard_tables(75)
 JPEG_75 = {
     "chain": "jpeg:tables:420",
@@ -41,6 +42,7 @@ def test_a_step_through_the_hybrid_costs_little_more_than_a_bare_one(capsys: pyt
         "the paper's net": checkpoint.build("paper"),
         "the hybrid": checkpoint.build("hybrid", emulator=JPEG_75),
         "the hybrid, not sure of its codec": checkpoint.build("hybrid", emulator=JPEG_75 | {"identified": False}),
+        **{f"the hybrid, {chain}": checkpoint.build("hybrid", emulator=JPEG_75 | {"chain": chain}) for chain in OTHERS},
     }
     models: dict[str, nn.Module] = {"bare": classifier} | {
         name: nn.Sequential(model.to(memory_format=torch.channels_last), classifier).eval().requires_grad_(False)
