@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain as joined
+from itertools import groupby, islice
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from train.pairs import Pairs, scaled
 from train.perturb import Chain, Kind, perturbed_pairs
 
+BATCH = 8
 MOST_PERTURBED = 32  # test images; each costs several passes through the model
 
 ImagePairs = Iterable[tuple[Tensor, Tensor]]  # original and rendition, uint8 [3, H, W]
@@ -27,12 +29,23 @@ def mean_absolute_error(model: nn.Module | None, images: ImagePairs) -> float:
             not the output's size is brought to it by Lanczos.
     """
     errors = []
-    for original, rendition in images:
-        output = original
+    for originals, renditions in alike(images):
+        outputs = torch.stack(originals)
         if model is not None:
-            output = to_levels(model(to_float(original[None], where(model)))[0])
-        errors.append(difference(output, scaled(rendition, *output.shape[-2:])))
+            outputs = to_levels(model(to_float(outputs, where(model))))
+        errors += [
+            difference(output, scaled(rendition, *output.shape[-2:]))
+            for output, rendition in zip(outputs, renditions, strict=True)
+        ]
     return statistics.fmean(errors)
+
+
+def alike(images: ImagePairs) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Give a few originals of one size at a time, and their renditions: some layers take little longer for more."""
+    for _, group in groupby(images, key=lambda pair: pair[0].shape):
+        while batch := list(islice(group, BATCH)):
+            originals, renditions = zip(*batch, strict=True)
+            yield list(originals), list(renditions)
 
 
 def perturbed_error(model: nn.Module, test: Pairs, chain: Chain, eps: float, kind: Kind, seed: int) -> float:
