@@ -104,7 +104,7 @@ class Train(Block):
     perturbed_eps: Annotated[float, Field(gt=0, le=255)] = 8.0
     patience: Annotated[float, Field(gt=0, le=1)] = 0.5
     paper_beside: bool = False
-    seed: int = 2012
+    seed: Annotated[int, Field(ge=0, lt=2**40)] = 2012
 
 
 class Attack(Block):

@@ -52,22 +52,33 @@ class Resize(nn.Module):
 
 
 class Sharpen(nn.Module):
-    """Add `amount` times the difference from a copy blurred by (1 2 1, 2 4 2, 1 2 1)/16; the edges stay as they are."""
+    """Add `amount` times the difference from a copy blurred by (1 2 1, 2 4 2, 1 2 1)/16; the edges stay as they are.
 
-    kernel: Tensor
+    The sum is taken in Pillow's order and precision, so that ties fall as they do there.
+    """
 
     def __init__(self, amount: float) -> None:
         super().__init__()
-        blur = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
-        centre = torch.zeros(3, 3)
-        centre[1, 1] = 1
-        self.register_buffer("kernel", centre + amount * (centre - blur), persistent=False)
+        corner, side, centre = -amount / 16, -2 * amount / 16, 1 + 12 * amount / 16
+        self.kernel = ((corner, side, corner), (side, centre, side), (corner, side, corner))
 
     def forward(self, images: Tensor) -> Tensor:
-        inner = F.conv2d(images, self.kernel.expand(3, 1, 3, 3), groups=3)
+        height, width = images.shape[-2:]
+        if min(height, width) < 3:
+            return images
+        levels = images * 255
+        levels = levels + (levels.round() - levels).detach()
+        total = torch.full_like(levels[..., 2:, 2:], 0.5)
+        for row in (2, 1, 0):
+            line = [
+                weight * levels[..., row : height - 2 + row, column : width - 2 + column]
+                for column, weight in enumerate(self.kernel[row])
+            ]
+            total = total + (line[0] + line[1] + line[2])
+        inner = F.pad(total + (torch.floor(total) - total).detach(), (1, 1, 1, 1))
         edge = torch.ones_like(images[:1, :1], dtype=torch.bool)
         edge[..., 1:-1, 1:-1] = False
-        return torch.where(edge, images, F.pad(whole(inner), (1, 1, 1, 1)))
+        return torch.where(edge, levels, inner).clamp(0, 255) / 255
 
 
 class Jpeg(nn.Module):
@@ -110,7 +121,7 @@ class Jpeg(nn.Module):
 
 
 class Jpeg2000(nn.Module):
-    """Encode and decode as JPEG 2000 at a compression rate, as far as train/jpeg2000.py follows it."""
+    """Encode and decode as JPEG 2000 at a compression rate, as far as train/jpeg2000 follows it."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sqlalchemy.exc import DatabaseError
 from torch import Tensor
 
 from pairing.align import Pixels, read_pixels
@@ -135,6 +136,8 @@ def load(database: Path, split: str) -> Pairs:
         files = accepted(database, split)
     except FileNotFoundError:
         raise UserError(f"There is no pairs database {database}. {redo}") from None
+    except DatabaseError as error:
+        raise UserError(f"{database} is no pairs database, or is damaged ({error.orig}). {redo}") from None
     if not files:
         raise UserError(f"{database} holds no accepted pair of the split {split}. {redo}")
     return Pairs(files, redo)

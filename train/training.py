@@ -24,6 +24,8 @@ from train.perturb import Chain
 from train.run import Run
 
 CODE = Path(__file__).parent
+ENCODERS = [CODE.parent / "collect" / f"{name}.py" for name in ("avif", "bitstream", "codecs", "encoders")]
+NEAR_ENOUGH = 0.5  # grey levels by which a chain may miss plain images to serve changed ones in the platform's place
 PAPER: dict[str, Any] = {"model": "paper", "batch_size": 4, "crop": 32, "perturbed": 0.0}  # best for it in minutes
 
 
@@ -52,7 +54,7 @@ def fit(
     Returns:
         The metrics. Errors are in grey levels (0-255): `mae` of the test split, `identity_mae` without a model,
         `paper_mae` of the paper's net (None if not asked for), `mae_adversarial` and `mae_noise` with changes on the
-        images (None where the chain isn't identified).
+        images (None where no chain is near enough to serve them).
 
     Raises:
         UserError: a split has no accepted pairs, or an image can't be read.
@@ -64,7 +66,7 @@ def fit(
         emulator = identify([*training.files, *validation.files])
     else:
         emulator = Emulator.model_validate(unfinished["emulator"])
-    chain = emulator if emulator.identified else None
+    chain = emulator if emulator.mae <= NEAR_ENOUGH else None
     if chain is None and settings.perturbed:
         Console(stderr=True).print(f"{platform}: {emulator.why}. So no perturbed images are trained or measured on.")
     described = emulator.model_dump(mode="json")
@@ -101,6 +103,7 @@ def fit(
 def paper_net(training: Pairs, validation: Pairs, settings: params.Train, part: Part) -> nn.Module | None:
     """Train the paper's net beside the hybrid, where the settings ask for it."""
     if settings.model == "paper" or not settings.paper_beside:
+        part.remove()
         return None
     settings = settings.model_copy(update=PAPER)
     run = Run(build(settings, None), training, validation, settings, part=part)
@@ -162,6 +165,6 @@ def write_results(
 def _key(pairs_db: Path, settings: params.Train, platform: str) -> str:
     """Name what a run is made from: the platform, the settings, the pairs and this code."""
     key = hashlib.sha256(f"{platform} {settings.model_dump_json()}".encode())
-    for file in (pairs_db, *sorted(CODE.rglob("*.py"))):
+    for file in (pairs_db, *ENCODERS, *sorted(CODE.rglob("*.py"))):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()

@@ -70,12 +70,17 @@ def test_an_identified_chain_of_exact_layers_is_pillows_to_the_bit(chain: str, s
     assert error(model(batch(image))[0], real(image, chain)) < 0.002
 
 
-@pytest.mark.parametrize("amount", [0.4, 1.5])
-def test_sharpening_is_pillows_but_for_ties(amount: float) -> None:
-    image = photo_crop(3, 96)
-    assert (
-        error(Hybrid(emulator(f"sharpen:{amount}+png"))(batch(image))[0], real(image, f"sharpen:{amount}+png")) < 0.05
-    )
+@pytest.mark.parametrize("amount", [0.4, 0.55, 1.5])
+@pytest.mark.parametrize("encoder", ["png", "jpeg:75"])
+def test_sharpening_is_pillows_to_the_bit(amount: float, encoder: str) -> None:
+    image, chain = photo_crop(3, 96), f"sharpen:{amount}+{encoder}"
+    assert error(Hybrid(emulator(chain))(batch(image))[0], real(image, chain)) < 0.002
+
+
+@pytest.mark.parametrize("size", [(2, 40), (3, 3), (1, 1)])
+def test_images_too_small_to_sharpen_are_left_alone(size: tuple[int, int]) -> None:
+    image = photo_crop(3, 96).crop((0, 0, *size))
+    assert error(Hybrid(emulator("sharpen:0.8+png"))(batch(image))[0], real(image, "sharpen:0.8+png")) < 0.002
 
 
 def test_a_files_own_tables_are_used() -> None:
@@ -105,6 +110,7 @@ def test_the_gradient_passes_the_whole_chain() -> None:
 
 @pytest.mark.parametrize("chain", ["resize:0.5+jpeg:60", "avif:40", "jp2:12:irreversible", "webp:40:m0"])
 def test_what_is_not_known_is_learned_from_a_start_at_what_is(chain: str) -> None:
+    torch.manual_seed(3)
     image = photo_crop(4, 64)
     model = Hybrid(emulator(chain, identified=False))
     with torch.no_grad():
@@ -114,15 +120,17 @@ def test_what_is_not_known_is_learned_from_a_start_at_what_is(chain: str) -> Non
     assert error(start, untouched) < 5  # the colours that a codec halves, or a JPEG layer
     features = model.fixed(batch(image))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    dimmed = (0.8 * real(image, chain))[None]
+    served = real(image, chain)[None]
+    if "jpeg" in chain:
+        served = served.roll(1, dims=-1)  # a layer that is right leaves nothing else to learn
     losses = []
-    for _ in range(60):
-        loss = F.l1_loss(model.learned(features), dimmed)
+    for _ in range(90):
+        loss = F.l1_loss(model.learned(features), served)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(255 * loss.item())
-    assert losses[-1] < 0.4 * losses[0]
+    assert losses[-1] < 0.93 * losses[0]
 
 
 @pytest.mark.parametrize("size", [(16, 16), (33, 47), (1, 5)])
