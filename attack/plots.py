@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from attack.fidelity import FREQUENCIES, Errors
 from attack.results import rows
+from params import UserError
+
+Content = TypeVar("Content")
 
 INK, BEFORE, AFTER = "#6b7280", "#cbd5e1", "#2563eb"
 
@@ -41,19 +44,35 @@ def success_plot(table: dict[str, dict[str, Any]], attacks: Sequence[str]) -> st
 
 def curve_plot(curve: Path) -> str:
     """Draw a ComModel's training and validation MAE as SVG, beside the identity's, which is the curve's epoch 0."""
-    with curve.open(encoding="utf-8", newline="") as file:
-        points = list(csv.DictReader(file))
+    training, validation = read_trained(curve, _points)
     figure = Figure(figsize=(6.4, 2.4))
     axes = figure.add_subplot()
-    for key, colour in (("train_mae", BEFORE), ("validation_mae", AFTER)):
-        known = [(float(point["epoch"]), float(point[key])) for point in points if point[key]]
-        axes.plot(*zip(*known, strict=True), color=colour, label=key.replace("_mae", ""))
-    axes.axhline(
-        float(points[0]["validation_mae"]), color=INK, linestyle="--", linewidth=1, label="identity, validation"
-    )
+    for label, points, colour in (("train", training, BEFORE), ("validation", validation, AFTER)):
+        axes.plot(*zip(*points, strict=True), color=colour, label=label)
+    axes.axhline(validation[0][1], color=INK, linestyle="--", linewidth=1, label="identity, validation")
     axes.set(xlabel="epoch", ylabel="MAE, grey levels")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)
+
+
+def read_trained(file: Path, parse: Callable[[str], Content]) -> Content:
+    """Read what training wrote as models/<platform>.*; raise UserError when it is missing or can't be parsed."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
+        why = "is missing" if isinstance(error, FileNotFoundError) else "is damaged or of an older form"
+        raise UserError(f"{file} {why}. Run `comreadv train --platform {file.stem}`.") from None
+
+
+def _points(text: str) -> list[list[tuple[float, float]]]:
+    """Parse a curve's (epoch, MAE) on training and on validation crops."""
+    rows = list(csv.DictReader(text.splitlines()))
+    curves = [
+        [(float(row["epoch"]), float(row[key])) for row in rows if row[key]] for key in ("train_mae", "validation_mae")
+    ]
+    if not all(curves):
+        raise ValueError("no points")
+    return curves
 
 
 def spectrum_plot(errors: Errors) -> str:

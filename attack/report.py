@@ -12,22 +12,40 @@ from typing import Any
 import jinja2
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel
 
 from attack import fidelity
 from attack.classifiers import categories
 from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
-from attack.plots import curve_plot, spectrum_plot, success_plot
+from attack.plots import curve_plot, read_trained, spectrum_plot, success_plot
 from attack.results import rows, title
 from pairing.align import Pixels, read_pixels
-from params import Params
+from params import Params, UserError
 from train import checkpoint, device, pairs
+from train.emulator import Emulator
 
 PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
 
 
+class Images(BaseModel):
+    train: int
+
+
+class Trained(BaseModel):
+    """What the page tells of models/<platform>.json."""
+
+    generation: int
+    steps: int
+    seconds: float
+    images: Images
+    paper_mae: float | None = None
+    mae_adversarial: float | None = None
+    mae_noise: float | None = None
+
+
 def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], generation: int, reports: Path) -> None:
     """Write reports/<platform>.json and the plot reports/<platform>.svg."""
-    reports.mkdir(exist_ok=True)
+    _make_folder(reports)
     success = summarise(outcomes, params.evaluate.confidence)
     content = {
         "platform": name,
@@ -44,6 +62,7 @@ def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], genera
 
 def write_page(params: Params, page: Path) -> list[str]:
     """Write the page about every platform that is on and has been evaluated; return those that have not."""
+    _make_folder(page.parent)
     sections, missing = [], []
     for name, row in params.platforms.items():
         outcomes_folder, curve = Path("data/evaluation") / name, Path("models") / f"{name}.csv"
@@ -51,13 +70,13 @@ def write_page(params: Params, page: Path) -> list[str]:
             missing.append(name)
             continue
         outcomes = read_outcomes(outcomes_folder)
-        model = json.loads(curve.with_suffix(".json").read_text(encoding="utf-8"))
+        model = read_trained(curve.with_suffix(".json"), Trained.model_validate_json)
         table = summarise(outcomes, params.evaluate.confidence)
         sections.append(
             {
                 "name": name,
                 "site": "a local encoder" if row.adapter == "codec" else outcomes[0].site,
-                "model": model,
+                "model": model.model_dump(),
                 "curve": curve_plot(curve),
                 "fidelity": _fidelity(name, params, outcomes),
                 "rows": list(rows(table, params.attack.attacks)),
@@ -73,9 +92,15 @@ def write_page(params: Params, page: Path) -> list[str]:
         lstrip_blocks=True,
     )
     html = environment.get_template("report.html.j2").render(sections=sections, missing=missing, params=params)
-    page.parent.mkdir(exist_ok=True)
     page.write_text(html, encoding="utf-8")
     return missing
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made a folder ({error}). Move what is there away.") from None
 
 
 def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -93,7 +118,7 @@ def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[st
         ),
         "spectrum": spectrum_plot(plain),
         "pictures": [_comparison(fidelity.picture(model, test, index)) for index in shown],
-        "emulator": json.loads(emulator.read_text(encoding="utf-8")) if emulator.exists() else None,
+        "emulator": Emulator.load(emulator) if emulator.exists() else None,
     }
 
 

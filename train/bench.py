@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +31,17 @@ VALIDATION = 10  # one in so many training photos is for validation
 LONGEST_SEARCH = 180.0  # seconds for identifying the codec, and half the time at most
 UNBOUNDED = 1_000_000  # epochs: the minutes bound the run
 SPEED_BATCH, SPEED_SECONDS = 8, 2.0  # images a pass, and how long passes are timed
+
+FIGURES = {
+    "identity": "identity_mae",
+    "MAE": "mae",
+    "adversarial": "mae_adversarial",
+    "seconds": "seconds",
+    "parameters": "parameters",
+    "images/s": "images_per_second",
+}  # a row's, by the table's headings
+
+ROW_START = '{"codec": '  # what a row in part begins with
 
 Row = dict[str, Any]
 Files = list[tuple[Path, Path]]  # original and rendition
@@ -53,7 +65,8 @@ def bench(
     work: Annotated[Path | None, typer.Option(help="Keep the photos and renditions in this folder.")] = None,
 ) -> None:
     """Train ComModels for the same minutes on the same photos, and measure them on photos not trained on."""
-    check(train, test, codec, model)
+    check(train, test, codec, model, size)
+    check_writable(out, work)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder) / f"{size}"
         training = real_pairs.prepare(train, kept / "photos", size, limit_train)
@@ -63,8 +76,11 @@ def bench(
     Console().print(table(rows))
 
 
-def check(train: Path, test: Path, chains: list[str], models: list[str]) -> None:
-    """Raise UserError for folders that are one, unknown models and wrong codecs."""
+def check(train: Path, test: Path, chains: list[str], models: list[str], size: int) -> None:
+    """Raise UserError for folders that are none or one, unknown models, and codecs that can't encode the size."""
+    for option, folder in (("--train", train), ("--test", test)):
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder. Give a folder of photos with {option}.")
     if train.resolve() == test.resolve():
         raise UserError(f"--train and --test are both {train}. Measure on photos that no model was trained on.")
     for name in models:
@@ -72,9 +88,23 @@ def check(train: Path, test: Path, chains: list[str], models: list[str]) -> None
             raise UserError(f"No model {name!r}. There are: {', '.join(MODELS)}.")
     for chain in chains:
         try:
-            codecs.check(chain)
+            codecs.encode(Image.new("RGB", (size, size)), chain)
         except ValueError as error:
-            raise UserError(str(error)) from None
+            raise UserError(f"--codec {chain} with --size {size}: {error}") from None
+
+
+def check_writable(out: Path, work: Path | None) -> None:
+    """Make the folders and the file that are written to; raise UserError where that is impossible."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise UserError(f"{out} can't be written ({error}). Name a file with --out.") from None
+    try:
+        if work is not None:
+            work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{work} can't be made a folder ({error}). Name a folder with --work.") from None
 
 
 def compare(
@@ -90,15 +120,17 @@ def compare(
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
     known = read_rows(out)
+    photos = {
+        "images": {"train": len(training), "test": len(test)},
+        "photos": {"train": real_pairs.digest(training), "test": real_pairs.digest(test)},
+    }
     for chain, name in product(chains, models):
-        counts = {"train": len(training), "test": len(test)}
-        key: Row = {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), "images": counts}
+        key: Row = {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
         row = next((row for row in known if all(row.get(each) == key[each] for each in key)), None)
         if row is None:
             folder = work / re.sub(r"[^a-z0-9.]+", "-", chain)
             learned, measured = (real_pairs.encode_all(originals, chain, folder) for originals in (training, test))
             row = key | measure(learned, measured, chain, name, minutes)
-            out.parent.mkdir(parents=True, exist_ok=True)
             with out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         yield row
@@ -157,28 +189,37 @@ def images_per_second(model: nn.Module, size: int) -> float:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """Read the rows of an earlier run, and cut off a last one that was written in part; raise UserError for others."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
+    """Read the rows of an earlier run that have all figures, and cut off a last one that was written in part.
+
+    Raises UserError for a file of something else.
+    """
     try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
         rows = [json.loads(line) for line in whole]
     except ValueError:
         raise UserError(f"{file} holds lines that are no JSON. Name another file with --out.") from None
     if len(whole) < len(lines):
+        if not lines[-1].startswith(ROW_START[: len(lines[-1])]):
+            raise UserError(f"{file} ends in something that is no row of this bench. Name another file with --out.")
         file.write_text("".join(whole), encoding="utf-8")
-    return [row for row in rows if isinstance(row, dict)]
+    return [row for row in rows if isinstance(row, dict) and complete(row)]
+
+
+def complete(row: Row) -> bool:
+    """Tell whether a row has all figures of the table."""
+    return all(isinstance(row.get(key), int | float) for key in FIGURES.values())
 
 
 def table(rows: list[Row]) -> Table:
     """Lay rows out for a terminal."""
     laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Mean absolute error on test photos, grey levels")
-    laid.add_column("codec, model", no_wrap=True)
-    for heading in ("identity", "MAE", "adversarial", "seconds", "parameters", "images/s"):
+    laid.add_column("codec, model", overflow="fold")
+    for heading in FIGURES:
         laid.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        errors = (f"{row[name]:.3f}" for name in ("identity_mae", "mae", "mae_adversarial"))
-        counts = (f"{row[name]:,.0f}" for name in ("seconds", "parameters", "images_per_second"))
-        laid.add_row(f"{row['codec']}, {row['model']}", *errors, *counts)
+        figures = (f"{row[key]:.3f}" if "mae" in key else f"{row[key]:,.0f}" for key in FIGURES.values())
+        laid.add_row(f"{row['codec']}, {row['model']}", *figures)
     return laid
 
 

@@ -43,6 +43,11 @@ def prepare(folder: Path, out: Path, size: int, limit: int | None) -> list[Path]
     return list(made)
 
 
+def digest(photos: list[Path]) -> str:
+    """Name prepared photos by their content, in whatever order."""
+    return hashlib.sha256(" ".join(sorted(file.name for file in photos)).encode()).hexdigest()[:32]
+
+
 def refuse_shared(train: list[Path], test: list[Path], folders: tuple[Path, Path]) -> None:
     """Raise UserError when a test photo is among the training photos, by content."""
     shared = {file.name for file in train} & {file.name for file in test}

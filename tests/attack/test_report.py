@@ -15,7 +15,7 @@ from rich.console import Console
 
 import params
 from attack.evaluate import OUTCOMES, Outcome
-from attack.report import write_page
+from attack.report import write_metrics, write_page
 from attack.results import model_table
 from pairing.build import build
 from train import checkpoint
@@ -41,7 +41,15 @@ METRICS = {
     "steps": 9,
     "images": {"train": 7, "test": 3},
 }
-EMULATOR = {"chain": "jpeg:tables:420", "identified": True, "why": "all 3 files have one pair of tables"}
+EMULATOR = {
+    "chain": "jpeg:25:420",
+    "format": "JPEG",
+    "identified": True,
+    "mae": 0.0,
+    "exact": 1.0,
+    "pairs": 3,
+    "why": "all 3 files have one pair of tables",
+}
 
 
 @pytest.fixture
@@ -161,10 +169,42 @@ def test_what_training_and_the_emulator_found_is_told_where_it_is_there(project:
     html = " ".join(page.read_text().split())
     assert row(html, "test images")[2] == "4.50" and row(html, "adversarial images, made without it")[2] == "–"
     assert "1.25 with adversarial changes." in html and "with noise" not in html
-    assert "<code>jpeg:tables:420</code>, identified: all 3 files have one pair of tables." in html
+    assert "<code>jpeg:25:420</code>, identified: all 3 files have one pair of tables." in html
     Path("models/jpeg-25.emulator.json").write_text(json.dumps(EMULATOR | {"identified": False}))
     write_page(settings, page)
     assert "not identified" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("jpeg-25.json", None, "missing.*comreadv train --platform jpeg-25"),
+        ("jpeg-25.json", b'{"platform": ', "comreadv train --platform jpeg-25"),
+        ("jpeg-25.json", b'{"platform": "jpeg-25", "mae": 1.0}', "older form.*comreadv train --platform jpeg-25"),
+        ("jpeg-25.csv", b"", "comreadv train --platform jpeg-25"),
+        ("jpeg-25.csv", b"epoch,train,validation\n0,7.0,7.5\n", "comreadv train --platform jpeg-25"),
+        ("jpeg-25.csv", b"epoch,train_mae,validation_mae\n0,\xff,7.5\n", "comreadv train --platform jpeg-25"),
+        ("jpeg-25.emulator.json", b"{", "jpeg-25.emulator.json is no emulator, or is damaged"),
+    ],
+)
+def test_what_training_left_damaged_is_named(
+    project: tuple[params.Params, Path], file: str, content: bytes | None, said: str
+) -> None:
+    settings, page = project
+    path = Path("models") / file
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(params.UserError, match=said):
+        write_page(settings, page)
+    assert not page.exists()
+
+
+def test_a_file_where_the_reports_folder_belongs_is_named(project: tuple[params.Params, Path]) -> None:
+    settings, page = project
+    Path("reports").write_text("")
+    with pytest.raises(params.UserError, match="reports can't be made a folder"):
+        write_page(settings, page)
+    with pytest.raises(params.UserError, match="reports can't be made a folder"):
+        write_metrics("jpeg-25", settings, [], 1, Path("reports"))
 
 
 def test_a_platform_that_was_not_evaluated_is_named(project: tuple[params.Params, Path]) -> None:
