@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -152,7 +153,8 @@ def choose_by_busyness(busy: float, thresholds: Sequence[float]) -> int:
 def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
     """Find the chain of real encoders that best reproduces renditions from their originals.
 
-    Every second pair searches; the others score what was found, and do nothing else.
+    The first half of the pairs searches, the second scores what was found; so pairs of one photo belong side by
+    side. Then the tables and the rules, but not the score, are learned anew from all pairs.
 
     Args:
         pairs: original and rendition files, two at least.
@@ -174,12 +176,25 @@ def main(
 ) -> None:
     """Find the chain of real encoders that best reproduces a platform, from pairs of files.
 
-    Half of the pairs score what the other half found. Prints the chain, how sure it is, and last of all the mean
-    absolute error in grey levels.
+    The second half of the pairs scores what the first half found. Prints the chain, how sure it is, and last of all
+    the mean absolute error in grey levels.
     """
+    _check_writable(out)
     found = identify(matching(pairs), seconds=seconds)
     found.save(out)
     typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
+
+
+def _check_writable(out: Path) -> None:
+    """Make a file's folder; raise UserError when the file can't be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: its folder can't be made ({error}). Give another file.") from None
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder. Give the file to write, such as {out / 'emulator.json'}.")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
 
 
 def matching(folder: Path) -> list[tuple[Path, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from skimage import data
 from typer.testing import CliRunner
@@ -21,7 +22,9 @@ from collect import codecs
 from params import UserError
 from train.busyness import busyness
 from train.emulator import Emulator, Limit, Tables, app, bits_a_pixel, identify, matching
+from train.search import rule
 from train.search.candidates import Plan, Search
+from train.search.guess import alike
 from train.search.observed import read, resize_rules, skim
 
 Platform = Callable[[Image.Image], bytes]
@@ -98,7 +101,25 @@ def test_a_plan_that_is_right_on_one_pair_by_chance_gives_way_to_one_that_is_rig
     plans = [Plan("jpeg:80", amount=0.5), Plan("jpeg:80", kernel="box"), Plan("jpeg:80", amount=0.1)]
     assert [search.error(plan, 1) for plan in plans] == [0, 0, 0]
     assert search.best(plans) == plans[1]
-    assert Search(pairs, deadline=0).best(plans) == plans[0]
+    late = Search(pairs, deadline=0)
+    assert late.best(plans) == plans[0]
+    assert not late.is_found(plans[1])
+
+
+def test_a_search_that_runs_out_of_time_keeps_the_best_of_what_it_measured(tmp_path: Path) -> None:
+    photo(1).save(tmp_path / "1.png")
+    (tmp_path / "1.bin").write_bytes(codecs.encode(photo(1), "jpeg:80"))
+
+    class Hurried(Search):
+        asked = 0
+
+        def is_late(self) -> bool:  # between what is measured of the worse plan and what is told of it
+            self.asked += (Plan("jpeg:10").chain, 0) in self.errors
+            return self.asked > 1
+
+    better, worse = Plan("jpeg:75"), Plan("jpeg:10")
+    search = Hurried([read(skim(tmp_path / "1.png", tmp_path / "1.bin"))], deadline=float("inf"))
+    assert search.best([better, worse]) == better
 
 
 def test_tables_of_no_quality_come_straight_from_the_files(upload: Callable[..., Path]) -> None:
@@ -185,6 +206,96 @@ def test_tables_without_a_rule_stay_a_distribution(upload: Callable[..., Path]) 
     assert len({found.sample(asked, random.Random(seed)).tobytes() for seed in range(20)}) == 2
 
 
+def test_the_second_half_scores_and_then_all_pairs_teach_the_tables(upload: Callable[..., Path]) -> None:
+    files = matching(upload("jpeg:80"))
+    for original, rendition in files[4:]:
+        rendition.write_bytes(codecs.encode(Image.open(original), "jpeg:40"))
+    found = identify(files)
+    assert (found.exact, found.pairs, found.identified) == (0, 4, False)
+    assert found.why.startswith("not identified: nearest is jpeg:80:420")
+    assert "2 sets of tables" in found.why and "the score is that of the first half's alone" in found.why
+    assert [(each.quality, each.share) for each in found.tables] == [(80, 0.5), (40, 0.5)]
+    assert found.chain == "jpeg:tables:420"
+
+
+def test_a_rule_is_proved_on_other_photos_than_it_was_learned_from() -> None:
+    folds = []  # of five photos, six crops of each
+
+    def learned(kept: NDArray[np.int64]) -> Callable[[int], int]:
+        folds.append(set(range(30)) - set(kept.tolist()))
+        return lambda _: 0
+
+    rule._right(np.zeros(30, int), learned)
+    assert folds == [set(range(start, start + 6)) for start in range(0, 30, 6)]
+
+
+def test_a_rule_is_seldom_learned_from_tables_that_are_drawn() -> None:
+    tables = [Tables(quality=0, share=0.5, luma=(step,) * 64, chroma=None) for step in (5, 20)]
+    images = [photo(index).resize((32, 32)) for index in range(24)]
+    draw = random.Random(1)
+    learned = [
+        rule.learn(images, [draw.randrange(2) for _ in images], "jpeg:tables", tables, float("inf")) for _ in range(20)
+    ]
+    assert sum(each != (None, None) for each in learned) <= 4
+
+
+def test_a_rule_forgets_images_and_stops_in_time() -> None:
+    taken = []
+
+    def images() -> Iterator[Image.Image]:
+        for index in range(20):
+            taken.append(index)
+            yield photo(index)
+
+    tables = [Tables(quality=0, share=0.5, luma=LUMA, chroma=CHROMA)] * 2
+    assert rule.learn(images(), [0, 1] * 10, "jpeg:tables", tables, deadline=0) == (None, None)
+    assert len(taken) == 1
+
+
+def test_pairs_without_tables_don_t_stop_the_scoring(upload: Callable[..., Path]) -> None:
+    draw = random.Random(5)
+    files = matching(upload(lambda image: codecs.encode(image, draw.choice(("jpeg:80", "jpeg:40"))), count=12))
+    files[-1][1].write_bytes(codecs.encode(Image.open(files[-1][0]), "png"))
+    found = identify(files)
+    assert (found.chain, found.pairs) == ("jpeg:tables:420", 6)
+    assert "(0 with each file's own tables)" in found.why
+
+
+@pytest.mark.parametrize(
+    ("chain", "odd"),
+    [("webp:60:m4", "webp:lossless"), ("jp2:12", "jp2:2:irreversible"), ("avif:60:420:s8", "avif:95:444:s8")],
+)
+def test_one_odd_file_doesn_t_spoil_the_guess(upload: Callable[..., Path], chain: str, odd: str) -> None:
+    files = matching(upload(chain))
+    files[1][1].write_bytes(codecs.encode(Image.open(files[1][0]), odd))
+    observed = sorted([read(skim(*each)) for each in files], key=lambda pair: -pair.header.busy)
+    assert observed[0].header.rendition == files[1][1]
+    assert alike(observed) == observed[1:]
+    found = identify(files)
+    assert (found.chain, found.mae, found.identified) == (chain, 0, True)
+
+
+def test_steps_that_no_encoder_here_writes_are_not_identified(upload: Callable[..., Path]) -> None:
+    def platform(image: Image.Image) -> bytes:
+        content = codecs.encode(image, "jpeg:tables", ((30000,) * 64, (30000,) * 64))
+        return content.replace((30000).to_bytes(2, "big") * 64, b"\xff\xff" * 64)
+
+    found = identify(matching(upload(platform)))
+    assert (found.tables, found.identified) == ((), False)
+    assert "no encoder here makes such JPEG files" in found.why
+
+
+def test_an_original_too_large_to_encode_is_named(tmp_path: Path) -> None:
+    for name, size in (("long.png", (17000, 4)), ("served.png", (1000, 1))):
+        Image.new("RGB", size).save(tmp_path / name)
+    with pytest.raises(UserError, match=r"long\.png is 17000x4 pixels.*16383"):
+        skim(tmp_path / "long.png", tmp_path / "served.png")
+
+
+def test_a_scale_that_no_step_takes_explains_nothing() -> None:
+    assert resize_rules([((16, 16), (160, 160)), ((20, 16), (200, 160))]) == []
+
+
 def test_a_limit_spares_large_images() -> None:
     limit = Limit(bits=2.0, largest_side=512)
     assert [limit.choose(side, (3.0, 2.5, 1.9, 1.0), 4) for side in (512, 513)] == [2, 0]
@@ -243,6 +354,18 @@ def test_the_command_prints_the_error_last_and_writes_the_emulator(upload: Calla
     lines = answer.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("chain jpeg:71:420", "mae 0.0000")
     assert Emulator.load(folder / "found.json").chain == "jpeg:71:420"
+
+
+@pytest.mark.parametrize(("out", "said"), [("", "is a folder"), ("file/found.json", "can't be made")])
+def test_the_command_refuses_a_file_that_it_can_t_write_before_it_searches(
+    upload: Callable[..., Path], out: str, said: str
+) -> None:
+    folder = upload("jpeg:71", count=1)  # a search would stop at so few
+    (folder / "file").touch()
+    answer = CliRunner().invoke(app, ["--pairs", str(folder), "--out", str(folder / out)])
+    assert answer.exit_code == 1
+    assert isinstance(answer.exception, SystemExit)
+    assert said in " ".join(answer.stderr.split())
 
 
 @pytest.mark.parametrize(

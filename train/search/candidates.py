@@ -92,8 +92,11 @@ class Search:
             left, count = [plan for _, plan in ranked[: math.ceil(len(ranked) * KEPT)]], 2 * count
 
     def is_found(self, plan: Plan) -> bool:
-        """Tell whether a plan reproduces the pairs; looks at no more of them than it takes to see that it doesn't."""
-        return all(self.error(plan, count) <= SAME for count in range(1, len(self.pairs) + 1) if not self.is_late())
+        """Tell whether a plan reproduces the pairs, as far as there is time to know.
+
+        Looks at no more of them than it takes to see that it doesn't.
+        """
+        return all(not self.is_late() and self.error(plan, count) <= SAME for count in range(1, len(self.pairs) + 1))
 
 
 def decode(pair: Observed, chain: str) -> Image.Image:

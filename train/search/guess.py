@@ -28,17 +28,38 @@ RATES = 0.92, 1.15  # times raw over encoded bytes: where a rate is looked for; 
 Guesser = Callable[[Plan], Iterable[str]]
 
 
+def alike(pairs: Sequence[Observed]) -> list[Observed]:
+    """Keep the pairs of one format whose files are made in the commonest way: lossless or not, by one wavelet."""
+    ways = [_way(pair) for pair in pairs]
+    commonest = Counter(ways).most_common(1)[0][0]
+    return [pair for pair, way in zip(pairs, ways, strict=True) if way == commonest]
+
+
+def _way(pair: Observed) -> bool | str | None:
+    """Tell what an encoder's options are guessed from; None for a file that can't be read so."""
+    try:
+        if pair.header.format == "WEBP":
+            return bitstream.webp(_bytes(pair)).lossless
+        if pair.header.format == "AVIF":
+            return avif(_bytes(pair)).sampling
+        if pair.header.format == "JPEG2000":
+            return bitstream.jpeg2000(_bytes(pair)).irreversible
+    except ValueError:
+        pass
+    return None
+
+
 def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> Guesser | None:
     """Return what lists the encoders worth a try after a plan's steps; None when no encoder here makes such files.
 
     Args:
-        pairs: of one format, the most telling first.
+        pairs: of one format and alike, the most telling first.
         tables: the JPEGs' different ones.
     """
     kind, probes = pairs[0].header.format, pairs[:PROBES]
     try:
         if kind == "JPEG":
-            return _constant(_jpeg([pair.header for pair in pairs], tables))
+            return _constant(_jpeg([pair.header for pair in pairs], tables)) if tables else None
         if kind == "PNG":
             return _constant("png")
         if kind == "WEBP":
@@ -65,9 +86,14 @@ def _bytes(pair: Observed) -> bytes:
 def _jpeg(headers: Sequence[Header], tables: Sequence[tuple[Steps, ...]]) -> str:
     samplings = Counter(header.sampling for header in headers if header.sampling in SAMPLINGS)
     sampling = samplings.most_common(1)[0][0] if samplings else "420"
-    quality = jpeg_quality(tables[0]) if len(tables) == 1 else None
     scan = ":progressive" if sum(header.progressive for header in headers) > len(headers) / 2 else ""
-    return f"jpeg:{quality or 'tables'}:{sampling}{scan}"
+    return f"jpeg:{strength(tables)}:{sampling}{scan}"
+
+
+def strength(tables: Sequence[tuple[Steps, ...]]) -> str:
+    """Return the quality that JPEGs' tables are those of, or `tables`."""
+    quality = jpeg_quality(tables[0]) if len(tables) == 1 else None
+    return str(quality or "tables")
 
 
 def _webp(pairs: Sequence[Observed], plan: Plan) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""From pairs of files to an emulator: half of them search, the other half scores."""
+"""From pairs of files to an emulator: the first half of them searches, the second scores.
+
+Crops of one photo follow each other, so that halves in their order share no photo but the one in the middle.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -17,12 +21,12 @@ from params import UserError
 from train.emulator import IDENTIFIED, Emulator, Limit, Tables
 from train.search import rule
 from train.search.candidates import Plan, Search, decode, find
-from train.search.guess import guesser
+from train.search.guess import alike, guesser, strength
 from train.search.observed import Header, read, read_image, resize_rules, skim
 
 MOST_PAIRS = 16  # that a search measures on
 MOST_RULED = 400  # pairs from which a rule is learned
-SEARCHING = 0.8  # share of the time; the rest scores
+SEARCHED, RULED, SCORED = 0.7, 0.8, 0.9  # shares of the time after which each ends; then all pairs teach the rules
 
 
 def search_and_score(pairs: Sequence[tuple[Path, Path]], seconds: float) -> Emulator:
@@ -31,25 +35,31 @@ def search_and_score(pairs: Sequence[tuple[Path, Path]], seconds: float) -> Emul
         raise UserError(f"{len(pairs)} pair is too few: one half searches, the other scores. Give at least two.")
     start = time.monotonic()
     headers = [skim(*files) for files in pairs]
+    half = (len(headers) + 1) // 2
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("searching")
         found = _found(
-            headers[::2],
-            start + SEARCHING * seconds,
+            headers[:half],
+            start + SEARCHED * seconds,
+            start + RULED * seconds,
             lambda plan, error: progress.update(task, description=f"{plan.chain}: {error:.3f} grey levels"),
         )
         progress.update(task, description=f"scoring {found.chain}")
-        return _scored(found, headers[1::2], start + seconds)
+        scored, score = _scored(found, headers[half:], start + SCORED * seconds)
+        progress.update(task, description="learning from all pairs")
+        return _refitted(scored, headers, score, start + seconds)
 
 
-def _found(headers: Sequence[Header], deadline: float, tell: Callable[[Plan, float], None]) -> Emulator:
+def _found(
+    headers: Sequence[Header], deadline: float, rule_deadline: float, tell: Callable[[Plan, float], None]
+) -> Emulator:
     """Search on pairs; the emulator's score and verdict are still to come."""
     formats = Counter(header.format for header in headers)
     kind = formats.most_common(1)[0][0]
-    headers = [header for header in headers if header.format == kind]
+    headers = _of_format(headers, kind)
     telling = sorted(headers, key=lambda header: header.busy, reverse=True)
-    observed = [read(header) for header in telling[:: math.ceil(len(telling) / MOST_PAIRS)]]
+    observed = alike([read(header) for header in telling[:: math.ceil(len(telling) / MOST_PAIRS)]])
     rules = resize_rules([header.sizes for header in headers])
     tables = table_sets(headers)
     encoders = guesser(observed, [each.steps for each in tables])
@@ -65,7 +75,7 @@ def _found(headers: Sequence[Header], deadline: float, tell: Callable[[Plan, flo
             doubt = "the search ran out of time"
     if len(rules) > 1:
         doubt += f"; {' or '.join(rules[1:])} would explain the sizes as well as {rules[0]}"
-    thresholds, limit = _rules(headers, plan, tables)
+    thresholds, limit = _rules(headers, plan.chain, tables, rule_deadline)
     return Emulator(
         chain=plan.chain,
         tables=tables,
@@ -78,6 +88,12 @@ def _found(headers: Sequence[Header], deadline: float, tell: Callable[[Plan, flo
         pairs=0,
         why=doubt,
     )
+
+
+def _of_format(headers: Sequence[Header], kind: str) -> list[Header]:
+    """Keep the renditions of a format; where some have tables, those that have."""
+    of_format = [header for header in headers if header.format == kind]
+    return [header for header in of_format if header.tables] or of_format
 
 
 def table_sets(headers: Sequence[Header]) -> tuple[Tables, ...]:
@@ -96,7 +112,7 @@ def table_sets(headers: Sequence[Header]) -> tuple[Tables, ...]:
 
 
 def _rules(
-    headers: Sequence[Header], plan: Plan, tables: Sequence[Tables]
+    headers: Sequence[Header], chain: str, tables: Sequence[Tables], deadline: float
 ) -> tuple[tuple[float, ...] | None, Limit | None]:
     """Learn which tables an image gets, by busyness and by size."""
     places = {each.steps: place for place, each in enumerate(tables)}
@@ -104,36 +120,51 @@ def _rules(
     if len(tables) < 2 or len(known) < 2:
         return None, None
     known = known[:: math.ceil(len(known) / MOST_RULED)]
-    images = [codecs.before_encoding(read_image(header.original), plan.chain) for header in known]
-    return rule.learn(images, [places[header.tables] for header in known], plan.encoder, tables)
+    images = (codecs.before_encoding(read_image(header.original), chain) for header in known)
+    return rule.learn(images, [places[header.tables] for header in known], chain.split("+")[-1], tables, deadline)
 
 
-def _scored(found: Emulator, headers: Sequence[Header], deadline: float) -> Emulator:
-    """Measure the emulator on pairs that it hasn't seen, as many as there is time for, and judge it."""
+def _refitted(scored: Emulator, headers: Sequence[Header], score: str, deadline: float) -> Emulator:
+    """Learn tables and rules anew from all pairs, if there is time; the score stays that of the first half's."""
+    headers = _of_format(headers, scored.format)
+    tables = table_sets(headers)
+    *steps, encoder = scored.chain.split("+")
+    changed: dict[str, Any] = {}
+    if scored.tables:
+        name, _, *options = encoder.split(":")
+        chain = "+".join([*steps, ":".join([name, strength([each.steps for each in tables]), *options])])
+        thresholds, limit = _rules(headers, chain, tables, deadline)
+        is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
+        if time.monotonic() <= deadline and not is_lost:
+            changed = {"chain": chain, "tables": tables, "thresholds": thresholds, "limit": limit}
+    refitted = scored.model_copy(update=changed)
+    why = score + _told(refitted)
+    if refitted != scored:
+        why += "; these tables are learned from all pairs, but the score is that of the first half's alone"
+    return refitted.model_copy(update={"why": why})
+
+
+def _scored(found: Emulator, headers: Sequence[Header], deadline: float) -> tuple[Emulator, str]:
+    """Measure the emulator on pairs that it hasn't seen, as many as there is time for; judge it, and say why."""
     errors, same_sizes, with_own_tables = [], True, []
     for header in headers:
         pair = read(header)
         served = found(pair.original)
         errors.append(pair.error(served))
         same_sizes &= served.size == pair.rendition.size
-        if len(found.tables) > 1:
+        if len(found.tables) > 1 and header.tables:
             with_own_tables.append(pair.error(decode(pair, found.chain)))
         if time.monotonic() > deadline:
             break
     mae, exact = fmean(errors), errors.count(0) / len(errors)
     is_identified = same_sizes and mae <= IDENTIFIED
-    return found.model_copy(
-        update={
-            "identified": is_identified,
-            "mae": mae,
-            "exact": exact,
-            "pairs": len(errors),
-            "why": _why(found, is_identified, errors, with_own_tables),
-        }
+    scored = found.model_copy(
+        update={"identified": is_identified, "mae": mae, "exact": exact, "pairs": len(errors)},
     )
+    return scored, _score(found, is_identified, errors, with_own_tables)
 
 
-def _why(found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]) -> str:
+def _score(found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]) -> str:
     mae = fmean(errors)
     if not is_identified:
         text = f"not identified: nearest is {found.chain}, {mae:.2g} grey levels off; {found.why}"
@@ -146,14 +177,18 @@ def _why(found: Emulator, is_identified: bool, errors: Sequence[float], with_own
             f"{errors.count(0)} of {len(errors)} unseen pairs reproduced pixel for pixel, and the rest closely:"
             f" {mae:.2g} grey levels off on average, {max(errors):.2g} at worst"
         )
+    if with_own_tables:
+        text += f" ({fmean(with_own_tables):.2g} with each file's own tables)"
+    return text
+
+
+def _told(found: Emulator) -> str:
+    """Say what tells which of an emulator's tables an image gets."""
     if len(found.tables) < 2:
-        return text
+        return ""
     told = "nothing found tells which an image gets"
     if found.limit:
         told = f"an image gets the finest that keep its file within {found.limit.bits:.2f} bits a pixel"
     elif found.thresholds:
         told = "an image's busyness tells which it gets"
-    return (
-        f"{text}; there are {len(found.tables)} sets of tables, and {told}"
-        f" ({fmean(with_own_tables):.2g} grey levels off with each file's own)"
-    )
+    return f"; there are {len(found.tables)} sets of tables, and {told}"

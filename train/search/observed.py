@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs, fingerprint
+from collect.encoders import LARGEST_STEP
 from collect.photos import DAMAGED
 from params import UserError
 
@@ -35,7 +36,9 @@ class Header:
     payload: int  # the rendition's bytes, but for its colour profile
     sampling: str = ""  # of a JPEG: 444, 422, 420 or other
     progressive: bool = False
-    tables: tuple[Steps, ...] = ()  # of a JPEG: luma and chroma; luma alone in grey
+    tables: tuple[
+        Steps, ...
+    ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
 
     @property
     def busy(self) -> float:
@@ -59,15 +62,22 @@ class Observed:
 
 
 def skim(original: Path, rendition: Path) -> Header:
-    """Read the files' headers; raise UserError for one that is no image."""
+    """Read the files' headers; raise UserError for one that is no image, or an original too large to encode."""
     with _open(original) as first:
         size = _upright(first)
+    if max(size) > codecs.LARGEST_SIDE:
+        raise UserError(
+            f"{original} is {size[0]}x{size[1]} pixels, and a side may have at most {codecs.LARGEST_SIDE}."
+            " Take it and its partner away."
+        )
     with _open(rendition) as second:
         payload = rendition.stat().st_size - len(second.info.get("icc_profile") or b"")
         header = Header(original, rendition, (size, _upright(second)), second.format or "", payload)
         if not isinstance(second, JpegImagePlugin.JpegImageFile):
             return header
         tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
+        if not all(1 <= step <= LARGEST_STEP for table in tables for step in table):
+            tables = ()
         sampling = fingerprint.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
         return replace(
             header,
@@ -133,8 +143,17 @@ def resize_rules(sizes: Sequence[tuple[Size, Size]]) -> list[str]:
     return [
         f"{by}:{number}"
         for by, number in steps
-        if all(codecs.resized(before, by, float(number)) == after for before, after in sizes)
+        if _is_step(f"{by}:{number}")
+        and all(codecs.resized(before, by, float(number)) == after for before, after in sizes)
     ]
+
+
+def _is_step(step: str) -> bool:
+    try:
+        codecs.check(f"{step}+png")
+    except ValueError:
+        return False
+    return True
 
 
 def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:

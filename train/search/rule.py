@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -24,24 +25,25 @@ def measure(image: Image.Image, luma: Sequence[int]) -> float:
 
 
 def learn(
-    images: Sequence[Image.Image], chosen: Sequence[int], encoder: str, tables: Sequence[Tables]
+    images: Iterable[Image.Image], chosen: Sequence[int], encoder: str, tables: Sequence[Tables], deadline: float
 ) -> tuple[tuple[float, ...] | None, Limit | None]:
-    """Learn a rule by busyness and one by the file's size; None for one that names no more tables than guessing.
+    """Learn a rule by busyness and one by the file's size; None for one that may be luck.
 
     Args:
-        images: as the last encoder gets them.
+        images: as the last encoder gets them; each is forgotten once measured.
         chosen: the index of each image's tables, finest first.
         encoder: the last one, `jpeg:tables…`.
         tables: all.
+        deadline: of `time.monotonic`, after which no more images are measured.
     """
-    busy = np.array([measure(image, tables[0].luma) for image in images])
-    bits = np.array([[bits_a_pixel(image, encoder, each) for each in tables] for image in images])
-    sides = np.array([max(image.size) for image in images])
-    indices = np.array(chosen)
-
-    def by_commonest(kept: NDArray[np.int64]) -> Predict:
-        commonest = int(np.bincount(indices[kept]).argmax())
-        return lambda _: commonest
+    measured = []
+    for image in images:
+        bits_by_tables = [bits_a_pixel(image, encoder, each) for each in tables]
+        measured.append((measure(image, tables[0].luma), bits_by_tables, max(image.size)))
+        if time.monotonic() > deadline:
+            break
+    busy, bits, sides = (np.array(numbers) for numbers in zip(*measured, strict=True))
+    indices = np.array(chosen[: len(measured)])
 
     def by_busyness(kept: NDArray[np.int64]) -> Predict:
         thresholds = learn_thresholds(busy[kept], indices[kept], len(tables))
@@ -51,9 +53,13 @@ def learn(
         limit = learn_limit(bits[kept], sides[kept], indices[kept])
         return lambda place: limit.choose(sides[place], bits[place], len(tables))
 
-    common, busyness_right, limit_right = (_right(indices, rule) for rule in (by_commonest, by_busyness, by_limit))
-    thresholds = learn_thresholds(busy, indices, len(tables)) if busyness_right > common else None
-    limit = learn_limit(bits, sides, indices) if limit_right > max(common, busyness_right - 1) else None
+    guessed = np.bincount(indices).max()
+    chance = guessed + np.sqrt(guessed * (1 - guessed / len(indices)))  # a standard deviation: luck seldom goes so far
+    busyness_right, limit_right = (_right(indices, rule) for rule in (by_busyness, by_limit))
+    if max(busyness_right, limit_right) <= chance:
+        return None, None
+    thresholds = learn_thresholds(busy, indices, len(tables)) if busyness_right > guessed else None
+    limit = learn_limit(bits, sides, indices) if limit_right > max(guessed, busyness_right - 1) else None
     return thresholds, limit
 
 
@@ -100,8 +106,9 @@ def _threshold(values: NDArray[np.float64], above: NDArray[np.bool_]) -> float:
 def _right(chosen: NDArray[np.int64], learned: Callable[[NDArray[np.int64]], Predict]) -> int:
     """Count the images whose tables are named by rules learned from other images."""
     places, right = np.arange(len(chosen)), 0
+    folds = places * FOLDS // len(places)  # crops of one photo follow each other, and belong together
     for fold in range(FOLDS):
-        out, kept = places[places % FOLDS == fold], places[places % FOLDS != fold]
+        out, kept = places[folds == fold], places[folds != fold]
         if len(out) and len(kept):
             predict = learned(kept)
             right += sum(predict(place) == chosen[place] for place in out)
