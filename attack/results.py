@@ -54,7 +54,7 @@ def model_table(models: Sequence[dict[str, Any]]) -> Table:
     laid.add_column("platform", no_wrap=True)
     for heading in ("ComModel", "adversarial", "paper's net", "identity"):
         laid.add_column(heading, justify="right", no_wrap=True)
-    laid.add_column("codec")
+    laid.add_column("codec", overflow="fold")
     for model in models:
         emulator = model.get("emulator") or {"chain": "unknown", "identified": False}
         doubt = "" if emulator["identified"] else ", not identified"

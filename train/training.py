@@ -54,7 +54,7 @@ def fit(
     Returns:
         The metrics. Errors are in grey levels (0-255): `mae` of the test split, `identity_mae` without a model,
         `paper_mae` of the paper's net (None if not asked for), `mae_adversarial` and `mae_noise` with changes on the
-        images (None where no chain is near enough to serve them).
+        images (None where the chain isn't identified).
 
     Raises:
         UserError: a split has no accepted pairs, or an image can't be read.
@@ -68,7 +68,7 @@ def fit(
         emulator = Emulator.model_validate(unfinished["emulator"])
     chain = emulator if emulator.mae <= NEAR_ENOUGH else None
     if chain is None and settings.perturbed:
-        Console(stderr=True).print(f"{platform}: {emulator.why}. So no perturbed images are trained or measured on.")
+        Console(stderr=True).print(f"{platform}: {emulator.why}. So no perturbed images are trained on.")
     described = emulator.model_dump(mode="json")
     run = Run(build(settings, emulator), training, validation, settings, chain=chain, part=part, emulator=described)
     run.train()
@@ -84,7 +84,7 @@ def fit(
         "paper_mae": paper and mean_absolute_error(paper, test),
         "validation_mae": mean_absolute_error(model, validation),
         "identity_validation_mae": mean_absolute_error(None, validation),
-        **perturbed_errors(model, test, chain, settings),
+        **perturbed_errors(model, test, emulator if emulator.identified else None, settings),
         "emulator": emulator.model_dump(include={"chain", "identified", "mae", "exact"}),
         "parameters": parameters(model),
         "epochs": round(run.epoch, 2),
