@@ -119,6 +119,12 @@ def _resize(image: Image.Image, by: str, number: float, kernel: Image.Resampling
     return image if (width, height) == image.size else image.resize((width, height), kernel)
 
 
+def decoded(image: Image.Image, codec: str, tables: Tables | None = None) -> Image.Image:
+    """Encode as `encode` does, and decode to RGB."""
+    with Image.open(io.BytesIO(encode(image, codec, tables))) as served:
+        return served.convert("RGB")
+
+
 def _encode_and_decode(image: Image.Image, by: Encoder) -> Image.Image:
     with Image.open(io.BytesIO(_save(image, by))) as decoded:
         return decoded.convert("RGB")

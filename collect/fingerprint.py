@@ -36,17 +36,21 @@ def read(file: Path) -> dict[str, Any]:
 
 def nearest_quality(luma: Sequence[int]) -> int:
     """Return the IJG quality, 1–100, whose luma table is nearest in mean absolute difference."""
-    return min(range(1, 101), key=lambda quality: sum(abs(a - b) for a, b in zip(luma, _luma(quality), strict=True)))
+
+    def distance(quality: int) -> int:
+        return sum(abs(a - b) for a, b in zip(luma, standard_tables(quality)[0], strict=True))
+
+    return min(range(1, 101), key=distance)
 
 
 @cache
-def _luma(quality: int) -> tuple[int, ...]:
-    """Read libjpeg's own luma table of a quality off a file that it wrote."""
+def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return libjpeg's own luma and chroma tables of a quality, in rows, read off a file that it wrote."""
     buffer = io.BytesIO()
-    Image.new("L", (8, 8)).save(buffer, "JPEG", quality=quality)
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        return tuple(image.quantization[0])
+        return tuple(image.quantization[0]), tuple(image.quantization[1])
 
 
 def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:

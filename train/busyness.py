@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from train.jpeg import BLOCK, DCT, TO_YCC, straight_through
+from train.jpeg import BLOCK, TO_YCC, dct_matrix, straight_through
 
 # Fitted to the bytes of real progressive 4:2:0 JPEGs of 400 photos at qualities 71–92: to 0.06 bits a pixel.
 BITS_A_DOUBLING = 1.3
@@ -35,9 +35,7 @@ def busyness(images: Tensor, luma: Tensor) -> Tensor:
 
 def _bits(levels: Tensor, table: Tensor) -> Tensor:
     """Sum up the bits [N] of components [N, C, H, W] in grey levels around 0."""
-    half = levels.new_tensor(DCT)
-    mirrored = half.flip(1) * half.new_tensor([1, -1] * 4).view(-1, 1)  # even rows are symmetric, odd ones turn sign
-    dct = torch.cat([half, mirrored], dim=1) / 8192 / math.sqrt(BLOCK)
+    dct = dct_matrix(levels) / math.sqrt(BLOCK)
     count, channels, height, width = levels.shape
     blocks = levels.reshape(count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(3, 4)
     whole = straight_through(dct @ blocks @ dct.T / table.to(levels)).abs()

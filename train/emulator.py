@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import random
@@ -135,9 +134,7 @@ class Emulator(Block):
         )
 
     def _serve(self, image: Image.Image, tables: Tables | None) -> Image.Image:
-        data = codecs.encode(image, self.chain, tables.steps if tables else None)
-        with Image.open(io.BytesIO(data)) as served:
-            return served.convert("RGB")
+        return codecs.decoded(image, self.chain, tables.steps if tables else None)
 
 
 def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:

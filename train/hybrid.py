@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from collect import fingerprint
 from train.codec_net import CodecNet
-from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, Webp, standard_tables
+from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, Webp
 from train.residual import Residual
 
 
@@ -77,7 +78,7 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
         case "jpeg":
             sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
             if arguments[0] != "tables":
-                return Jpeg(sampling, [standard_tables(int(arguments[0]))])
+                return Jpeg(sampling, [fingerprint.standard_tables(int(arguments[0]))])
             return _jpeg(sampling, emulator)
         case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
             return Jpeg2000(float(arguments[0]))

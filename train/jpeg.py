@@ -111,7 +111,7 @@ def _mix(images: Tensor, matrix: tuple[tuple[int, ...], ...], offset: tuple[floa
     return torch.baddbmm(images.new_tensor(offset).view(3, 1), weights, images.flatten(2)).view(images.shape)
 
 
-def _dct(like: Tensor) -> Tensor:
+def dct_matrix(like: Tensor) -> Tensor:
     """Return the 8×8 matrix of the DCT-II, √8 times the orthonormal one, in libjpeg's fixed-point constants."""
     half = like.new_tensor(DCT)
     mirrored = half.flip(1) * half.new_tensor([1, -1] * 4).view(-1, 1)  # even rows are symmetric, odd ones turn sign
@@ -135,7 +135,7 @@ def _compress(levels: Tensor, table: Tensor, quantised: Quantiser) -> Tensor:
     height, width = levels.shape[-2:]
     padded = _pad(levels, -width % BLOCK, -height % BLOCK)
     columns = padded.shape[-1]
-    dct, steps = _dct(levels), table.to(levels).view(-1, 1, BLOCK, BLOCK).tile(columns // BLOCK)
+    dct, steps = dct_matrix(levels), table.to(levels).view(-1, 1, BLOCK, BLOCK).tile(columns // BLOCK)
     # rows by a product from the right, columns by one from the left: no pixel changes its place
     # in between libjpeg keeps quarters, and at the end eighths
     across = _round(padded.reshape(-1, BLOCK) @ (4 * dct.T))

@@ -5,16 +5,16 @@ Each follows Pillow to the rounding: grey levels between two steps are whole, wi
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 from torch import Tensor, nn
 
+from collect import codecs
 from train.busyness import busyness
 from train.jpeg import Sampling, jpeg
 from train.jpeg2000.openjpeg import jpeg2000
@@ -38,17 +38,11 @@ class Resize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        wide, high = self.served(width, height)
+        wide, high = codecs.resized((width, height), self.by, self.number)
         if (wide, high) == (width, height):
             return images
         across, down = (kernel_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
         return whole(down @ whole(images @ across.T))
-
-    def served(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height that an image comes back with."""
-        sides = {"fit": max(width, height), "width": width}
-        scale = min(1.0, self.number / sides[self.by]) if self.by in sides else self.number
-        return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Sharpen(nn.Module):
@@ -158,13 +152,3 @@ def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
     impulses = Image.fromarray(np.eye(length, dtype=np.float32))
     answers = impulses.resize((served, length), Image.Resampling[kernel.upper()])
     return torch.from_numpy(np.asarray(answers).T.copy())
-
-
-@lru_cache
-def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return libjpeg's own luma and chroma tables of a quality, in rows, read off a file that it wrote."""
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
-    with Image.open(file) as image:
-        assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        return tuple(image.quantization[0]), tuple(image.quantization[1])

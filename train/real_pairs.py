@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -72,9 +72,4 @@ def encode_all(originals: list[Path], codec: str, out: Path) -> list[tuple[Path,
 
 def decoded(codec: str) -> Callable[[Image.Image], Image.Image]:
     """Return what encodes by a codec and decodes."""
-
-    def chain(image: Image.Image) -> Image.Image:
-        with Image.open(BytesIO(codecs.encode(image, codec))) as served:
-            return served.convert("RGB")
-
-    return chain
+    return partial(codecs.decoded, codec=codec)

@@ -80,4 +80,4 @@ def test_a_damaged_file_is_read_or_refused(codec: str, end: int, place: int, pat
     content = FILES[codec][:end]
     for reader in READERS:
         with suppress(ValueError):
-            reader(content[:place] + patch + content[place + len(patch) :])
+            assert isinstance(reader(content[:place] + patch + content[place + len(patch) :]), tuple)

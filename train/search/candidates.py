@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,8 +102,7 @@ def decode(pair: Observed, chain: str) -> Image.Image:
     """Return what a chain makes of a pair's original; `jpeg:tables` takes the tables of the pair's own rendition."""
     if chain.split("+")[-1] in ("png", "webp:lossless"):  # slow, and nothing changes
         return codecs.before_encoding(pair.original, chain)
-    with Image.open(io.BytesIO(codecs.encode(pair.original, chain, pair.header.tables or None))) as image:
-        return image.convert("RGB")
+    return codecs.decoded(pair.original, chain, pair.header.tables or None)
 
 
 def find(search: Search, rule: str, encoders: Callable[[Plan], Iterable[str]]) -> Plan:

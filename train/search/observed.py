@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -171,10 +170,4 @@ def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
 def jpeg_quality(tables: Sequence[Steps]) -> int | None:
     """Return the libjpeg quality whose tables are exactly these, if there is one."""
     quality = fingerprint.nearest_quality(tables[0])
-    return quality if tables == _standard(quality)[: len(tables)] else None
-
-
-def _standard(quality: int) -> tuple[Steps, ...]:
-    with Image.open(io.BytesIO(codecs.encode(Image.new("RGB", (8, 8)), f"jpeg:{quality}"))) as image:
-        assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        return tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
+    return quality if tables == fingerprint.standard_tables(quality)[: len(tables)] else None
