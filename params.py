@@ -16,6 +16,8 @@ from typer._click.exceptions import ClickException  # the only errors that Typer
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
 ATTACKS = Path(__file__).parent / "attack"
 THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
+# what the gradient passes through, before an attack's name: a ComModel, a JPEG of a quality, the mean over some
+SURROGATE = re.compile(r"(comreadv|average|diff(?:100|[1-9]?[0-9]))_(.+)")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -30,6 +32,7 @@ class Block(BaseModel):
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Goal = Literal["targeted", "least_likely", "untargeted"]
 
 
 class Split(Block):
@@ -115,16 +118,24 @@ class Attack(Block):
     steps: Count = 10
     step_size: Positive | None = None
     momentum: Annotated[float, Field(ge=0)] = 1.0
-    targeted: bool = True
+    goal: Goal = "targeted"
+    norm: Literal["linf", "l2"] = "linf"
+    ensemble: tuple[str, ...] = ()
     batch_size: Count = 8
+
+    @property
+    def targeted(self) -> bool:
+        """Tell whether an attack goes towards a class rather than away from one."""
+        return self.goal != "untargeted"
 
     @field_validator("attacks")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name.removeprefix(THROUGH_COM_MODEL) not in attacks():
+            if split_attack(name) is None:
                 raise ValueError(
-                    f"no attack {name!r}; there are {', '.join(attacks())}, plain or with {THROUGH_COM_MODEL} before it"
+                    f"no attack {name!r}; there are {', '.join(attacks())}, plain or through a surrogate:"
+                    " comreadv_mim, diff75_mim, average_bim"
                 )
         return _different(names)
 
@@ -185,6 +196,17 @@ def attacks() -> list[str]:
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name.lower() == file.stem.replace("_", "")
     )
+
+
+def split_attack(name: str) -> tuple[str, str] | None:
+    """Split an attack's name into what it goes through and its module: comreadv_mim, diff75_mim, mim; None: unknown.
+
+    `best` goes through `real`, the platform's own encoders where they are known; other attacks without a prefix
+    through nothing, `plain`.
+    """
+    found = SURROGATE.fullmatch(name)
+    surrogate, module = found.groups() if found else ("real" if name == "best" else "plain", name)
+    return (surrogate, module) if module in attacks() else None
 
 
 def _different(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ def attack(
     from attack.generate import generate
 
     out = Path("data/adversarial") / platform
-    made = generate(settings.attack, Path("data/images"), Path("models") / f"{platform}.safetensors", out)
+    made = generate(settings.attack, Path("data/images"), [Path("models") / f"{platform}.safetensors"], out)
     typer.echo(f"{platform}: {len(made)} adversarial images in {out}.")
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from params import THROUGH_COM_MODEL
+from params import THROUGH_COM_MODEL, split_attack
+
+OURS = ("best", "universal")
 
 
 def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -65,6 +67,12 @@ def model_table(models: Sequence[dict[str, Any]]) -> Table:
 
 
 def title(attack: str) -> str:
-    """Write an attack's name as the papers do: MIM, ComReAdv_mim."""
-    through = attack.startswith(THROUGH_COM_MODEL)
-    return "ComReAdv_" + attack.removeprefix(THROUGH_COM_MODEL) if through else attack.upper()
+    """Write an attack's name as the papers do: MIM, ComReAdv_mim, Diff_mim(75)."""
+    surrogate, module = split_attack(attack) or ("plain", attack)
+    if attack.startswith(THROUGH_COM_MODEL):
+        return f"ComReAdv_{module}"
+    if surrogate.startswith("diff"):
+        return f"Diff_{module}({surrogate.removeprefix('diff')})"
+    if surrogate == "average":
+        return f"JPEG average_{module}"
+    return module if module in OURS else module.upper().replace("_OFFICIAL", " (official)")

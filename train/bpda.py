@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor, nn
 
+from train.hybrid import Hybrid
 from train.jpeg import StraightThrough
 from train.perturb import Chain, serve
 
@@ -12,13 +16,16 @@ from train.perturb import Chain, serve
 class Bpda(nn.Module):
     """Answer as the platform does and differentiate as the ComModel does; any attack can take it as its surrogate.
 
+    Where the ComModel is a hybrid whose encoder has a layer, the gradient is steered to the coefficients that are about
+    to be rounded the other way (train/leverage.py), which costs no pass through the layer.
+
     Args:
         chain: the real encoder and decoder, such as a `train.emulator.Emulator`. Callers see to it that it was
-            identified: a wrong codec is worse than none.
+            identified: a wrong codec is worse than none. None: the ComModel's own answer stands in for it.
         com_model: a differentiable model of the same chain; its outputs have the chain's size.
     """
 
-    def __init__(self, chain: Chain, com_model: nn.Module) -> None:
+    def __init__(self, chain: Chain | None, com_model: nn.Module) -> None:
         super().__init__()
         self.chain, self.com_model = chain, com_model
 
@@ -34,6 +41,11 @@ class Bpda(nn.Module):
         Raises:
             ValueError: the chain and the ComModel make images of different sizes.
         """
+        if isinstance(self.com_model, Hybrid) and self.com_model.has_layer:
+            return self.com_model.steered(images, self.serve(images))
+        if self.chain is None:
+            alone: Tensor = self.com_model(images)
+            return alone
         served, modelled = self.serve(images), self.com_model(images)
         if served.shape != modelled.shape:
             real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, modelled))
@@ -43,6 +55,11 @@ class Bpda(nn.Module):
 
     @torch.no_grad()
     def serve(self, images: Tensor) -> Tensor:
-        """Send a batch through the chain, image by image, without a gradient."""
+        """Send a batch through the chain, or the ComModel where there is none, without a gradient."""
+        chain = self.chain
+        if chain is None:
+            modelled: Tensor = self.com_model(images)
+            return modelled.clamp(0, 1)
         levels = (images * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-        return torch.stack([serve(self.chain, each) for each in levels]).to(images) / 255
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoders leave Python alone while they work
+            return torch.stack(list(pool.map(lambda each: serve(chain, each), levels))).to(images) / 255

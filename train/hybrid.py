@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from collect import fingerprint
 from train.codec_net import CodecNet
+from train.jpeg import StraightThrough
 from train.layers import Jpeg, Jpeg2000, Resize, Sharpen, Webp
+from train.leverage import steer
 from train.residual import Residual
 
 
@@ -60,6 +62,33 @@ class Hybrid(nn.Module):
             return output
         before, after = features.chunk(2, dim=1)
         return after if self.residual is None else after + self.residual(before, after)
+
+    @property
+    def has_layer(self) -> bool:
+        """Tell whether the encoder has a layer of its own, so that `steered` can be asked for."""
+        return not isinstance(self.encoder, CodecNet)
+
+    def steered(self, images: Tensor, served: Tensor) -> Tensor:
+        """Return `served` with a gradient by the images, without a pass through the encoder's layer.
+
+        The gradient is that of the steps before the encoder, and at the encoder that of `train.leverage.steer`, or
+        the identity's for encoders that don't transform in blocks.
+
+        Args:
+            images: [N, 3, H, W] in [0, 1].
+            served: [N, 3, h, w], what the platform makes of them, as the real chain or this model has it.
+
+        Raises:
+            ValueError: `served` has not the size that the chain serves.
+        """
+        before = self.before(images)
+        if before.shape != served.shape:
+            real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, before))
+            raise ValueError(f"the chain's image has {real} pixels, the ComModel's {model}: not the same platform's")
+        if isinstance(self.encoder, Jpeg | Webp):
+            return steer(before, served, self.encoder.quantisation(before))
+        answer: Tensor = StraightThrough.apply(before, served)
+        return answer
 
 
 def is_exact(layer: nn.Module) -> bool:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from collect import codecs
 from train.busyness import busyness
-from train.jpeg import Sampling, jpeg
+from train.jpeg import HALVED, Rounding, Sampling, jpeg
 from train.jpeg2000.openjpeg import jpeg2000
+from train.leverage import Quantisation
 from train.webp.vp8 import webp
 
 SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
@@ -83,6 +84,7 @@ class Jpeg(nn.Module):
         tables: of luma and chroma, 64 steps each in rows; finest first.
         thresholds: the busyness above which the next tables are taken, one fewer than there are tables; empty: the
             first tables, whatever the image.
+        rounding: of the quantised coefficients, as `train.jpeg.jpeg` has it.
     """
 
     luma: Tensor
@@ -94,9 +96,11 @@ class Jpeg(nn.Module):
         sampling: str,
         tables: Sequence[tuple[Sequence[int], Sequence[int]]],
         thresholds: Sequence[float] = (),
+        *,
+        rounding: Rounding = "straight_through",
     ) -> None:
         super().__init__()
-        self.sampling = SAMPLINGS[sampling]
+        self.sampling, self.rounding = SAMPLINGS[sampling], rounding
         luma, chroma = (torch.tensor([pair[kind] for pair in tables]).float().view(-1, 8, 8) for kind in (0, 1))
         self.register_buffer("luma", luma, persistent=False)
         self.register_buffer("chroma", chroma, persistent=False)
@@ -104,7 +108,15 @@ class Jpeg(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         chosen = self.choose(images)
-        return jpeg(images.clamp(0, 1), self.luma[chosen], self.chroma[chosen], sampling=self.sampling)
+        return jpeg(
+            images.clamp(0, 1), self.luma[chosen], self.chroma[chosen], sampling=self.sampling, rounding=self.rounding
+        )
+
+    @torch.no_grad()
+    def quantisation(self, images: Tensor) -> Quantisation:
+        """Return how each image is quantised."""
+        chosen = self.choose(images)
+        return Quantisation(8, HALVED[self.sampling], (self.luma[chosen], self.chroma[chosen]))
 
     @torch.no_grad()
     def choose(self, images: Tensor) -> Tensor:
@@ -138,6 +150,10 @@ class Webp(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return webp(images, self.quality)
+
+    def quantisation(self, images: Tensor) -> Quantisation:  # noqa: ARG002
+        """Return how images are quantised; steps vary with the segment and are not asked for."""
+        return Quantisation(4, (2, 2))
 
 
 def whole(images: Tensor) -> Tensor:

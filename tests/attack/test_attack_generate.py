@@ -72,7 +72,7 @@ def test_every_test_image_is_attacked_and_described(
     settings: params.Attack, images: Path, com_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adversarial" / "tiny"
-    made = generate.generate(settings, images, com_model, out)
+    made = generate.generate(settings, images, [com_model], out)
     rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert rows == [vars(row) for row in made]
     expected = [f"eps{e}/{a}/photo-{i}.png" for e in (3, 5) for a in ("comreadv_mim", "fgsm", "mim") for i in range(3)]
@@ -107,13 +107,13 @@ def test_an_interrupted_run_resumes_to_the_same_files(
     limit = 3
     broken, whole = tmp_path / "a" / "tiny", tmp_path / "b" / "tiny"
     with pytest.raises(KeyboardInterrupt):
-        generate.generate(settings, images, com_model, broken)
+        generate.generate(settings, images, [com_model], broken)
     assert not broken.exists()
     limit = -1
-    generate.generate(settings, images, com_model, broken)
+    generate.generate(settings, images, [com_model], broken)
     assert attacked == [2, 2, 1, 1]  # two batches by two attacks: none was repeated
     assert [path.name for path in broken.parent.iterdir()] == ["tiny"]
-    generate.generate(settings, images, com_model, whole)
+    generate.generate(settings, images, [com_model], whole)
     assert contents(broken) == contents(whole)
 
 
@@ -130,24 +130,24 @@ def test_what_was_made_otherwise_is_not_reused(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(generate, "write_png", stop)
-        generate.generate(plain, images, com_model, out)
+        generate.generate(plain, images, [com_model], out)
     assert contents(out.with_name("tiny.part"))
-    untargeted = plain.model_copy(update={"targeted": False})
-    made = generate.generate(untargeted, images, com_model, out)
+    untargeted = plain.model_copy(update={"goal": "untargeted"})
+    made = generate.generate(untargeted, images, [com_model], out)
     assert all(row.target is None and not row.targeted for row in made)
     fresh = tmp_path / "fresh"
-    generate.generate(untargeted, images, com_model, fresh)
+    generate.generate(untargeted, images, [com_model], fresh)
     assert contents(out) == contents(fresh)
-    generate.generate(plain, images, com_model, out)  # and a finished folder is replaced whole
+    generate.generate(plain, images, [com_model], out)  # and a finished folder is replaced whole
     assert set(contents(out)) == {"manifest.jsonl", *(f"eps5/mim/photo-{index}.png" for index in range(3))}
 
 
 def test_plain_attacks_need_no_com_model(settings: params.Attack, images: Path, tmp_path: Path) -> None:
     missing = tmp_path / "models" / "tiny.safetensors"
     plain = settings.model_copy(update={"attacks": ("fgsm",)})
-    assert len(generate.generate(plain, images, missing, tmp_path / "out")) == 6
+    assert len(generate.generate(plain, images, [missing], tmp_path / "out")) == 6
     with pytest.raises(params.UserError, match="comreadv train --platform tiny"):
-        generate.generate(settings, images, missing, tmp_path / "out")
+        generate.generate(settings, images, [missing], tmp_path / "out")
 
 
 def test_no_test_image_is_the_users_to_mend(
@@ -156,7 +156,7 @@ def test_no_test_image_is_the_users_to_mend(
     manifest = images / "manifest.jsonl"
     manifest.write_text("".join(line for line in manifest.open() if '"split": "test"' not in line))
     with pytest.raises(params.UserError, match="no test image"):
-        generate.generate(settings, images, com_model, tmp_path / "out")
+        generate.generate(settings, images, [com_model], tmp_path / "out")
 
 
 def test_png_keeps_every_grey_level(tmp_path: Path) -> None:
