@@ -9,10 +9,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from attack.attack import margin
 from attack.mim import MIM
 
-FIRST, LAST = 1.2, 0.4  # steps as shares of eps: large ones leave the roundings of the photo, small ones keep gains
-    1.2,
-    0.4,
-)  # steps as shares of eps: large ones leave the photo's own roundings, small ones keep what was won
+FIRST, LAST = 1.2, 0.4  # steps as shares of eps: large ones leave the photo's roundings, small ones keep what was won
 SMOOTHING = 0.7  # pixels: what varies from one pixel to the next is what codecs take away
 WIDTH = 5  # of the smoothing's kernel, pixels
 
