@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from PIL import Image
@@ -25,6 +25,8 @@ from train import real_pairs
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from train.emulator import Emulator
 
 MODELS = ("hybrid", "paper")
 VALIDATION = 10  # one in so many training photos is for validation
@@ -136,11 +138,20 @@ def compare(
         yield row
 
 
-def measure(training: Files, test: Files, chain: str, name: str, minutes: float) -> Row:
-    """Train a model for so many minutes, and measure it on the test files."""
+class Learned(NamedTuple):
+    """A trained model, the emulator that was found first (hybrid only), and what it took."""
+
+    model: nn.Module
+    emulator: Emulator | None
+    settings: params.Train
+    seconds: float
+    steps: int
+
+
+def learn(training: Files, name: str, minutes: float) -> Learned:
+    """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
     from train import training as stage
     from train.emulator import identify
-    from train.measure import mean_absolute_error
     from train.pairs import Pairs
     from train.run import Run
 
@@ -158,6 +169,16 @@ def measure(training: Files, test: Files, chain: str, name: str, minutes: float)
     run.train()
     seconds = time.monotonic() - start
     model, _ = stage.finished(run, settings, emulator)
+    return Learned(model, emulator, settings, seconds, run.step)
+
+
+def measure(training: Files, test: Files, chain: str, name: str, minutes: float) -> Row:
+    """Train a model for so many minutes, and measure it on the test files."""
+    from train import training as stage
+    from train.measure import mean_absolute_error
+    from train.pairs import Pairs
+
+    model, emulator, settings, seconds, steps = learn(training, name, minutes)
     errors = stage.perturbed_errors(model, Pairs(test), real_pairs.decoded(chain), settings)
     return {
         "identity_mae": round(mean_absolute_error(None, Pairs(test)), 4),
@@ -166,7 +187,7 @@ def measure(training: Files, test: Files, chain: str, name: str, minutes: float)
         "seconds": round(seconds, 1),
         "parameters": stage.parameters(model),
         "images_per_second": round(images_per_second(model, Pairs(test)[0][0].shape[-1]), 1),
-        "steps": run.step,
+        "steps": steps,
         "emulator": emulator and emulator.model_dump(include={"chain", "identified", "mae"}),
     }
 
