@@ -18,6 +18,7 @@ ATTACKS = Path(__file__).parent / "attack"
 THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
 # what the gradient passes through, before an attack's name: a ComModel, a JPEG of a quality, the mean over some
 SURROGATE = re.compile(r"(comreadv|average|diff(?:100|[1-9]?[0-9]))_(.+)")
+UNIVERSAL = "universal"  # what stands where a platform's name does, for images made for all of them
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -176,6 +177,8 @@ class Params(Block):
         for name in rows:
             if not NAME.fullmatch(name):
                 raise ValueError(f"platform name {name!r}: use lower-case letters, digits, - and _")
+            if name == UNIVERSAL:
+                raise ValueError(f"platform name {name!r} is taken: it stands for images made for all platforms")
         return rows
 
     def platform(self, name: str) -> PlatformRow:

@@ -8,28 +8,41 @@ from typing import Annotated
 import typer
 
 import params
-from params import UserError
+from params import UNIVERSAL, UserError
+
+ONLY_BEST = {"attacks": ("best",)}
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
 def attack(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    platform: Annotated[str | None, typer.Option(help="A platform of params.yaml.")] = None,
+    universal: Annotated[
+        bool, typer.Option("--universal", help="One image a photo for all platforms that are on, and for none.")
+    ] = False,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Make adversarial images of the prepared test images, plain and through a platform's ComModel.
 
-    Reads data/images and models/<platform>.safetensors. Writes data/adversarial/<platform>. Stops and resumes.
+    With --universal, `best` alone, through the ComModels of all platforms that are on and without compression at once.
+    Reads data/images and models/<platform>.safetensors. Writes data/adversarial/<platform>, or
+    data/adversarial/universal. Stops and resumes.
     """
     settings = params.load(params_file)
-    settings.platform(platform)
+    if (platform is None) != universal:
+        raise UserError("Name a platform with --platform, or give --universal for all that are on; one of the two.")
+    if platform is None:
+        name, platforms, how = UNIVERSAL, list(settings.platforms), settings.attack.model_copy(update=ONLY_BEST)
+    else:
+        settings.platform(platform)
+        name, platforms, how = platform, [platform], settings.attack
 
     from attack.generate import generate
 
-    out = Path("data/adversarial") / platform
-    made = generate(settings.attack, Path("data/images"), [Path("models") / f"{platform}.safetensors"], out)
-    typer.echo(f"{platform}: {len(made)} adversarial images in {out}.")
+    out = Path("data/adversarial") / name
+    made = generate(how, Path("data/images"), [Path("models") / f"{each}.safetensors" for each in platforms], out)
+    typer.echo(f"{name}: {len(made)} adversarial images in {out}.")
 
 
 @app.command()
@@ -60,6 +73,34 @@ def evaluate(
     typer.echo(f"{platform}: {len(outcomes)} adversarial images evaluated, in reports/{platform}.json.")
 
 
+@app.command()
+def transfer(
+    platform: Annotated[str, typer.Option(help="The platform of params.yaml that is to read them.")],
+    origin: Annotated[
+        str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")
+    ] = None,
+    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+) -> None:
+    """Send what `best` made for the other platforms, and for all at once, through a platform, and count what works.
+
+    Reads data/adversarial and data/images. Writes data/transfer/<platform> and reports/transfer/<platform>.json.
+    Stops and resumes.
+    """
+    settings = params.load(params_file)
+    settings.platform(platform)
+
+    from attack.transfer import transfer as run
+    from attack.transfer import write_metrics
+    from collect import fingerprint
+
+    generation = fingerprint.generation(platform)
+    out = Path("data/transfer") / platform
+    success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin)
+    write_metrics(platform, settings, success, generation, Path("reports"))
+    images = sum(row["images"] for rows in success.values() for row in rows.values())
+    typer.echo(f"{platform}: {images} images made for others evaluated, in reports/transfer/{platform}.json.")
+
+
 @app.command("report")
 def report_command(
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
@@ -85,13 +126,16 @@ def results(
 
     from rich.console import Console
 
-    from attack.results import model_table, table
+    from attack import transfer
+    from attack.results import model_table, table, transfer_table
 
     found = [Path("reports") / f"{name}.json" for name in settings.platforms]
     reports = [json.loads(file.read_text(encoding="utf-8")) for file in found if file.exists()]
     if not reports:
         raise UserError("Nothing has been evaluated yet. Run `dvc repro`.")
     Console().print(table(reports, settings.attack.attacks))
+    for matrix in transfer.matrices(list(settings.platforms), Path("reports")):
+        Console().print(transfer_table(matrix))
     metrics = [Path("models") / f"{name}.json" for name in settings.platforms]
     models = [json.loads(file.read_text(encoding="utf-8")) for file in metrics if file.exists()]
     if models:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from collect.export import Original
 from collect.export import read_manifest as read_round_trips
 from collect.round_trip import round_trip
 from pairing.align import measure, psnr, read_pixels
-from params import Params, UserError
+from params import UNIVERSAL, Params, UserError
 from train import device
 from train.pairs import read_image
 
@@ -62,12 +63,26 @@ def evaluate(
     origin: str | None = None,
 ) -> list[Outcome]:
     """Send the adversarial images through the platform and write the downloads and their outcomes to `out`."""
-    rows = read_adversarial(adversarial)
-    if gone := [row["image"] for row in rows if not (images / row["image"]).exists()]:
-        raise UserError(
-            f"{adversarial} was made from {gone[0]}, which is not in {images} now."
-            f" Run `comreadv attack --platform {name}`."
-        )
+    rows = read_adversarial(adversarial, images)
+    return send(name, params, rows, adversarial, images, out, generation=generation, origin=origin)
+
+
+def send(
+    name: str,
+    params: Params,
+    rows: Sequence[dict[str, Any]],
+    adversarial: Path,
+    images: Path,
+    out: Path,
+    *,
+    generation: int,
+    origin: str | None = None,
+) -> list[Outcome]:
+    """Send the adversarial images of some rows through a platform; write the downloads and their outcomes to `out`.
+
+    Args:
+        rows: as the manifests have them, each `file` once, and in the folder `adversarial`.
+    """
     originals = [Original(row["file"], adversarial / row["file"], row["sha256"]) for row in rows]
     site = round_trip(name, params, originals, out, generation=generation, origin=origin).site
     trips = {trip["source"]: trip for trip in read_round_trips(out)}
@@ -116,13 +131,17 @@ def _answers(classifier: classifiers.Classifier, files: Sequence[Path]) -> list[
         return classifier(pixels).argmax(1).tolist()  # type: ignore[no-any-return]
 
 
-def read_adversarial(folder: Path) -> list[dict[str, Any]]:
-    """Read the manifest of adversarial images; a UserError when there is none."""
+def read_adversarial(folder: Path, images: Path) -> list[dict[str, Any]]:
+    """Read the manifest of adversarial images; a UserError when there is none, or its photos are gone."""
+    again = f"Run `comreadv attack {'--universal' if folder.name == UNIVERSAL else f'--platform {folder.name}'}`."
     try:
         lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise UserError(f"No adversarial images in {folder}. Run `comreadv attack --platform {folder.name}`.") from None
-    return [json.loads(line) for line in lines]
+        raise UserError(f"No adversarial images in {folder}. {again}") from None
+    rows = [json.loads(line) for line in lines]
+    if gone := [row["image"] for row in rows if not (images / row["image"]).exists()]:
+        raise UserError(f"{folder} was made from {gone[0]}, which is not in {images} now. {again}")
+    return rows
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
@@ -134,19 +153,21 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     return [Outcome(**json.loads(line)) for line in lines]
 
 
-def summarise(outcomes: Sequence[Outcome], confidence: float) -> dict[str, dict[str, dict[str, Any]]]:
+def summarise(
+    outcomes: Sequence[Outcome], confidence: float, by: Callable[[Outcome], str] = attrgetter("attack")
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Sum up outcomes as {eps: {attack: {images, success_before, success_after, low, high, psnr, ssim, …}}}.
 
-    All images count. `low` and `high` bound success_after by Wilson's interval; PSNR and SSIM are means over what
-    came back. A share is between 0 and 1.
+    `by` gives what to group by within an ε, instead of the attack. All images count. `low` and `high` bound
+    success_after by Wilson's interval; PSNR and SSIM are means over what came back. A share is between 0 and 1.
     """
     table: dict[str, dict[str, dict[str, Any]]] = {}
-    for eps, attack, some in _groups(outcomes):
+    for eps, group, some in _groups(outcomes, by):
         before = sum(each.succeeds(each.before) for each in some)
         after = sum(each.succeeds(each.after) for each in some)
         before_low, before_high = wilson(before, len(some), confidence)
         low, high = wilson(after, len(some), confidence)
-        table.setdefault(f"eps{eps}", {})[attack] = {
+        table.setdefault(f"eps{eps}", {})[group] = {
             "images": len(some),
             "not_returned": sum(each.after is None for each in some),
             "targeted": some[0].targeted,
@@ -169,11 +190,11 @@ def wilson(successes: int, images: int, confidence: float) -> tuple[float, float
     return float(interval.low), float(interval.high)
 
 
-def _groups(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str, list[Outcome]]]:
-    """Group outcomes by ε and attack, in the order of their first image."""
-    keys = dict.fromkeys((each.eps, each.attack) for each in outcomes)
-    for eps, attack in sorted(keys, key=lambda key: key[0]):
-        yield eps, attack, [each for each in outcomes if (each.eps, each.attack) == (eps, attack)]
+def _groups(outcomes: Sequence[Outcome], by: Callable[[Outcome], str]) -> Iterator[tuple[int, str, list[Outcome]]]:
+    """Group outcomes by ε and another thing, in the order of their first image."""
+    keys = dict.fromkeys((each.eps, by(each)) for each in outcomes)
+    for eps, group in sorted(keys, key=lambda key: key[0]):
+        yield eps, group, [each for each in outcomes if (each.eps, by(each)) == (eps, group)]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

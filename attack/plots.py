@@ -18,6 +18,8 @@ from params import UserError
 Content = TypeVar("Content")
 
 INK, BEFORE, AFTER = "#6b7280", "#cbd5e1", "#2563eb"
+LINES = (AFTER, "#d97706", "#059669", "#db2777", "#8b5cf6", "#0891b2", "#65a30d", "#dc2626", INK)  # on light and dark
+MARKERS = "os^vDPX*."
 
 
 def success_plot(table: dict[str, dict[str, Any]], attacks: Sequence[str]) -> str:
@@ -39,6 +41,29 @@ def success_plot(table: dict[str, dict[str, Any]], attacks: Sequence[str]) -> st
     axes.invert_yaxis()
     axes.set(xlim=(0, 100), xlabel="success, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def eps_plot(lines: dict[str, list[dict[str, Any]]], bold: Sequence[str] = ()) -> str:
+    """Draw success after the round trip against ε as SVG: {name: rows with eps, success_after, low and high}.
+
+    The lines named in `bold` are drawn thick, with their intervals shaded.
+    """
+    figure = Figure(figsize=(6.4, 3.4))
+    axes = figure.add_subplot()
+    for place, (name, rows_of_line) in enumerate(lines.items()):
+        points = sorted(rows_of_line, key=lambda row: float(row["eps"]))
+        eps = [float(row["eps"]) for row in points]
+        colour, marker = LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
+        shares, lows, highs = (np.array([100 * row[key] for row in points]) for key in ("success_after", "low", "high"))
+        width = 2.4 if name in bold else 1.1
+        axes.plot(eps, shares, color=colour, marker=marker, markersize=4, linewidth=width, label=name)
+        if name in bold:
+            axes.fill_between(eps, lows, highs, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xticks(sorted({float(row["eps"]) for some in lines.values() for row in some}))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(ylim=(-2, 102), xlabel="ε, grey levels", ylabel="success after, %")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     return _svg(figure)
 
 

@@ -14,17 +14,21 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
-from attack import fidelity
+from attack import fidelity, measured, transfer
 from attack.classifiers import categories
 from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
-from attack.plots import curve_plot, read_trained, spectrum_plot, success_plot
-from attack.results import rows, title
+from attack.plots import curve_plot, eps_plot, read_trained, spectrum_plot, success_plot
+from attack.results import BEST, price, rows, title
 from pairing.align import Pixels, read_pixels
 from params import Params, UserError
 from train import checkpoint, device, pairs
 from train.emulator import Emulator
 
-PICTURED = ("mim", "comreadv_mim")  # the attacks whose pictures are shown, where they were run
+PICTURED = ("mim", "comreadv_mim", BEST)  # the attacks whose pictures are shown, where they were run
+
+
+IN_FRONT = (BEST, "comreadv_mim", "mim")  # the attacks whose lines are drawn thick
+DRAWN = 8  # attacks in a codec's plot: more lines can't be told apart
 
 
 class Images(BaseModel):
@@ -63,6 +67,11 @@ def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], genera
 def write_page(params: Params, page: Path) -> list[str]:
     """Write the page about every platform that is on and has been evaluated; return those that have not."""
     _make_folder(page.parent)
+    matrices = transfer.matrices(list(params.platforms), page.parent)
+    codecs = [
+        each._asdict() | {"by_eps": _strongest_by_eps(each)}
+        for each in measured.codecs(measured.read(page.parent / measured.FILE))
+    ]
     sections, missing = [], []
     for name, row in params.platforms.items():
         outcomes_folder, curve = Path("data/evaluation") / name, Path("models") / f"{name}.csv"
@@ -81,6 +90,7 @@ def write_page(params: Params, page: Path) -> list[str]:
                 "fidelity": _fidelity(name, params, outcomes),
                 "rows": list(rows(table, params.attack.attacks)),
                 "success": success_plot(table, params.attack.attacks),
+                "by_eps": _by_eps(list(rows(table, params.attack.attacks))),
                 "pictures": list(_pictures(name, params, outcomes)),
             }
         )
@@ -91,9 +101,29 @@ def write_page(params: Params, page: Path) -> list[str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.j2").render(sections=sections, missing=missing, params=params)
+    html = environment.get_template("report.html.j2").render(
+        sections=sections, missing=missing, params=params, matrices=matrices, price=price, codecs=codecs
+    )
     page.write_text(html, encoding="utf-8")
     return missing
+
+
+def _by_eps(shown: Sequence[dict[str, Any]]) -> str | None:
+    """Draw the attacks' success against ε, where there are several."""
+    if len({row["eps"] for row in shown}) < 2:
+        return None
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(shown, key=lambda row: IN_FRONT.index(row["attack"]) if row["attack"] in IN_FRONT else 9):
+        lines.setdefault(row["title"], []).append(row)
+    return eps_plot(lines, [title(each) for each in IN_FRONT])
+
+
+def _strongest_by_eps(codec: measured.Codec) -> str | None:
+    """Draw the success of a codec's strongest attacks against ε, where there are several."""
+    drawn = [row.attack for row in codec.rows][:DRAWN]
+    if BEST not in drawn:
+        drawn.append(BEST)
+    return _by_eps([row.model_dump() | {"title": row.title} for row in codec.all_rows if row.attack in drawn])
 
 
 def _make_folder(folder: Path) -> None:

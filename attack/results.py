@@ -8,9 +8,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from params import THROUGH_COM_MODEL, split_attack
+from attack.transfer import Cell, Matrix
+from params import THROUGH_COM_MODEL, UNIVERSAL, split_attack
 
-OURS = ("best", "universal")
+BEST = "best"
+PEERS = {"torchattacks": "torchattacks' MI-FGSM", "foolbox": "foolbox's MI-FGSM", "kornia": "MIM through kornia's JPEG"}
 
 
 def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -20,6 +22,7 @@ def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator
             yield {
                 "attack": attack,
                 "title": title(attack),
+                "ours": attack == BEST or attack.startswith(THROUGH_COM_MODEL),
                 "eps": eps.removeprefix("eps"),
                 **by_attack[attack],
             }
@@ -66,13 +69,51 @@ def model_table(models: Sequence[dict[str, Any]]) -> Table:
     return laid
 
 
+def transfer_table(matrix: Matrix) -> Table:
+    """Lay out which images, made for whom, still work on which platform."""
+    heading = f"Success of best after the round trip, ε={matrix.eps}: made for (rows), read on (columns)"
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading)
+    laid.add_column("made for", no_wrap=True)
+    for platform in matrix.platforms:
+        laid.add_column(platform, justify="right", no_wrap=True)
+    for source, cells in matrix.rows.items():
+        shown = ("–" if cell is None else _share(cell) for cell in map(cells.get, matrix.platforms))
+        laid.add_row(f"[bold]{source}[/bold]" if source == UNIVERSAL else source, *shown)
+    laid.caption = price(matrix)
+    return laid
+
+
+def _share(cell: Cell) -> str:
+    return f"{cell.success_after:.0%} ({cell.low:.0%}–{cell.high:.0%})"
+
+
+def price(matrix: Matrix) -> str | None:
+    """Tell in a sentence what one image for all platforms costs; None where it is not known."""
+    if matrix.price is None:
+        return None
+    own, shared, platforms = matrix.price
+    over = f"mean over {platforms} platforms" if platforms > 1 else "on one platform"
+    points = round(100 * (own - shared))
+    cost = f"costs {points} points" if points > 0 else f"gains {-points} points" if points else "costs nothing"
+    return (
+        f"At ε={matrix.eps}, one image for all platforms {cost} against one made for the platform itself:"
+        f" {shared:.0%} after {own:.0%}, {over}."
+    )
+
+
 def title(attack: str) -> str:
-    """Write an attack's name as the papers do: MIM, ComReAdv_mim, Diff_mim(75)."""
+    """Write an attack's name as the papers do: MIM, ComReAdv_mim, Diff_mim(75); a peer's package by its name."""
+    peer = PEERS.get(attack.partition("_")[0].rstrip("0123456789"))
+    if peer is not None:
+        quality = attack.partition("_")[0].removeprefix("kornia")
+        return f"{peer} ({quality})" if quality.isdigit() else peer
     surrogate, module = split_attack(attack) or ("plain", attack)
+    if attack.startswith("paper_"):
+        return f"ComReAdv_{attack.removeprefix('paper_')}, the paper's net"
     if attack.startswith(THROUGH_COM_MODEL):
         return f"ComReAdv_{module}"
     if surrogate.startswith("diff"):
         return f"Diff_{module}({surrogate.removeprefix('diff')})"
     if surrogate == "average":
         return f"JPEG average_{module}"
-    return module if module in OURS else module.upper().replace("_OFFICIAL", " (official)")
+    return module if module == BEST else module.upper().replace("_OFFICIAL", " (official)")

@@ -77,7 +77,7 @@ def test_outcomes_survive_the_disk_and_a_missing_stage_is_named(tmp_path: Path) 
     with pytest.raises(UserError, match="comreadv evaluate --platform weibo"):
         read_outcomes(tmp_path / "weibo")
     with pytest.raises(UserError, match="comreadv attack --platform weibo"):
-        read_adversarial(tmp_path / "weibo")
+        read_adversarial(tmp_path / "weibo", tmp_path)
 
 
 def test_table_and_plot_show_every_row_under_the_papers_names() -> None:
