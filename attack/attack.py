@@ -106,7 +106,7 @@ class Attack:
         """Return the step of size 1 that goes furthest in a direction, in the attack's norm."""
         if self.norm == "linf":
             return direction.sign()
-        return direction / _root_mean_square(direction).clamp(min=1e-30)
+        return direction / _root_mean_square(direction).clamp(min=1e-30).to(direction)
 
     def project(self, levels: Tensor, originals: Tensor) -> Tensor:
         """Put grey levels back within eps of the originals and within 0 to 255."""
@@ -114,7 +114,7 @@ class Attack:
             lowest, highest = (originals - self.eps).clamp(min=0), (originals + self.eps).clamp(max=255)
             return levels.clamp(lowest, highest)
         change = levels - originals
-        shrink = (self.eps / _root_mean_square(change).clamp(min=1e-30)).clamp(max=1)
+        shrink = (self.eps / _root_mean_square(change).clamp(min=1e-30)).clamp(max=1).to(change)
         return (originals + shrink * change).clamp(0, 255)
 
     def whole(self, levels: Tensor, originals: Tensor) -> Tensor:

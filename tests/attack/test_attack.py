@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from attack import attack
-from attack.attack import Attack
+from attack.attack import Attack, margin
+from attack.best import Best
 from attack.bim import BIM
 from attack.fgsm import FGSM
 from attack.mim import MIM
+from attack.mim_official import MIMOfficial
+from attack.ni import NI
+from attack.pgd import PGD
+from attack.vmi import NEIGHBOURS, VMI
 from params import UserError
 from train.com_model import ComModel
 
-ATTACKS = [FGSM, BIM, MIM]
+ATTACKS = [FGSM, BIM, MIM, MIMOfficial, NI, VMI]
+EVERY = [*ATTACKS, PGD, Best]
 
 
 class Linear(nn.Module):
@@ -54,7 +60,7 @@ def test_a_linear_models_optimum_is_reached(kind: type[Attack], targeted: bool, 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    kind=st.sampled_from(ATTACKS),
+    kind=st.sampled_from(EVERY),
     eps=st.integers(1, 255),
     steps=st.integers(1, 7),
     step_size=st.one_of(st.none(), st.floats(0.01, 300)),
@@ -119,7 +125,7 @@ def test_mim_accumulates_gradients_of_unit_l1_norm() -> None:
     assert not mim.direction(torch.zeros_like(first), torch.zeros_like(first)).any()
 
 
-@pytest.mark.parametrize("kind", ATTACKS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_an_image_does_not_depend_on_its_batch(kind: type[Attack], small_net: nn.Module) -> None:
     images = whole(torch.randint(0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(4)))
     labels = torch.tensor([1, 2, 3])
@@ -151,3 +157,77 @@ def test_attacks_are_found_by_their_module() -> None:
 def test_an_unknown_attack_is_told_those_that_exist(name: str) -> None:
     with pytest.raises(UserError, match=r"There are best, bim, fgsm, mim, .*, each plain or through"):
         attack.load(name)
+
+
+def test_l2_holds_exactly_and_uses_its_budget(small_net: nn.Module) -> None:
+    images = whole(torch.randint(0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(6)))
+    for kind in (BIM, PGD, MIM, MIMOfficial, Best):
+        adversarial = kind(small_net, eps=4, steps=6, step_size=2, norm="l2")(images, torch.tensor([1, 2, 3]))
+        change = levels_of(adversarial).double() - levels_of(images).double()
+        size = change.square().mean(dim=(1, 2, 3)).sqrt()
+        assert (size <= 4).all() and (size > 2).all()
+        assert change.abs().max() > 4  # some pixel goes further than it could in L-infinity
+        assert torch.equal(adversarial, levels_of(adversarial) / 255)
+
+
+def test_pgd_starts_elsewhere_and_alike_for_every_image(small_net: nn.Module) -> None:
+    images = whole(torch.full((2, 3, 8, 8), 100))
+    started = PGD(small_net, eps=5).start(levels_of(images))
+    assert torch.equal(started[0], started[1])
+    assert 3 < (started - 100).abs().max() <= 5
+
+
+def test_the_official_momentum_adds_signs_and_moves_by_their_sum(weight: Tensor) -> None:
+    attack = MIMOfficial(Linear(weight), eps=200, steps=3, step_size=1)
+    adversarial = attack(whole(torch.full((1, 3, 8, 8), 100)), torch.tensor([1]))
+    assert torch.equal(levels_of(adversarial)[0], 100 + (1 + 2 + 3) * weight.sign())
+
+
+def test_nesterov_looks_where_the_momentum_leads() -> None:
+    seen = NI(nn.Identity(), eps=10, steps=5, momentum=0.5).look(
+        torch.full((1, 3, 2, 2), 100.0), torch.ones(1, 3, 2, 2)
+    )
+    assert torch.equal(seen, torch.full((1, 3, 2, 2), 101.0))
+
+
+def test_variance_tuning_takes_its_neighbours_gradients(weight: Tensor) -> None:
+    calls = []
+
+    class Counting(Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            calls.append(images)
+            return super().forward(images)
+
+    VMI(Counting(weight), eps=4, steps=3)(torch.zeros(1, 3, 8, 8), torch.tensor([1]))
+    assert len(calls) == 3 * (1 + NEIGHBOURS)
+
+
+def test_best_keeps_the_iterate_that_succeeds_by_most_on_its_worst_view() -> None:
+    class TwoViews(nn.Module):
+        """The first view rises with every pixel up to 103 and falls after; the second always rises."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            level = 255 * images.mean(dim=(1, 2, 3))
+            first = torch.stack([torch.zeros_like(level), 3 - (level - 103).abs()], dim=1)
+            second = torch.stack([torch.zeros_like(level), 10 * level], dim=1)
+            return torch.stack([first, second])
+
+    best = Best(TwoViews(), eps=8, steps=6)
+    adversarial = best(whole(torch.full((1, 3, 8, 8), 100)), torch.tensor([1]))
+    assert (levels_of(adversarial) - 103).abs().max() <= 3
+    assert margin(TwoViews()(adversarial), torch.tensor([1]), targeted=True) == best.lead
+
+
+def test_margin_is_the_worst_views() -> None:
+    logits = torch.tensor([[[1.0, 4.0, 2.0]], [[3.0, 2.0, 0.0]]])
+    assert margin(logits, torch.tensor([1]), targeted=True) == -1
+    assert margin(logits, torch.tensor([1]), targeted=False) == -2
+    assert margin(logits[0], torch.tensor([1]), targeted=True) == 2
+
+
+def test_objective_is_the_mean_over_views() -> None:
+    logits = torch.randn(3, 4, 10, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([1, 2, 3, 4])
+    attack = MIM(nn.Identity(), eps=1)
+    each = torch.stack([attack.objective(view, labels) for view in logits])
+    assert torch.allclose(attack.objective(logits, labels), each.mean())
