@@ -63,6 +63,8 @@ def bench(
     com_models.check(train, test, codec, ["hybrid"], SIZE)
     com_models.check_writable(out, work)
     known = bench_rows.read(out)
+    for name in attack or []:
+        check_name(name)
     if norm not in ("linf", "l2"):
         raise UserError(f"--norm {norm}: there are linf and l2.")
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
@@ -86,7 +88,19 @@ def bench(
             todo = [(each, name) for each in eps for name in chosen]
             for row in made(run, known, out, training, chain, todo, minutes, paper_minutes):
                 rows.append(row)
+    for file in draw(rows, out):
+        typer.echo(f"Success against ε: {file}")
     Console(width=None if Console().is_terminal else 120).print(bench_rows.table(rows))
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for an attack that is not there."""
+    from attack.attack import load
+    from attack.bench_run import KORNIA
+    from attack.peers import PEERS
+
+    if not KORNIA.fullmatch(name) and name not in PEERS:
+        load(name.removeprefix("paper_"))
 
 
 def every_attack(chain: str, *, paper: bool, linf: bool) -> Iterator[str]:
@@ -127,6 +141,23 @@ def made(
             row = run.row(chain, name, eps, learned)
             bench_rows.append(out, row)
         yield row
+
+
+def draw(rows: list[Row], out: Path) -> list[Path]:
+    """Write success against ε for each codec beside `out`, where there are several; return the files."""
+    from attack.bench_run import safe
+    from attack.plots import eps_plot
+
+    files = []
+    for chain in dict.fromkeys(row["codec"] for row in rows):
+        lines: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["codec"] == chain:
+                lines.setdefault(row["attack"], []).append(row)
+        if len({row["eps"] for some in lines.values() for row in some}) > 1:
+            files.append(out.with_name(f"{out.stem}-{safe(chain)}.svg"))
+            files[-1].write_text(eps_plot(lines, ["best"]), encoding="utf-8")
+    return files
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from attack.generate import aim, write_png
 from attack.peers import PEERS, Counted
 from collect import codecs
 from pairing.align import psnr
-from params import Goal, UserError, split_attack
+from params import Goal, split_attack
 from train import bench as com_models
 from train import device, real_pairs
 from train.bpda import Bpda
@@ -102,7 +102,7 @@ class Bench:
 
     def learn(self, training: Sequence[Path], chain: str, minutes: float, paper_minutes: float) -> Learned:
         """Find the codec and fit its ComModel, on photos that are not attacked."""
-        pairs = real_pairs.encode_all(list(training), chain, self.work / _safe(chain) / "training")
+        pairs = real_pairs.encode_all(list(training), chain, self.work / safe(chain) / "training")
         hybrid = com_models.learn(pairs, "hybrid", minutes)
         known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
         paper = com_models.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
@@ -149,7 +149,7 @@ class Bench:
         classifier = Counted(self.attacked[0])
         counted = [classifier, *self.attacked[1:]]
         run = self._build(name, eps, learned, counted)
-        folder = self.work / ("any" if name in ANY_CODEC else _safe(chain)) / f"eps{eps}" / name
+        folder = self.work / ("any" if name in ANY_CODEC else safe(chain)) / f"eps{eps}" / name
         files, seconds, bare = [], 0.0, 0.0
         starts = range(0, len(self.photos), BATCH)
         for start in track(starts, f"{chain} {name} ε={eps}", console=Console(stderr=True), transient=True):
@@ -181,7 +181,7 @@ class Bench:
                 **settings,
                 **({"quality": float(kornia[1])} if kornia else {}),
             )
-        surrogate, module = ("paper", name.removeprefix("paper_")) if name.startswith("paper_") else _split(name)
+        surrogate, module = split_attack(name) or ("paper", name.removeprefix("paper_"))
         views = getattr(learned, surrogate, None)
         stages = [views] if views is not None else [each.to(self.device) for each in surrogates.fixed(surrogate)]
         return attack.load(module)(surrogates.Views(stages, attacked), norm=self.norm, **settings)
@@ -200,7 +200,7 @@ class Bench:
 
     def _serve(self, file: Path, chain: str) -> Tensor:
         """Encode a file, write the encoded one beside it, and decode that."""
-        encoded = file.with_suffix(f".{_safe(chain)}")
+        encoded = file.with_suffix(f".{safe(chain)}")
         with Image.open(file) as image:
             encoded.write_bytes(codecs.encode(image, chain))
         with Image.open(encoded) as image:
@@ -217,19 +217,12 @@ class Bench:
         return logits
 
 
-def _split(name: str) -> tuple[str, str]:
-    found = split_attack(name)
-    if found is None:
-        attack.load(name)  # says which there are
-        raise UserError(f"No attack {name!r}.")
-    return found
-
-
 def _ready(model: nn.Module, to: torch.device) -> nn.Module:
     return model.to(to).eval().requires_grad_(False)
 
 
-def _safe(chain: str) -> str:
+def safe(chain: str) -> str:
+    """Write a codec's name as a file's."""
     return re.sub(r"[^a-z0-9.]+", "-", chain)
 
 
