@@ -66,6 +66,7 @@ def test_one_setting_gives_the_papers_scale(tmp_path: Path) -> None:
             "attack: {classifier: resnet50",
             "paper.attack.eps.0",
         ),
+        ("  weibo: {", "  universal: {", "platforms:  ", "platform name 'universal' is taken"),
         ("train: 0.5, validation: 0.1", "train: 8, validation: 0.1", "split: {train: 0.5", "not a mixture"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from attack.evaluate import OUTCOMES, Outcome, read_adversarial, read_outcomes, summarise, wilson
 from attack.plots import curve_plot, success_plot
 from attack.results import rows, table, title
+from attack.transfer import made_for
 from params import UserError
 
 ONE = Outcome(
@@ -78,6 +79,17 @@ def test_outcomes_survive_the_disk_and_a_missing_stage_is_named(tmp_path: Path) 
         read_outcomes(tmp_path / "weibo")
     with pytest.raises(UserError, match="comreadv attack --platform weibo"):
         read_adversarial(tmp_path / "weibo", tmp_path)
+    with pytest.raises(UserError, match="comreadv attack --universal"):
+        read_adversarial(tmp_path / "universal", tmp_path)
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"image": "test/gone.png"}))
+    with pytest.raises(UserError, match=r"made from test/gone.png, which is not in"):
+        read_adversarial(tmp_path, tmp_path)
+
+
+def test_outcomes_can_be_summed_up_by_what_they_were_made_for() -> None:
+    outcomes = [replace(ONE, file="weibo/eps5/best/a.png"), replace(ONE, file="universal/eps5/best/a.png", after=1)]
+    summary = summarise(outcomes, 0.95, made_for)
+    assert {name: row["success_after"] for name, row in summary["eps5"].items()} == {"weibo": 1.0, "universal": 0.0}
 
 
 def test_table_and_plot_show_every_row_under_the_papers_names() -> None:

@@ -15,8 +15,10 @@ from rich.console import Console
 
 import params
 from attack.evaluate import OUTCOMES, Outcome
+from attack.measured import codecs, read
 from attack.report import write_metrics, write_page
-from attack.results import model_table
+from attack.results import model_table, price, title, transfer_table
+from attack.transfer import matrices
 from pairing.build import build
 from train import checkpoint
 from train.com_model import ComModel
@@ -230,3 +232,114 @@ def test_the_terminal_shows_each_models_error_beside_the_others() -> None:
     console.print(model_table([known | {"emulator": {"chain": "jpeg:85:444", "identified": False}}]))
     (row,) = (line.split() for line in console.export_text().splitlines() if "weibo" in line)
     assert row == ["weibo", "0.00", "–", "2.90", "3.10", "jpeg:85:444,", "not", "identified"]
+
+
+def cell(share: float) -> dict:
+    return {
+        "images": 20,
+        "success_before": 1.0,
+        "success_after": share,
+        "low": share - 0.1,
+        "high": share + 0.1,
+        "not_returned": 0,
+    }
+
+
+def write_transfers(reports: Path) -> None:
+    """Write the reports of two platforms; images made for weibo do half as well on jpeg-25, and so on."""
+    (reports / "transfer").mkdir(parents=True)
+    for name, own, others in (
+        ("jpeg-25", 0.8, {"weibo": cell(0.4), "universal": cell(0.7)}),
+        ("weibo", 0.6, {"jpeg-25": cell(0.2), "universal": cell(0.5)}),
+    ):
+        (reports / f"{name}.json").write_text(json.dumps({"success": {"eps5": {"mim": cell(0.1), "best": cell(own)}}}))
+        (reports / "transfer" / f"{name}.json").write_text(json.dumps({"success": {"eps5": others}}))
+
+
+def test_the_matrix_puts_what_was_made_for_a_platform_on_its_diagonal(tmp_path: Path) -> None:
+    assert matrices(["jpeg-25", "weibo"], tmp_path) == []
+    write_transfers(tmp_path)
+    (matrix,) = matrices(["jpeg-25", "weibo"], tmp_path)
+    after = {made: {on: each.success_after for on, each in cells.items()} for made, cells in matrix.rows.items()}
+    assert after == {
+        "jpeg-25": {"jpeg-25": 0.8, "weibo": 0.2},
+        "weibo": {"jpeg-25": 0.4, "weibo": 0.6},
+        "universal": {"jpeg-25": 0.7, "weibo": 0.5},
+    }
+    assert matrix.price == (pytest.approx(0.7), pytest.approx(0.6), 2)
+    assert "costs 10 points" in (price(matrix) or "") and "mean over 2 platforms" in (price(matrix) or "")
+    laid = transfer_table(matrix)
+    assert list(laid.columns[1].cells) == ["80% (70%–90%)", "40% (30%–50%)", "70% (60%–80%)"]
+
+
+def test_without_best_the_matrix_has_the_universal_row_alone(tmp_path: Path) -> None:
+    (tmp_path / "transfer").mkdir()
+    (tmp_path / "weibo.json").write_text(json.dumps({"success": {"eps5": {"mim": cell(0.1)}}}))
+    (tmp_path / "transfer/weibo.json").write_text(json.dumps({"success": {"eps5": {"universal": cell(0.5)}}}))
+    (matrix,) = matrices(["weibo"], tmp_path)
+    assert list(matrix.rows) == ["universal"] and matrix.price is None and price(matrix) is None
+
+
+def test_a_damaged_transfer_is_named(tmp_path: Path) -> None:
+    write_transfers(tmp_path)
+    (tmp_path / "transfer/weibo.json").write_text("{")
+    with pytest.raises(params.UserError, match=r"transfer/weibo.json is damaged.*comreadv transfer --platform weibo"):
+        matrices(["jpeg-25", "weibo"], tmp_path)
+
+
+def benched(attack: str, eps: int, after: float) -> dict:
+    made = {"attack": attack, "codec": "jpeg:50", "eps": eps, "steps": 10, "targeted": True, "images": 20}
+    cost = {"gradient_evaluations": 10.0, "seconds_per_image": 0.5, "psnr": 38.0, "ssim": 0.95}
+    return made | cost | {"success_before": 1.0, "success_after": after, "low": after - 0.05, "high": after + 0.05}
+
+
+BENCHED = [
+    benched("mim", 3, 0.1),
+    benched("best", 3, 0.5),
+    benched("mim", 5, 0.25),
+    benched("best", 5, 0.75),
+    benched("mim", 8, 0.4),
+]
+
+
+def test_the_benchs_table_is_of_the_largest_eps_with_most_attacks(tmp_path: Path) -> None:
+    assert read(tmp_path / "bench.jsonl") == []
+    write_lines(tmp_path / "bench.jsonl", BENCHED)
+    (codec,) = codecs(read(tmp_path / "bench.jsonl"))
+    assert (codec.name, codec.eps) == ("jpeg:50", 5)
+    assert [(each.attack, each.success_after) for each in codec.rows] == [("best", 0.75), ("mim", 0.25)]
+    assert title("kornia50_mim") == "MIM through kornia's JPEG (50)" and title("foolbox_mifgsm") == "foolbox's MI-FGSM"
+
+
+def test_transfer_and_bench_stand_in_the_page_where_they_were_measured(project: tuple[params.Params, Path]) -> None:
+    settings, page = project
+    write_page(settings, page)
+    assert "made for ↓" not in page.read_text() and "Beside the literature" not in page.read_text()
+    Path("reports/transfer").mkdir()
+    Path("reports/transfer/jpeg-25.json").write_text(json.dumps({"success": {"eps5": {"universal": cell(0.5)}}}))
+    write_lines(Path("reports/bench.jsonl"), BENCHED)
+    write_page(settings, page)
+    html = page.read_text()
+    assert re.search(r'<tr class="ours"><td>universal</td><td>\s*50 % <small>40–60</small></td>', html)
+    assert re.search(r'<tr class="ours"><td>best</td><td>20</td><td>10</td><td>10</td>\s*<td>100 %</td><td>75 %', html)
+    assert "<!-- ε, grey levels -->" in html
+
+
+@pytest.mark.parametrize("content", [b'{"attack": "mim"}\n', b"\xff", b"{"])
+def test_a_damaged_bench_is_named(project: tuple[params.Params, Path], content: bytes) -> None:
+    settings, page = project
+    Path("reports").mkdir()
+    Path("reports/bench.jsonl").write_bytes(content)
+    with pytest.raises(params.UserError, match=r"bench.jsonl is damaged.*dvc repro bench"):
+        write_page(settings, page)
+
+
+def test_several_eps_make_a_plot_against_eps(project: tuple[params.Params, Path]) -> None:
+    settings, page = project
+    write_page(settings, page)
+    assert "Success against ε" not in page.read_text()
+    file = Path("data/evaluation/jpeg-25") / OUTCOMES
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    write_lines(file, lines + [line | {"eps": 3} for line in lines])
+    write_page(settings, page)
+    assert "Success against ε" in page.read_text()
