@@ -181,10 +181,10 @@ def _pictures(name: str, params: Params, outcomes: Sequence[Outcome]) -> Iterato
             "attack": title(each.attack),
             "eps": each.eps,
             "image": each.image,
-            "photo": _embed(photo),
+            "photo": _embed(photo, lossless=False),
             "sent": _embed(sent),
-            "came": _embed(came) if came is not None else None,
-            "change": _embed(change),
+            "came": _embed(came, lossless=False) if came is not None else None,
+            "change": _embed(change, lossless=False),
             "prediction": words[each.prediction],
             "target": None if each.target is None else words[each.target],
             "before": words[each.before],
@@ -194,8 +194,8 @@ def _pictures(name: str, params: Params, outcomes: Sequence[Outcome]) -> Iterato
         }
 
 
-def _embed(pixels: Pixels) -> str:
-    """Put pixels into the page itself, unchanged."""
+def _embed(pixels: Pixels, *, lossless: bool = True) -> str:
+    """Put pixels into the page itself, unchanged, or as the eye sees them, which keeps the page small."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=lossless, quality=80 if lossless else 90)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

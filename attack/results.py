@@ -96,8 +96,8 @@ def price(matrix: Matrix) -> str | None:
     points = round(100 * (own - shared))
     cost = f"costs {points} points" if points > 0 else f"gains {-points} points" if points else "costs nothing"
     return (
-        f"At ε={matrix.eps}, one image for all platforms {cost} against one made for the platform itself:"
-        f" {shared:.0%} after {own:.0%}, {over}."
+        f"At ε={matrix.eps}, one image for all platforms {cost} beside one made for the platform itself:"
+        f" {100 * shared:.0f} % against {100 * own:.0f} %, {over}."
     )
 
 

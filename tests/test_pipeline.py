@@ -22,9 +22,10 @@ platforms:
   weibo: {adapter: weibo, rendition: large}
   jpeg-25: {adapter: codec, codec: "jpeg:25"}
 train: {epochs: 2, minutes: 0.1, batch_size: 4, crop: 48}
-attack: {attacks: [mim, comreadv_mim], eps: [8], steps: 2, step_size: 4}
+attack: {attacks: [mim, comreadv_mim, best], eps: [8], steps: 2, step_size: 4}
 evaluate: {pictures: 1, confidence: 0.95}
 """
+BENCH = ("--eps 2 --eps 3 --eps 5 --steps 10", "--attack mim --attack best --eps 6 --eps 8 --steps 1 --limit 2")
 
 
 def dvc(folder: Path, *arguments: str, fails: bool = False) -> str:
@@ -48,8 +49,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     for name in ("collect", "pairing", "train", "attack", "fingerprints"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+    for name in (".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
+    stages = (ROOT / "dvc.yaml").read_text()
+    assert BENCH[0] in stages
+    (folder / "dvc.yaml").write_text(stages.replace(*BENCH))  # the same stage, less of it
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     (folder / "params.yaml").write_text(SETTINGS)
@@ -60,7 +64,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert sorted(file.name for file in (folder / "reports").glob("*.json")) == ["jpeg-25.json", "weibo.json"]
     (folder / "params.yaml").write_text("\n".join(line for line in SETTINGS.splitlines() if "broken" not in line))
     assert said.count("Running stage") > 10
-    assert dvc(folder, "repro").count("Running stage") == 1  # the report, which waited for the platform that failed
+    again = dvc(folder, "repro")  # what waited for the platform that failed: what is of all platforms
+    for stage in ("universal", "transfer@weibo", "transfer@jpeg-25", "report"):
+        assert f"Running stage '{stage}'" in again
+    assert again.count("Running stage") == 4
     return folder
 
 
@@ -73,7 +80,7 @@ def test_every_image_is_accounted_for(project: Path) -> None:
     for name in ("weibo", "jpeg-25"):
         report = json.loads((project / "reports" / f"{name}.json").read_text())
         assert report["images"] == len(tested)
-        for attack in ("mim", "comreadv_mim"):
+        for attack in ("mim", "comreadv_mim", "best"):
             row = report["success"]["eps8"][attack]
             assert row["images"] == len(tested)
             assert row["not_returned"] == 0
@@ -89,11 +96,28 @@ def test_every_image_is_accounted_for(project: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
+def test_images_made_for_others_and_for_all_are_read_on_every_platform(project: Path) -> None:
+    for name, other in (("weibo", "jpeg-25"), ("jpeg-25", "weibo")):
+        success = json.loads((project / "reports/transfer" / f"{name}.json").read_text())["success"]["eps8"]
+        assert list(success) == [other, "universal"]
+        assert all((row["images"], row["not_returned"]) == (6, 0) for row in success.values())
+        served = project / "data/transfer" / name
+        rows = [json.loads(line) for line in (served / "outcomes.jsonl").read_text().splitlines()]
+        assert sorted({row["file"].partition("/")[0] for row in rows}) == sorted([other, "universal"])
+        assert all((served / row["served"]).exists() for row in rows)
+    universal = [
+        json.loads(line) for line in (project / "data/adversarial/universal/manifest.jsonl").read_text().splitlines()
+    ]
+    assert len(universal) == 6 and {row["attack"] for row in universal} == {"best"}
+
+
+@pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_needs_no_network_and_shows_every_platform(project: Path) -> None:
     page = (project / "reports/index.html").read_text()
     assert "weibo (sandbox)" in page and "jpeg-25" in page
-    assert page.count("data:image/webp;base64,") == 2 * 2 * 4 + 2 * 1 * 4
-    assert "ComReAdv_mim" in page
+    assert page.count("data:image/webp;base64,") == 2 * 3 * 4 + 2 * 1 * 4
+    assert "ComReAdv_mim" in page and "made for ↓, read on →" in page and "jpeg:50, ε=8" in page
     outside = page.replace("http://www.w3.org/", "")
     assert "http://" not in outside and "https://" not in outside and "<script" not in page
 
@@ -106,10 +130,11 @@ def test_nothing_to_do_is_nothing_done_and_a_change_reruns_its_platform_alone(pr
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"generation": content["generation"] + 1}))
     changed = status(project)
-    assert set(changed) == {"collect@weibo", "evaluate@weibo"}
+    assert set(changed) == {"collect@weibo", "evaluate@weibo", "transfer@weibo"}
     settings = project / "params.yaml"
     settings.write_text(settings.read_text().replace("jpeg:25", "jpeg:30"))
     file.write_text(json.dumps(content))
     shutil.copy(ROOT / "fingerprints" / "weibo.json", file)
     changed = status(project)
-    assert set(changed) == {"collect@jpeg-25", "evaluate@jpeg-25", "report"}
+    of_all = {"universal", "transfer@weibo", "transfer@jpeg-25", "report"}
+    assert set(changed) == {"collect@jpeg-25", "evaluate@jpeg-25", *of_all}

@@ -320,7 +320,7 @@ def test_transfer_and_bench_stand_in_the_page_where_they_were_measured(project: 
     write_lines(Path("reports/bench.jsonl"), BENCHED)
     write_page(settings, page)
     html = page.read_text()
-    assert re.search(r'<tr class="ours"><td>universal</td><td>\s*50 % <small>40–60</small></td>', html)
+    assert re.search(r'<tr class="ours"><td>universal</td><td>\s*<span>50 %</span> <small>40–60</small></td>', html)
     assert re.search(r'<tr class="ours"><td>best</td><td>20</td><td>10</td><td>10</td>\s*<td>100 %</td><td>75 %', html)
     assert "<!-- ε, grey levels -->" in html
 
