@@ -84,7 +84,11 @@ def bench(
         )
         rows = []
         for chain in codec:
-            chosen = attack or list(every_attack(chain, paper=paper_minutes > 0, linf=norm == "linf"))
+            chosen = (
+                dict.fromkeys(attack)
+                if attack
+                else list(every_attack(chain, paper=paper_minutes > 0, linf=norm == "linf"))
+            )
             todo = [(each, name) for each in eps for name in chosen]
             for row in made(run, known, out, training, chain, todo, minutes, paper_minutes):
                 rows.append(row)
