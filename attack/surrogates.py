@@ -30,6 +30,7 @@ class Views(nn.Module):
     def __init__(self, surrogates: Sequence[nn.Module], classifiers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.surrogates, self.classifiers = nn.ModuleList(surrogates), nn.ModuleList(classifiers)
+        self.eval()  # a fresh module is in training mode, and torchattacks would put the classifiers "back" into it
 
     def __len__(self) -> int:
         return len(self.surrogates) * len(self.classifiers)

@@ -46,6 +46,7 @@ def test_rows_are_measured_on_the_files_and_not_made_twice(folders: tuple[Path, 
         assert row["gradient_evaluations"] == 4
         assert re.search(rf"\b{name}\b", said)
     assert rows["mim"]["success_after"] == 0
+    assert rows["torchattacks_mifgsm"]["success_before"] == rows["mim"]["success_before"] == 1  # no mode was changed
     assert rows["best"]["success_after"] >= rows["mim"]["success_after"]
     assert len(list(work.rglob("eps5/best/*.jpeg-50"))) == 2  # the encoded files are there to look at
     before = out.read_bytes()
