@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import attack.cli
+import attack.protect_cli
 import collect.cli
 import collect.dataset
 import collect.sandbox.cli
@@ -29,6 +30,7 @@ for commands in (
     pairing.cli.app,
     train.cli.app,
     attack.cli.app,
+    attack.protect_cli.app,
     collect.cli.more,
     collect.sandbox.cli.app,
 ):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -70,11 +71,14 @@ class Photo:
         return data
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, *, keep: bool = False) -> Image.Image:
     """Decode a photo to an upright RGB image in sRGB, without metadata.
 
     Of several frames or pages the first counts. Transparency is laid on white, 16 bits become 8, and an
     ICC profile is applied unless it is broken. Raises Unusable with the reason.
+
+    Args:
+        keep: leave RGB pixels in their own colour space, with the profile in `info`, and EXIF and XMP beside it.
     """
     if not data:
         raise Unusable("an empty file")
@@ -85,7 +89,8 @@ def decode(data: bytes) -> Image.Image:
         image.load()
         with suppress(*DAMAGED):  # broken metadata does not spoil the pixels
             ImageOps.exif_transpose(image, in_place=True)
-        rgb = _to_rgb(image)
+        metadata = _metadata(image) if keep else {}
+        rgb = _to_rgb(image, keep)
     except Image.DecompressionBombError:
         raise Unusable("too many pixels") from None
     except UnidentifiedImageError:
@@ -95,8 +100,17 @@ def decode(data: bytes) -> Image.Image:
     except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unusable(f"truncated or damaged: {reason}") from None
-    rgb.info = {}
+    rgb.info = {**rgb.info, **metadata} if keep else {}
     return rgb
+
+
+def _metadata(image: Image.Image) -> dict[str | tuple[int, int], Any]:
+    """Return the XMP and EXIF that there are; EXIF without its thumbnail, which is another copy of the photo."""
+    exif = b""
+    with suppress(*DAMAGED):
+        exif = image.getexif().tobytes() if image.getexif() else b""
+    found = {"exif": exif, "xmp": image.info.get("xmp")}
+    return {name: value for name, value in found.items() if value}
 
 
 def _check_size(width: int, height: int) -> None:
@@ -106,7 +120,7 @@ def _check_size(width: int, height: int) -> None:
         raise Unusable(f"too many pixels: {width}×{height}")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, keep: bool) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise Unusable("32-bit pixels, whose range is unknown")
@@ -118,7 +132,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for Adobe's inverted kind
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    return _to_srgb(image, profile).convert("RGB")
+    if keep and image.mode == "RGB" and isinstance(profile, bytes) and profile[16:20] == b"RGB ":
+        image.info = {"icc_profile": profile}
+        return image
+    rgb = _to_srgb(image, profile).convert("RGB")
+    rgb.info = {}
+    return rgb
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

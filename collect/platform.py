@@ -59,6 +59,7 @@ class Platform(ABC):
 
     name: ClassVar[str]
     renditions: ClassVar[tuple[str, ...]]  # the first is the default
+    takes: ClassVar[tuple[str, ...]] = ("png", "jpeg")  # kinds of files that may be uploaded
     batch_size: ClassVar[int] = 10
 
     def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
