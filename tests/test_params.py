@@ -54,7 +54,7 @@ def test_one_setting_gives_the_papers_scale(tmp_path: Path) -> None:
         ("site: sandbox, rendition: xl", "site: moon, rendition: xl", "douban: {adapter", "platforms.douban.site"),
         ("eps: [3, 5] ", "eps: [3, 300] ", "eps: [3, 5] ", "attack.eps.1"),
         ("eps: [3, 5] ", "eps: [5, 5] ", "eps: [3, 5] ", "attack.eps: the same twice"),
-        ("[bim, mim,", "[bmi, mim,", "attacks: [bim", "no attack 'bmi'; there are best, bim, fgsm, mim"),
+        ("[mim, diff90", "[mmi, diff90", "attacks: [mim", "no attack 'mmi'; there are best, bim, fgsm, mim"),
         ("rendition: large}", "rendition: large, codec: jpeg:75}", "weibo: {adapter", "codec, such as jpeg:75"),
         ('{adapter: codec, codec: "webp:50"}', "{adapter: codec}", "webp-50: {adapter", "codec, such as jpeg:75"),
         ("name: sample ", "name: folder ", "dataset:", "dataset folder needs root"),
