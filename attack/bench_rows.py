@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from params import UserError
+from train.bench import read_lines
 
 ROW_START = '{"attack": '  # what a row in part begins with
 FIGURES = ("success_before", "success_after", "low", "high", "psnr", "ssim", "seconds_per_image", "times_bare")
@@ -24,18 +25,9 @@ def read(file: Path) -> list[Row]:
 
     Raises UserError for a file of something else.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        rows = [json.loads(line) for line in whole]
-    except (OSError, ValueError):
-        raise UserError(f"{file} can't be read as JSON lines. Name another file with --out.") from None
+    rows = read_lines(file, ROW_START)
     if not all(isinstance(row, dict) and {"attack", "codec", *FIGURES} <= row.keys() for row in rows):
         raise UserError(f"{file} holds lines that are no rows of this bench. Name another file with --out.")
-    if len(whole) < len(lines):
-        if not lines[-1].startswith(ROW_START[: len(lines[-1])]):
-            raise UserError(f"{file} ends in something that is no row of this bench. Name another file with --out.")
-        file.write_text("".join(whole), encoding="utf-8")
     return rows
 
 

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from attack import attack, classifiers, surrogates
@@ -24,6 +23,7 @@ from attack.bench_rows import Row
 from attack.evaluate import wilson
 from attack.generate import aim, write_png
 from attack.peers import PEERS, Counted
+from attack.perception import ssim
 from collect import codecs
 from pairing.align import psnr
 from params import Goal, split_attack
@@ -131,7 +131,7 @@ class Bench:
             "low": low,
             "high": high,
             "psnr": statistics.fmean(ratios) if ratios else None,  # of the adversarial file against the photo
-            "ssim": statistics.fmean(float(structural_similarity(*each, channel_axis=2)) for each in pairs),
+            "ssim": statistics.fmean(ssim(*each) for each in pairs),
             "max_change": change,
             "seconds_per_image": made.seconds,
             "times_bare": made.times_bare,

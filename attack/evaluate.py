@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from scipy.stats import binomtest
-from skimage.metrics import structural_similarity
 
 from attack import classifiers
+from attack.perception import ssim
 from collect.export import Original
 from collect.export import read_manifest as read_round_trips
 from collect.round_trip import round_trip
@@ -119,7 +119,7 @@ def _after(
         "served": trip["file"],
         "after": _answers(classifier, [out / trip["file"]])[0],
         "psnr": psnr(first, seen),
-        "ssim": float(structural_similarity(first, seen, channel_axis=2)),
+        "ssim": ssim(first, seen),
         "reason": None,
     }
 

@@ -18,15 +18,14 @@ from attack import fidelity, measured, transfer
 from attack.classifiers import categories
 from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
 from attack.plots import curve_plot, eps_plot, read_trained, spectrum_plot, success_plot
-from attack.results import BEST, price, rows, title
+from attack.results import price, rows, title
+from attack.transfer import BEST
 from pairing.align import Pixels, read_pixels
 from params import Params, UserError
 from train import checkpoint, device, pairs
 from train.emulator import Emulator
 
 PICTURED = ("mim", "comreadv_mim", BEST)  # the attacks whose pictures are shown, where they were run
-
-
 IN_FRONT = (BEST, "comreadv_mim", "mim")  # the attacks whose lines are drawn thick
 DRAWN = 8  # attacks in a codec's plot: more lines can't be told apart
 

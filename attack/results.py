@@ -8,10 +8,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from attack.transfer import Cell, Matrix
+from attack.transfer import BEST, Cell, Matrix
 from params import THROUGH_COM_MODEL, UNIVERSAL, split_attack
 
-BEST = "best"
 PEERS = {"torchattacks": "torchattacks' MI-FGSM", "foolbox": "foolbox's MI-FGSM", "kornia": "MIM through kornia's JPEG"}
 
 

@@ -32,9 +32,6 @@ class Views(nn.Module):
         self.surrogates, self.classifiers = nn.ModuleList(surrogates), nn.ModuleList(classifiers)
         self.eval()  # a fresh module is in training mode, and torchattacks would put the classifiers "back" into it
 
-    def __len__(self) -> int:
-        return len(self.surrogates) * len(self.classifiers)
-
     def forward(self, images: Tensor) -> Tensor:
         served = [surrogate(images) for surrogate in self.surrogates]
         logits = [classifier(each) for each in served for classifier in self.classifiers]
@@ -83,8 +80,6 @@ def through(name: str, checkpoints: Sequence[Path], device: torch.device) -> lis
     return [*views, nn.Identity()] if len(views) > 1 else views
 
 
-def build(
-    name: str, checkpoints: Sequence[Path], classifiers: Sequence[Classifier], device: torch.device | None = None
-) -> Views:
+def build(name: str, checkpoints: Sequence[Path], classifiers: Sequence[Classifier]) -> Views:
     """Put a surrogate in front of classifiers; takes and raises what `through` does."""
-    return Views(through(name, checkpoints, device or classifiers[0].device), classifiers)
+    return Views(through(name, checkpoints, classifiers[0].device), classifiers)

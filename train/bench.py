@@ -210,7 +210,12 @@ def images_per_second(model: nn.Module, size: int) -> float:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """Read the rows of an earlier run that have all figures, and cut off a last one that was written in part.
+    """Read the rows of an earlier run that have all figures; takes and raises what `read_lines` does."""
+    return [row for row in read_lines(file, ROW_START) if isinstance(row, dict) and complete(row)]
+
+
+def read_lines(file: Path, start: str) -> list[Any]:
+    """Read a bench's JSON lines, and cut off a last one that was written in part, which begins with `start`.
 
     Raises UserError for a file of something else.
     """
@@ -221,10 +226,10 @@ def read_rows(file: Path) -> list[Row]:
     except ValueError:
         raise UserError(f"{file} holds lines that are no JSON. Name another file with --out.") from None
     if len(whole) < len(lines):
-        if not lines[-1].startswith(ROW_START[: len(lines[-1])]):
+        if not lines[-1].startswith(start[: len(lines[-1])]):
             raise UserError(f"{file} ends in something that is no row of this bench. Name another file with --out.")
         file.write_text("".join(whole), encoding="utf-8")
-    return [row for row in rows if isinstance(row, dict) and complete(row)]
+    return rows
 
 
 def complete(row: Row) -> bool:

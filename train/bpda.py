@@ -61,5 +61,5 @@ class Bpda(nn.Module):
             modelled: Tensor = self.com_model(images)
             return modelled.clamp(0, 1)
         levels = (images * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoders leave Python alone while they work
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # most encoders leave Python alone while they work
             return torch.stack(list(pool.map(lambda each: serve(chain, each), levels))).to(images) / 255

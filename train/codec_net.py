@@ -6,18 +6,16 @@ multiples of some step. Which step, and how far to believe it, is learned.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from train.leverage import TO_YCC, dct_matrix
 from train.residual import GRID, TILE, EncoderDecoder
 
 STEPS = (16.0, 27.0, 46.0, 78.0)  # at first, grey levels
 COEFFICIENTS = 3 * TILE**2  # of a tile of luma and of the tiles of both chroma planes that it lies in
 ROUND_UP = 0.6  # where encoders round a coefficient away from zero, as a share of a step: late, since zeros are cheap
-TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
@@ -30,9 +28,7 @@ class CodecNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        rows = torch.arange(TILE)
-        dct = torch.cos(math.pi / TILE * rows[:, None] * (rows + 0.5)) * math.sqrt(2 / TILE)
-        dct[0] /= math.sqrt(2)
+        dct = dct_matrix(TILE, torch.zeros(1))
         self.register_buffer("dct", torch.einsum("ai,bj->abij", dct, dct).reshape(TILE**2, TILE**2), persistent=False)
         self.register_buffer("to_ycc", torch.tensor(TO_YCC)[..., None, None], persistent=False)
         self.register_buffer("to_rgb", torch.tensor(TO_RGB)[..., None, None], persistent=False)
