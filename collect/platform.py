@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,24 @@ from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+
+class Interrupted(UserError):
+    """Say that a step was cut off: what it read is worth nothing, and nobody knows what became of what it sent."""
+
+    wait: float | None = None  # seconds that the site asks for
+
+
+class TurnedAway(Interrupted):
+    """Say that the site wants less of us for now: 418, 429, or a block page."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Challenged(UserError):
+    """Say that the site wants to see a person; the run stops, for nobody here solves that."""
 
 
 class Refused(Exception):
@@ -61,6 +79,8 @@ class Platform(ABC):
     renditions: ClassVar[tuple[str, ...]]  # the first is the default
     takes: ClassVar[tuple[str, ...]] = ("png", "jpeg")  # kinds of files that may be uploaded
     batch_size: ClassVar[int] = 10
+    ordered: ClassVar[bool] = True  # False: nothing but its content tells which remote id is whose
+    longest_side: ClassVar[int] = 2048  # pixels that come back as many as went up; a mosaic keeps within them
 
     def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
         if origin is not None and not origin.startswith(("http://", "https://")):
@@ -95,8 +115,11 @@ class Site(Platform):
     referer: ClassVar[str]
     accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
     block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
-    interval: ClassVar[float]  # seconds between batches on the live site
-    pause: ClassVar[float] = 2.0  # seconds before each download on the live site
+    challenge_marks: ClassVar[tuple[str, ...]] = ()  # in those of a page that wants to see a person
+    per_minute: ClassVar[float]  # images that go up to the live site, at most
+    per_day: ClassVar[int]
+    pause: ClassVar[float] = 2.0  # seconds before each download from the live site, on average
+    lag: ClassVar[float] = 60.0  # seconds until the live site's album surely shows what was published
 
     def at(self, url: str) -> str:
         """Turn an address on the real site into the same path and query on the origin in use."""
@@ -129,6 +152,10 @@ class Site(Platform):
     @abstractmethod
     def address(self, page: Page, remote_id: str) -> str:
         """Return the address of the rendition in use, as a browser would ask for it."""
+
+    @abstractmethod
+    def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        """Delete those images, and no others, of the batch of that title; what is gone already is no error."""
 
 
 def load(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
