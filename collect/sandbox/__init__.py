@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,12 +20,23 @@ def names() -> list[str]:
 
 
 @contextmanager
-def serve(name: str, *, state: Path, port: int = 0, codec: str | None = None) -> Iterator[str]:
+def serve(
+    name: str,
+    *,
+    state: Path,
+    port: int = 0,
+    codec: str | None = None,
+    faults: Mapping[str, float] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Iterator[str]:
     """Run a sandbox in a thread of this process and yield its origin, `http://127.0.0.1:PORT`.
 
     What it receives is kept in the folder `state`, and found there by the next one. Port 0 takes any free
     port. `codec` (a chain of collect.codecs) replaces the platform's own for what is uploaded from now on.
-    Raises UserError for an unknown name, a port in use, a wrong codec or another sandbox's state.
+    `faults` (see collect.sandbox.faults) strike at these rates, drawn from `seed`. `limit`: files a minute; for
+    more the answer is 418. Raises UserError for an unknown name, a port in use, a wrong codec, a wrong fault or
+    another sandbox's state.
     """
     import importlib
     import socket
@@ -35,6 +46,8 @@ def serve(name: str, *, state: Path, port: int = 0, codec: str | None = None) ->
     import uvicorn
 
     from collect import codecs
+    from collect.sandbox.faults import Faults
+    from collect.sandbox.faulty import Faulty
     from collect.sandbox.store import Store
 
     if name not in names():
@@ -44,6 +57,8 @@ def serve(name: str, *, state: Path, port: int = 0, codec: str | None = None) ->
             codecs.check(codec)
         except ValueError as error:
             raise UserError(str(error)) from None
+    sandbox = importlib.import_module(f"collect.sandbox.{name}").Sandbox
+    trouble = Faults(faults, seed, sandbox.without)
     # IPPROTO_TCP: asyncio turns Nagle's algorithm off for sockets of this kind only
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,10 +67,10 @@ def serve(name: str, *, state: Path, port: int = 0, codec: str | None = None) ->
         except (OSError, OverflowError) as error:
             raise UserError(f"The sandbox can't have port {port}: {error}. Give another, or 0 for any.") from None
         store = Store(state, name)
-        site = importlib.import_module(f"collect.sandbox.{name}").Sandbox(store, codec)
+        site = sandbox(store, codec, trouble)
         server = uvicorn.Server(
             uvicorn.Config(
-                site.app(),
+                Faulty(site.app(), site, trouble, limit) if trouble or limit is not None else site.app(),
                 loop="asyncio",
                 http="h11",
                 ws="none",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from collect.sandbox import names, serve
+from collect.sandbox.faults import ALL, NAMES, parse
 
 app = typer.Typer()
 
@@ -23,6 +24,17 @@ def sandbox(
     state: Annotated[
         Path | None, typer.Option(help="Keep what is received in this folder; a temporary one unless given.")
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RATE",
+            help=f"Fail at this rate, 0 to 1; can be given again. Names: {', '.join([ALL, *NAMES])}.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draw the faults from this seed.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Answer 418 for more than so many files a minute; no limit unless given.")
+    ] = None,
 ) -> None:
     """Serve a platform's sandbox on this computer until Ctrl-C."""
     import tempfile
@@ -30,7 +42,15 @@ def sandbox(
 
     with tempfile.TemporaryDirectory(prefix="comreadv-sandbox-") as temporary:
         try:
-            with serve(name, state=state or Path(temporary), port=port, codec=codec) as origin:
+            with serve(
+                name,
+                state=state or Path(temporary),
+                port=port,
+                codec=codec,
+                faults=parse(fault or []),
+                seed=seed,
+                limit=limit,
+            ) as origin:
                 typer.echo(f"{name} sandbox: {origin}  (what it has received: {origin}/sandbox/)  Ctrl-C ends it.")
                 threading.Event().wait()
         except KeyboardInterrupt:

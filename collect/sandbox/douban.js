@@ -57,3 +57,8 @@ if (form) {
   });
   form.addEventListener('submit', () => { input.disabled = true; });
 }
+
+const remove = document.querySelector('#delete');
+if (remove) {
+  remove.addEventListener('submit', (event) => { if (!confirm('真的要删除这张照片吗？')) event.preventDefault(); });
+}

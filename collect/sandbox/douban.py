@@ -15,8 +15,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from collect.sandbox import images
+from collect.sandbox.faults import Faults
+from collect.sandbox.records import Album, Session, number
 from collect.sandbox.site import Cookie, Site
-from collect.sandbox.store import Album, Session, Store, number
+from collect.sandbox.store import Store
 
 ALBUM = Album("1000001", "round trips", "made by hand", "仅自己可见")
 PAGE = 18  # photos
@@ -33,9 +35,11 @@ class Sandbox(Site):
     renditions: ClassVar = {"xl": "fit:2000", "l": "fit:1200", "m": "fit:600"}
     formats: ClassVar = {"jpg": "jpeg:75:420", "webp": "webp:80"}
     keeps_profile = True
+    files = ("/view/photo/",)
+    spared = (login_path, "/misc/sorry")
 
-    def __init__(self, store: Store, codec: str | None) -> None:
-        super().__init__(store, codec)
+    def __init__(self, store: Store, codec: str | None, faults: Faults) -> None:
+        super().__init__(store, codec, faults)
         store.add_album(ALBUM)
 
     def routes(self) -> list[Route]:
@@ -48,6 +52,8 @@ class Sandbox(Site):
             Route("/photos/album/{album}/upload", self.publish, methods=["POST"]),
             Route("/j/photos/addphoto_draft", self.add_draft, methods=["POST"]),
             Route("/photos/photo/{photo}/", self.photo_page),
+            Route("/photos/photo/{photo}/delete", self.delete, methods=["POST"]),
+            Route("/misc/sorry", self.sorry),
             Route("/view/photo/{rendition}/public/p{photo}.{extension}", self.picture),
         ]
 
@@ -89,7 +95,7 @@ class Sandbox(Site):
             f'<div class="photo_wrap"><a href="/photos/photo/{entry.key}/" class="photolst_photo"'
             f' title="{escape(entry.description)}"><img src="{self.address(request, entry.key, "m")}"></a>'
             f'<div class="pl">{escape(entry.description)}</div></div>'
-            for entry in entries[first : first + PAGE]
+            for entry in self.faults.listed(entries[first : first + PAGE])
         )
         pages = "".join(
             f'<span class="thispage">{start // PAGE + 1}</span>'
@@ -108,11 +114,24 @@ class Sandbox(Site):
         )
 
     def photo_page(self, request: Request) -> Response:
-        photo = request.path_params["photo"]
-        if not self.session(request) or self.store.photo(photo) is None:
+        photo, session = request.path_params["photo"], self.session(request)
+        if session is None or self.store.photo(photo) is None:
             raise HTTPException(404)
         picture = f'<img class="large" src="{self.address(request, photo, "l")}">'
-        return self.page("照片", f"<h1>照片</h1>{picture}")
+        return self.page(
+            "照片",
+            f'<h1>照片</h1>{picture}<form id="delete" method="post" action="/photos/photo/{photo}/delete">'
+            f'<input type="hidden" name="ck" value="{session.csrf}"><button>删除照片</button></form>',
+        )
+
+    async def delete(self, request: Request) -> Response:
+        session = self.session(request)
+        async with request.form() as form:
+            if session is None or not self.same(form.get("ck"), session.csrf):
+                raise HTTPException(403, "没有访问权限: ck is missing or wrong.")
+        if not await run_in_threadpool(self.store.delete_photo, request.path_params["photo"]):
+            raise HTTPException(404)
+        return RedirectResponse(f"/photos/album/{ALBUM.key}/", 302)
 
     def address(self, request: Request, photo: str, rendition: str) -> str:
         return f"{request.base_url}view/photo/{rendition}/public/p{photo}.webp"
@@ -160,7 +179,7 @@ class Sandbox(Site):
         except images.NotAnImage as error:
             return JSONResponse({"r": 1, "msg": f"上传失败: {error}"})
         photo = number()
-        self.store.add_photos({photo: data}, self.codec)
+        self.keep_photos({photo: data})
         return JSONResponse({"id": photo})
 
     async def publish(self, request: Request) -> Response:
@@ -173,3 +192,14 @@ class Sandbox(Site):
             }
         await run_in_threadpool(self.store.publish, album.key, descriptions)
         return RedirectResponse(f"/photos/album/{album.key}/", 302)
+
+    def captcha(self) -> Response:
+        return self.page(
+            "验证", '<h1>请输入验证码</h1><p class="captcha">Nothing here solves this sandbox\'s captcha.</p>'
+        )
+
+    def block(self) -> Response:
+        return RedirectResponse("/misc/sorry", 302)
+
+    def sorry(self, _request: Request) -> Response:
+        return self.page("403", "<h1>检测到有异常请求从你的 IP 发出</h1>")

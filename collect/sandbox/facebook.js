@@ -60,7 +60,10 @@ function createAlbum(form) {
     body.append('description', form.elements.description.value);
     body.append('audience', audience.textContent);
     for (const file of files) body.append('files', file);
-    const answer = await (await fetch('/media/set/create', { method: 'POST', body })).json();
+    let answer = { msg: 'Something went wrong. Please try again.' };
+    try {
+      answer = await (await fetch('/media/set/create', { method: 'POST', body })).json();
+    } catch { /* the message says it */ }
     if (answer.album) {
       location.assign('/media/set/?set=' + answer.album);
     } else {
@@ -76,10 +79,15 @@ function loadMore(photos) {
   const observer = new IntersectionObserver(async ([entry]) => {
     if (!entry.isIntersecting || end.hidden) return;
     observer.unobserve(end);
-    const query = new URLSearchParams({ set: photos.dataset.set, after: photos.children.length });
-    const answer = await (await fetch('/media/set/more?' + query)).json();
-    photos.insertAdjacentHTML('beforeend', answer.html);
-    end.hidden = !answer.more;
+    const query = new URLSearchParams({ set: photos.dataset.set, after: photos.dataset.next });
+    try {
+      const answer = await (await fetch('/media/set/more?' + query)).json();
+      photos.insertAdjacentHTML('beforeend', answer.html);
+      photos.dataset.next = answer.next;
+      end.hidden = !answer.more;
+    } catch {
+      await new Promise((later) => setTimeout(later, 1000));
+    }
     observer.observe(end);
   });
   observer.observe(end);
@@ -87,5 +95,7 @@ function loadMore(photos) {
 
 const form = document.querySelector('#create');
 const photos = document.querySelector('#photos');
+const remove = document.querySelector('#delete');
 if (form) createAlbum(form);
 if (photos) loadMore(photos);
+if (remove) remove.addEventListener('click', () => document.querySelector('dialog').showModal());

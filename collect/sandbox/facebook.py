@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from collect import codecs
 from collect.sandbox import images
+from collect.sandbox.records import Album, Entry, Session, number
 from collect.sandbox.site import Cookie, Site
-from collect.sandbox.store import Album, Entry, Session, number
 
 PAGE = 24  # photos
 MOST_FILES = 1000  # in one album
@@ -43,6 +43,8 @@ class Sandbox(Site):
     session_cookie = "xs"
     renditions: ClassVar = {FULL: "fit:2048", THUMBNAIL: "fit:280"}
     formats: ClassVar = {"jpg": "jpeg:92:420:progressive"}
+    files = ("/v/t39.30808-6/",)
+    spared = (login_path,)
 
     def routes(self) -> list[Route]:
         return [
@@ -52,6 +54,7 @@ class Sandbox(Site):
             Route("/media/set/create", self.create, methods=["POST"]),
             Route("/media/set/", self.album_page),
             Route("/media/set/more", self.more),
+            Route("/media/set/delete", self.delete, methods=["POST"]),
             Route("/photo/", self.photo_page),
             Route("/v/t39.30808-6/{photo}_n.jpg", self.picture),
         ]
@@ -128,7 +131,7 @@ class Sandbox(Site):
             str(form.get("description") or ""),
             audience,
         )
-        self.store.add_photos(uploads, self.codec)
+        self.keep_photos(uploads)
         self.store.add_album(album, list(uploads))
         return JSONResponse({"album": f"a.{album.key}"})
 
@@ -140,15 +143,25 @@ class Sandbox(Site):
         return album
 
     def album_page(self, request: Request) -> Response:
-        if not self.session(request):
+        session = self.session(request)
+        if session is None:
             return self.to_sign_in()
         album = self.album(request)
         entries = self.store.entries(album.key)
-        tiles = "".join(map(self.tile, entries[:PAGE]))
+        tiles = "".join(map(self.tile, self.faults.listed(entries[:PAGE])))
+        delete = (
+            '<p><button type="button" id="delete" aria-haspopup="dialog">Delete album</button></p>'
+            '<dialog aria-label="Delete album?"><h2>Delete album?</h2><p>Its photos go with it.</p>'
+            '<form method="post" action="/media/set/delete">'
+            f'<input type="hidden" name="fb_dtsg" value="{session.csrf}">'
+            f'<input type="hidden" name="set" value="a.{album.key}"><button class="main">Delete album</button></form>'
+            "</dialog>"
+        )
         return self.page(
             album.name,
             f'<h1>{escape(album.name)}</h1><p>{escape(album.description)}</p><p class="faint">{album.audience}'
-            f' · {len(entries)} photos</p><div id="photos" class="xrvj5dj" data-set="a.{album.key}">{tiles}</div>'
+            f' · {len(entries)} photos</p>{delete}<div id="photos" class="xrvj5dj" data-set="a.{album.key}"'
+            f' data-next="{PAGE}">{tiles}</div>'
             f"<div id=end{' hidden' if len(entries) <= PAGE else ''}>Loading…</div>",
         )
 
@@ -159,8 +172,20 @@ class Sandbox(Site):
         after = request.query_params.get("after", "")
         first = int(after) if after.isdecimal() and len(after) < 9 else 0
         entries = self.store.entries(self.album(request).key)
-        tiles = "".join(map(self.tile, entries[first : first + PAGE]))
-        return JSONResponse({"html": tiles, "more": first + PAGE < len(entries)})
+        tiles = "".join(map(self.tile, self.faults.listed(entries[first : first + PAGE])))
+        return JSONResponse({"html": tiles, "next": first + PAGE, "more": first + PAGE < len(entries)})
+
+    async def delete(self, request: Request) -> Response:
+        session = self.session(request)
+        if session is None:
+            return self.to_sign_in()
+        async with request.form() as form:
+            if not self.same(form.get("fb_dtsg"), session.csrf):
+                return JSONResponse({"error": 1357004, "msg": "fb_dtsg is missing or wrong"}, 403)
+            album = str(form.get("set", "")).removeprefix("a.")
+        if not await run_in_threadpool(self.store.delete_album, album):
+            raise HTTPException(404, "This content isn't available right now")
+        return RedirectResponse("/me/photos_albums", 303)
 
     def tile(self, entry: Entry) -> str:
         return (
@@ -197,6 +222,12 @@ class Sandbox(Site):
         if int(request.query_params["oe"], 16) < time.time():
             raise HTTPException(403, "URL signature expired")
         return self.file(request.path_params["photo"], request.query_params["stp"], "jpg")
+
+    def captcha(self) -> Response:
+        return self.page("Security check", "<h1>Security check</h1><p>Nothing here solves this sandbox's captcha.</p>")
+
+    def block(self) -> Response:
+        return self.page("Error", '<div data-module="CometErrorRoot.react"><h1>This page isn\'t available</h1></div>')
 
 
 def _app13(content: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -13,12 +13,14 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from collect import codecs
-from collect.sandbox import images, pages
-from collect.sandbox.store import Session, Store, write
+from collect.sandbox import images, pages, watermark
+from collect.sandbox.faults import Faults
+from collect.sandbox.records import Photo, Session
+from collect.sandbox.store import Store, write
 
 SOURCES = Path(__file__).parent
 DAYS_30 = 30 * 24 * 3600  # seconds
@@ -45,10 +47,14 @@ class Site(ABC):
     renditions: ClassVar[dict[str, str]]  # name -> the step that makes its size
     formats: ClassVar[dict[str, str]]  # extension -> the platform's own codec
     keeps_profile: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]]  # how the paths of photos' files begin
+    spared: ClassVar[tuple[str, ...]]  # how the paths begin that no fault strikes
+    without: ClassVar[tuple[str, ...]] = ()  # faults that this site does not know
 
-    def __init__(self, store: Store, codec: str | None) -> None:
+    def __init__(self, store: Store, codec: str | None, faults: Faults) -> None:
         self.store = store
         self.codec = codec
+        self.faults = faults
         self.secret = store.about("secret", secrets.token_hex(32)).encode()
         self.account = store.about("account", str(10**9 + secrets.randbelow(10**9)))
 
@@ -59,6 +65,14 @@ class Site(ABC):
     @abstractmethod
     def cookies(self, session: Session) -> Iterator[Cookie]:
         """Yield the cookies of a sign-in."""
+
+    @abstractmethod
+    def captcha(self) -> Response:
+        """Make the page that wants to see a person; nothing on it does."""
+
+    def block(self) -> Response:
+        """Make the answer that turns somebody away."""
+        return self.page("418", "<h1>418</h1><p>Too many requests.</p>", 418)
 
     def encode(self, image: Image.Image, size: str, codec: str) -> bytes:
         """Encode a rendition by the platform's own codec, after the step `size`."""
@@ -115,44 +129,66 @@ class Site(ABC):
         if not f"{request.headers.get('referer', '')}/".startswith(str(request.base_url)):
             raise HTTPException(status, "These files are for the site's own pages: the Referer is missing or foreign.")
 
+    def keep_photos(self, uploads: Mapping[str, bytes]) -> None:
+        """Keep uploads, bytes by key, in no album yet."""
+        self.store.add_photos(uploads, self.codec, [key for key in uploads if self.faults.marks(key)])
+
     def file(self, key: str, rendition: str, extension: str) -> Response:
-        """Serve a photo's rendition, made when it is first asked for."""
+        """Serve a photo's rendition, made when it is first asked for, or the part of it that a Range asks for."""
         photo = self.store.photo(key)
         if photo is None or rendition not in self.renditions or extension not in self.formats:
             raise HTTPException(404)
-        size, own = self.renditions[rendition], self.formats[extension]
-        file = self.store.rendition(f"{rendition}-{key}.{extension}")
+        if self.faults.strikes("wrong") and (others := self.store.others(photo)):
+            photo = self.store.photo(self.faults.choice("wrong", others)) or photo
+        own = self.formats[extension]
+        file = self.store.rendition(f"{rendition}-{photo.key}.{extension}")
         if not file.is_file():
-            image = images.read(self.store.original(photo))
-            if not self.keeps_profile:
-                image.info = {}
-            other = photo.codec and codecs.encode(image, f"{size}+{photo.codec}")
-            write(file, other or self.encode(image, size, own))
-        return Response(file.read_bytes(), media_type=codecs.media_type(photo.codec or own))
+            write(file, self.render(photo, self.renditions[rendition], own))
+        return FileResponse(file, media_type=codecs.media_type(photo.codec or own), stat_result=file.stat())
+
+    def render(self, photo: Photo, size: str, own: str) -> bytes:
+        """Make a rendition by the step `size` and the photo's codec, or by `own` when it has none."""
+        image = images.read(self.store.original(photo))
+        if not self.keeps_profile:
+            image.info = {}
+        codec = photo.codec
+        if photo.watermarked:  # between the steps and the encoder
+            stamped = watermark.stamp(codecs.before_encoding(image, f"{size}+{codec or own}"))
+            stamped.info, image = image.info, stamped
+            codec = codec and codec.rpartition("+")[2]
+        return codecs.encode(image, f"{size}+{codec}") if codec else self.encode(image, size, own)
 
     def refuse(self, _request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return self.page(error.detail, f"<h1>{error.status_code}</h1><p>{escape(error.detail)}</p>", error.status_code)
 
     def received(self, _request: Request) -> Response:
-        times, drafts = self.store.received()
+        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
         answer: dict[str, Any] = {
             "platform": self.name,
-            "images": [{"sha256": sha256, "times": count} for sha256, count in times.items()],
-            "photos": sum(times.values()),
+            "images": [
+                {
+                    "sha256": image.sha256,
+                    "times": image.times,
+                    "photos": [{"id": key, "watermarked": marked} for key, marked in image.photos.items()],
+                }
+                for image in images
+            ],
+            "photos": sum(image.times for image in images),
             "unpublished": drafts,
+            "deleted": deleted,
         }
         return JSONResponse(answer)
 
     def received_page(self, _request: Request) -> Response:
-        times, drafts = self.store.received()
+        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
         rows = "".join(
-            f'<tr><td><code>{sha256}</code></td><td class="number">{count}</td></tr>' for sha256, count in times.items()
+            f'<tr><td><code>{image.sha256}</code></td><td class="number">{image.times}</td></tr>' for image in images
         )
         return self.page(
             "What the sandbox has received",
-            f"<h1>What this sandbox has received</h1><p>{sum(times.values())} photos in albums and posts, of"
-            f" {len(times)} different images; {drafts} uploaded and never published."
+            f"<h1>What this sandbox has received</h1><p>{sum(image.times for image in images)} photos in albums and"
+            f" posts, of {len(images)} different images; {drafts} uploaded and never published; {deleted} deleted."
             ' The same as JSON: <a href="/sandbox/received">/sandbox/received</a>.</p>'
             f'<table><tr><th>SHA-256 of the bytes received</th><th class="number">times</th></tr>{rows}</table>',
         )

@@ -7,68 +7,14 @@ import secrets
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
+from collect.sandbox.records import ENTRIES, SCHEMA, Album, Entry, Photo, Received, Session
 from params import UserError
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, csrf TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS albums (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL, description TEXT NOT NULL, audience TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS photos (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL, codec TEXT
-);
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    album INTEGER NOT NULL REFERENCES albums (id),
-    photo INTEGER NOT NULL REFERENCES photos (id),
-    description TEXT NOT NULL,
-    UNIQUE (album, photo)
-);
-"""
-ENTRIES = """
-SELECT entries.id, photos.key, albums.key, entries.description
-FROM entries JOIN photos ON photos.id = entries.photo JOIN albums ON albums.id = entries.album
-"""
-
-
-class Session(NamedTuple):
-    """A signed-in browser: its secret cookie and its CSRF value."""
-
-    token: str
-    csrf: str
-
-
-class Photo(NamedTuple):
-    """An upload: its name on the site, its content, and the codec that replaced the site's own, if any."""
-
-    key: str
-    sha256: str
-    codec: str | None
-
-
-class Album(NamedTuple):
-    """An album or post, by its name on the site (its number), with its title or text."""
-
-    key: str
-    name: str
-    description: str
-    audience: str
-
-
-class Entry(NamedTuple):
-    """A photo in an album or post."""
-
-    id: int
-    key: str
-    album: str
-    description: str
 
 
 class Store:
@@ -112,8 +58,12 @@ class Store:
             row = self.db.execute("SELECT token, csrf FROM sessions WHERE token = ?", (token,)).fetchone()
         return Session(*row) if row else None
 
-    def add_photos(self, uploads: Mapping[str, bytes], codec: str | None) -> None:
-        """Keep uploads, bytes by key, in no album yet."""
+    def sign_out(self, token: str) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM sessions WHERE token = ?", (token,))
+
+    def add_photos(self, uploads: Mapping[str, bytes], codec: str | None, marked: Collection[str] = ()) -> None:
+        """Keep uploads, bytes by key, in no album yet; those whose keys are `marked` get a watermark."""
         rows = []
         for key, data in uploads.items():
             sha256 = hashlib.sha256(data).hexdigest()
@@ -121,11 +71,26 @@ class Store:
             rows.append((key, sha256, codec))
         with self._transaction() as db:
             db.executemany("INSERT INTO photos (key, sha256, codec) VALUES (?, ?, ?)", rows)
+            db.executemany(
+                "INSERT INTO watermarks SELECT id FROM photos WHERE key = ?",
+                [(key,) for key in uploads if key in marked],
+            )
 
     def photo(self, key: str) -> Photo | None:
+        """Find a photo; None when there is none, or when it was deleted wherever it had been published."""
+        query = (
+            "SELECT key, sha256, codec, id IN (SELECT photo FROM watermarks) FROM photos WHERE key = ? AND"
+            " (id IN (SELECT photo FROM entries) OR id NOT IN (SELECT photo FROM deletions))"
+        )
         with self.lock:
-            row = self.db.execute("SELECT key, sha256, codec FROM photos WHERE key = ?", (key,)).fetchone()
-        return Photo(*row) if row else None
+            row = self.db.execute(query, (key,)).fetchone()
+        return Photo(row[0], row[1], row[2], bool(row[3])) if row else None
+
+    def others(self, photo: Photo) -> list[str]:
+        """List the published photos that show something else."""
+        query = "SELECT DISTINCT key FROM entries JOIN photos ON photos.id = photo WHERE sha256 != ? ORDER BY photos.id"
+        with self.lock:
+            return [key for (key,) in self.db.execute(query, (photo.sha256,)).fetchall()]
 
     def original(self, photo: Photo) -> bytes:
         return (self.folder / "originals" / photo.sha256).read_bytes()
@@ -171,26 +136,43 @@ class Store:
         with self.lock:
             return [Entry(*row) for row in self.db.execute(query, (before, before, count)).fetchall()]
 
-    def received(self) -> tuple[dict[str, int], int]:
-        """Count the published photos per SHA-256 of the bytes received, and the uploads never published."""
+    def delete_photo(self, key: str) -> int:
+        """Take a photo out of every album; return out of how many."""
+        with self._transaction() as db:
+            return _delete(db, "photo IN (SELECT id FROM photos WHERE key = ?)", key)
+
+    def delete_album(self, key: str) -> bool:
+        """Delete an album or post with its photos; tell whether it was there."""
+        with self._transaction() as db:
+            _delete(db, "album IN (SELECT id FROM albums WHERE key = ?)", key)
+            return db.execute("DELETE FROM albums WHERE key = ?", (key,)).rowcount == 1
+
+    def received(self) -> list[Received]:
+        """List what is published, by the SHA-256 of the bytes received."""
+        query = (
+            "SELECT sha256, key, photos.id IN (SELECT photo FROM watermarks), count(*)"
+            " FROM entries JOIN photos ON photos.id = photo GROUP BY photos.id ORDER BY sha256, photos.id"
+        )
         with self.lock:
-            times = self.db.execute(
-                "SELECT sha256, count(*) FROM entries JOIN photos ON photos.id = photo GROUP BY sha256 ORDER BY sha256"
-            ).fetchall()
-            drafts = self.db.execute(
-                "SELECT count(*) FROM photos WHERE id NOT IN (SELECT photo FROM entries)"
-            ).fetchone()[0]
-        return dict(times), drafts
+            rows = self.db.execute(query).fetchall()
+        return [
+            Received(sha256, sum(row[3] for row in photos), {row[1]: bool(row[2]) for row in photos})
+            for sha256, photos in ((sha256, list(group)) for sha256, group in groupby(rows, itemgetter(0)))
+        ]
+
+    def not_shown(self) -> tuple[int, int]:
+        """Count the uploads that were never published, and the photos that were and are deleted."""
+        with self.lock:
+            drafts, deleted = self.db.execute(
+                "SELECT (SELECT count(*) FROM photos WHERE id NOT IN (SELECT photo FROM entries)"
+                " AND id NOT IN (SELECT photo FROM deletions)), (SELECT count(*) FROM deletions)"
+            ).fetchone()
+        return drafts, deleted
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self.lock, self.db:
             yield self.db
-
-
-def number() -> str:
-    """Make up a number for an album or a photo: 15 random digits, as long as the sites' own."""
-    return str(10**14 + secrets.randbelow(9 * 10**14))
 
 
 def write(file: Path, data: bytes) -> None:
@@ -207,3 +189,8 @@ def _publish(db: sqlite3.Connection, album: str, descriptions: Mapping[str, str]
         " ON CONFLICT (album, photo) DO UPDATE SET description = excluded.description",
         [(description, album, photo) for photo, description in descriptions.items()],
     )
+
+
+def _delete(db: sqlite3.Connection, which: str, key: str) -> int:
+    db.execute(f"INSERT INTO deletions (photo) SELECT photo FROM entries WHERE {which}", (key,))
+    return db.execute(f"DELETE FROM entries WHERE {which}", (key,)).rowcount

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collect.sandbox import images
+from collect.sandbox.records import Album, Session, number
 from collect.sandbox.site import Cookie, Site
-from collect.sandbox.store import Album, Session, number
 
 IMAGES_A_POST = 9
 WALL = 24  # images a page
@@ -41,6 +41,9 @@ class Sandbox(Site):
         "thumb150": "width:150",
     }
     formats: ClassVar = {"jpg": "jpeg:85:444:optimised"}
+    files = tuple(f"/{rendition}/" for rendition in renditions)
+    spared = (login_path,)
+    without = ("block",)  # 418 does that
 
     def routes(self) -> list[Route]:
         return [
@@ -48,6 +51,7 @@ class Sandbox(Site):
             Route("/u/{account}", self.profile),
             Route("/ajax/profile/getImageWall", self.image_wall),
             Route("/ajax/statuses/update", self.post, methods=["POST"]),
+            Route("/ajax/statuses/destroy", self.destroy, methods=["POST"]),
             Route("/interface/upload.php", self.upload, methods=["POST"]),
             Route("/{rendition}/{photo}.jpg", self.picture),
         ]
@@ -100,7 +104,7 @@ class Sandbox(Site):
         mine = request.query_params.get("uid") == self.account
         entries = self.store.newest(WALL + 1, before) if mine else []
         since = entries[WALL - 1].id if len(entries) > WALL else 0
-        wall = [{"pid": entry.key, "mid": entry.album} for entry in entries[:WALL]]
+        wall = [{"pid": entry.key, "mid": entry.album} for entry in self.faults.listed(entries[:WALL])]
         return JSONResponse({"ok": 1, "data": {"since_id": since, "list": wall}})
 
     def picture(self, request: Request) -> Response:
@@ -122,7 +126,7 @@ class Sandbox(Site):
         except images.NotAnImage as error:
             return JSONResponse({"ret": False, "errno": -4, "msg": f"上传失败: {error}"})
         pid = f"{int(self.account):08x}ly1{number()}"
-        self.store.add_photos({pid: data}, self.codec)
+        self.keep_photos({pid: data})
         size = {"width": image.width, "height": image.height, "size": len(data)}
         return JSONResponse({"ret": True, "pic": {"pid": pid, **size}})
 
@@ -148,3 +152,25 @@ class Sandbox(Site):
         mid = number()
         self.store.add_album(Album(mid, content, "", visible), pids)
         return JSONResponse({"ok": 1, "data": {"idstr": mid, "pic_ids": pids}})
+
+    async def destroy(self, request: Request) -> Response:
+        session = self.session(request)
+        if session is None:
+            return JSONResponse({"ok": -100, "url": self.login_path})
+        if not self.same(request.headers.get("X-XSRF-TOKEN"), session.csrf):
+            return JSONResponse({"ok": 0, "msg": "X-XSRF-TOKEN is missing or wrong"}, 403)
+        async with request.form() as form:
+            mid = form.get("id")
+        if mid is None:
+            try:
+                mid = json.loads(await request.body())["id"]
+            except (ValueError, TypeError, LookupError):
+                return JSONResponse({"ok": 0, "msg": "id is missing"})
+        if not await run_in_threadpool(self.store.delete_album, str(mid)):
+            return JSONResponse({"ok": 0, "msg": "微博不存在或已删除"})
+        return JSONResponse({"ok": 1})
+
+    def captcha(self) -> Response:
+        return self.page(
+            "验证", '<h1>请输入验证码</h1><p class="captcha">Nothing here solves this sandbox\'s captcha.</p>'
+        )

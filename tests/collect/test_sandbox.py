@@ -106,9 +106,11 @@ class Visitor:
         )
 
     def facebook_album(self, album: str) -> list[str]:
-        photos = re.findall(r"/photo/\?fbid=(\d+)", self.page(f"/media/set/?set={album}"))
+        text = self.page(f"/media/set/?set={album}")
+        photos = re.findall(r"/photo/\?fbid=(\d+)", text)
+        more = {"next": re.findall(r'data-next="(\d+)"', text)[0]}
         while True:
-            more = self.http.get(f"{self.origin}/media/set/more?set={album}&after={len(photos)}").json()
+            more = self.http.get(f"{self.origin}/media/set/more?set={album}&after={more['next']}").json()
             photos += re.findall(r"/photo/\?fbid=(\d+)", more["html"])
             if not more["more"]:
                 return photos
@@ -275,7 +277,7 @@ def test_albums_keep_the_order_over_several_pages_and_the_files_are_the_photos(v
 def test_a_draft_is_in_no_album(visitor: Visitor) -> None:
     visitor.draft(file(picture()))
     assert visitor.album() == []
-    assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 1}
+    assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 1, "deleted": 0}
 
 
 @on()
@@ -423,7 +425,7 @@ def test_what_is_no_image_is_refused_and_nothing_is_kept(visitor: Visitor) -> No
     for data in (b"", b"<html>", whole[: len(whole) // 2], b"\0" * (21 << 20)):
         [refusal] = [upload(data)] if visitor.site != "facebook" else upload(whole, data)
         assert "file" in refusal
-    assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 0}
+    assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 0, "deleted": 0}
 
 
 @on("weibo")
