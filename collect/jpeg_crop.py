@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from collect import fingerprint
-from collect.photos import Box
+from collect.photos import DAMAGED, Box
 
 # jpeglib keeps at most so many
 MOST_MARKERS = 50
@@ -42,7 +42,7 @@ def crop(file: Path, image: Image.Image, boxes: Sequence[Box]) -> list[bytes]:
         whole.load()
         with tempfile.TemporaryDirectory() as folder:
             return [_region(whole, image, fingerprint.read(file), box, Path(folder, "tile.jpg")) for box in boxes]
-    except OSError as error:  # libjpeg's own message went to the standard error
+    except DAMAGED as error:  # libjpeg's own message went to the standard error
         raise NotCroppable(f"{file}: {error}") from error
 
 

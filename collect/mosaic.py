@@ -93,7 +93,7 @@ def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations:
                 tiles, lossless = crop(served, image, boxes), True
             except NotCroppable:
                 tiles, lossless = list(_decoded(image, boxes)), False
-    except DAMAGED as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise Uncuttable(f"the served mosaic can't be decoded: {error}") from error
     for tile, destination in zip(tiles, destinations, strict=True):
         destination.write_bytes(tile)
