@@ -75,6 +75,7 @@ class PlatformRow(Block):
     adapter: str
     site: Literal["sandbox", "live"] = "sandbox"
     rendition: str | None = None
+    more_renditions: tuple[str, ...] = ()
     album: str | None = None
     codec: str | None = None
 

@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 
 from attack import classifiers
 from attack.perception import ssim
-from collect.export import Original
 from collect.export import read_manifest as read_round_trips
+from collect.originals import Original
 from collect.round_trip import round_trip
 from pairing.align import measure, psnr, read_pixels
 from params import UNIVERSAL, Params, UserError

@@ -9,23 +9,28 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import answers, login
 from collect.download import Downloader
-from collect.platform import Batch, SignedOut, Site
+from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway
+from collect.rates import jitter
+from collect.visits import check_marks
 from params import UserError
 
 SETTING = "COMREADV_BROWSER"
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
+SANDBOX_TIMEOUT = 8_000
+MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
+MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -105,67 +110,104 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
 @contextmanager
 def open_session(platform: Site) -> Iterator[BrowserSession]:
     """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
-    state = login.stored_state(platform) if platform.is_live else None
+    if platform.is_live:
+        login.stored_state(platform)  # nobody signed in: say so before a browser starts
     with sync_playwright() as playwright:
         browser = launch(playwright, platform)
         try:
-            context = browser.new_context(storage_state=state, locale="en-US")
-            context.set_default_timeout(TIMEOUT)
-            if not platform.is_live:
-                login.sign_in_to_sandbox(platform, context)
-            yield BrowserSession(platform, context)
+            session = BrowserSession(platform, browser)
+            yield session
+            session.keep_sign_in()
         finally:
             browser.close()
 
 
 class BrowserSession:
-    """A platform's pages, driven by its adapter; a step that fails leaves a screenshot and the page's HTML."""
+    """A platform's pages, driven by its adapter; a step that fails leaves a screenshot and the page's HTML.
 
-    def __init__(self, platform: Site, context: BrowserContext) -> None:
+    A context that meets trouble too often, or that is signed out, is retired and another one is signed in.
+    """
+
+    def __init__(self, platform: Site, browser: Browser) -> None:
         self.platform = platform
-        context.add_init_script(answers.KEEP)
-        self.page = context.new_page()
-        self.account = self._step(lambda: platform.account(self.page))
-        self.downloader = Downloader(
-            cookies=context.cookies(),
-            headers={
-                "Referer": platform.at(platform.referer),
-                "Accept": platform.accept,
-                "User-Agent": self.page.evaluate("navigator.userAgent"),
-            },
-            proxies=platform.is_live,
-        )
-        self._next_batch = 0.0
+        self.browser = browser
+        self.account = ""
+        self._open()
 
     def upload(self, batch: Batch) -> list[str]:
-        if self.platform.is_live:
-            time.sleep(max(0.0, self._next_batch - time.monotonic()))
-            self._next_batch = time.monotonic() + self.platform.interval
         return self._step(lambda: self.platform.upload(self.page, batch))
 
     def read_back(self, batch: Batch) -> dict[int, str]:
-        return self._step(lambda: self._unless_blocked(self.platform.read_back(self.page, batch)))
+        return self._step(lambda: self.platform.read_back(self.page, batch))
 
-    def download(self, remote_id: str, destination: Path) -> str:
+    def download(self, remote_id: str, rendition: str, destination: Path) -> str:
         if self.platform.is_live:
-            time.sleep(self.platform.pause)
-        address = self._step(lambda: self.platform.address(self.page, remote_id))
-        self.downloader.fetch(address, destination)
+            time.sleep(jitter(self.platform.pause))
+        address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
+        self._step(lambda: self.downloader.fetch(address, destination))
         return urlsplit(address)._replace(query="", fragment="").geturl()
 
-    def _step(self, action: Callable[[], Answer]) -> Answer:
+    def delete(self, remote_ids: Sequence[str], title: str) -> None:
+        self._step(lambda: self.platform.delete(self.page, remote_ids, title))
+
+    def keep_sign_in(self) -> None:
+        """Store the sign-in as the site has renewed it."""
+        if self.platform.is_live and login.signed_in(self.platform, self.context):
+            login.store(self.platform, self.context)
+
+    def _open(self) -> None:
+        """Open a context and sign in; a UserError when it can't be, or somebody else is signed in."""
+        state = login.stored_state(self.platform) if self.platform.is_live else None
+        self.context = self.browser.new_context(storage_state=state, locale="en-US")
+        self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
+        if not self.platform.is_live:
+            login.sign_in_here(self.platform, self.context)
+        self.context.add_init_script(answers.KEEP)
+        self.page = self.context.new_page()
+        self._trouble, self._steps = 0.0, 0
+        account = self._account()
+        if self.account not in ("", account):
+            raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
+        self.account = account
+        self.downloader = Downloader(
+            self.platform,
+            cookies=self.context.cookies(),
+            headers={
+                "Referer": self.platform.at(self.platform.referer),
+                "Accept": self.platform.accept,
+                "User-Agent": self.page.evaluate("navigator.userAgent"),
+            },
+        )
+
+    def _account(self) -> str:
         try:
-            return action()
+            return self._judged(lambda: self.platform.account(self.page))
         except SignedOut:
             raise UserError(self._signed_out) from None
-        except PlaywrightError as error:
-            raise UserError(self._explain(error)) from None
 
-    def _unless_blocked(self, answer: Answer) -> Answer:
-        """Pass an answer on, unless it was read off a page that turns us away."""
-        if any(mark in self.page.url or mark in _text(self.page) for mark in self.platform.block_marks):
-            raise UserError(f"{self._blocked}{keep_page(self.page, self.platform.name)}")
+    def _step(self, action: Callable[[], Answer]) -> Answer:
+        if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
+            self.context.close()
+            self._open()
+        try:
+            answer = self._judged(action)
+        except SignedOut:
+            self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
+            raise Interrupted(self._signed_out) from None
+        except Interrupted:
+            self._trouble += 1
+            raise
+        self._trouble, self._steps = max(0.0, self._trouble - 0.5), self._steps + 1
         return answer
+
+    def _judged(self, action: Callable[[], Answer]) -> Answer:
+        """Do something with the page; say of what goes wrong what it means."""
+        try:
+            return action()
+        except Challenged as error:
+            raise Challenged(error.message + keep_page(self.page, self.platform.name)) from None
+        except PlaywrightError as error:
+            raise self._explain(error) from None
 
     @property
     def _signed_out(self) -> str:
@@ -173,14 +215,10 @@ class BrowserSession:
         first = f"Run `comreadv login --platform {name}`, then" if self.platform.is_live else "Run"
         return f"{name}: nobody is signed in any more. {first} the same command again; what is done stays done."
 
-    @property
-    def _blocked(self) -> str:
-        return f"{self.platform.name}: the site turns us away for now (a block page). Wait some hours, then run again."
-
-    def _explain(self, error: PlaywrightError) -> str:
+    def _explain(self, error: PlaywrightError) -> UserError | SignedOut:
         name = self.platform.name
         if "has been closed" in error.message:
-            return f"{name}: the browser was closed. What is done stays done; run again to go on."
+            return UserError(f"{name}: the browser was closed. What is done stays done; run again to go on.")
         where = next(
             (
                 f"{frame.name}, line {frame.lineno}: {frame.line}"
@@ -190,11 +228,18 @@ class BrowserSession:
             "in the browser",
         )
         if urlsplit(self.platform.login_url).path in self.page.url:
-            return self._signed_out
-        self._unless_blocked(None)
+            return SignedOut()
+        try:
+            check_marks(self.platform, self.page.url, _text(self.page))
+        except TurnedAway as turned_away:
+            return turned_away
+        except Challenged as challenged:
+            return Challenged(challenged.message + keep_page(self.page, name))
         kept = keep_page(self.page, name)
         reason = error.message.partition("\n")[0]
-        return f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}. {reason}{kept}"
+        return PageChanged(
+            f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}. {reason}{kept}"
+        )
 
 
 def keep_page(page: Page, name: str) -> str:

@@ -32,7 +32,7 @@ def collect(
     Stops and resumes: what is up is never uploaded again. Writes data/round_trips/<platform>.
     """
     from collect import dataset, fingerprint, manifest
-    from collect.export import Original
+    from collect.originals import Original
     from collect.round_trip import round_trip
 
     settings = params.load(params_file)
@@ -67,7 +67,7 @@ def fingerprint_command(
     from PIL import Image
 
     from collect import dataset, fingerprint, manifest
-    from collect.export import LIVE_STATE, Original
+    from collect.originals import LIVE_STATE, Original
     from collect.round_trip import round_trip
 
     settings = params.load(params_file)

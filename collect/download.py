@@ -3,69 +3,108 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from PIL import Image
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
+from collect.platform import Interrupted
+from collect.rates import back_off
+from collect.visits import check, check_marks
 from params import UserError
+
+if TYPE_CHECKING:
+    from collect.platform import Site
 
 LARGEST = 64 * 1024 * 1024  # bytes
 TIMEOUT = (10, 60)  # seconds to connect, and between two reads
+ATTEMPTS = 5
 
 
 class Downloader:
-    """A requests session with the browser's cookies and headers; reads are retried, with the site's Retry-After."""
+    """A requests session with the browser's cookies and headers."""
 
-    def __init__(
-        self, *, cookies: Iterable[Mapping[str, Any]], headers: Mapping[str, str], proxies: bool = True
-    ) -> None:
+    def __init__(self, site: Site, *, cookies: Iterable[Mapping[str, Any]], headers: Mapping[str, str]) -> None:
+        self.site = site
         self.session = requests.Session()
-        self.session.trust_env = proxies  # a proxy of the environment's knows no sandbox
+        self.session.trust_env = site.is_live  # a proxy of the environment's knows no sandbox
         self.session.headers.update(headers)
         for cookie in cookies:
             self.session.cookies.set(
                 cookie["name"], cookie["value"], domain=cookie["domain"], path=cookie.get("path", "/")
             )
-        retry = Retry(
-            total=4,
-            backoff_factor=0.5,
-            status_forcelist=(418, 429, 500, 502, 503, 504),
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def fetch(self, address: str, destination: Path) -> None:
-        """Download to `destination` through a .part file; a UserError tells what came instead of an image."""
-        public = urlsplit(address)._replace(query="", fragment="").geturl()
-        try:
-            body = self._body(address)
-        except requests.RequestException as error:
-            # The exception's own text holds the address with its signature.
-            what = f"HTTP {error.response.status_code}" if error.response is not None else type(error).__name__
-            raise UserError(f"{public}: no download ({what}). Run again to go on.") from None
-        if problem := body_problem(body):
-            raise UserError(f"{public}: {problem}. Run again to go on; if it stays, the adapter wants mending.")
-        part = destination.with_name(destination.name + ".part")
-        part.write_bytes(body)
-        part.replace(destination)
+        """Download to `destination` through a .part file, which the next attempt goes on from.
 
-    def _body(self, address: str) -> bytes:
-        with self.session.get(address, timeout=TIMEOUT, stream=True) as answer:
-            answer.raise_for_status()
-            body = b""
-            for chunk in answer.iter_content(1 << 16):
-                body += chunk
-                if len(body) > LARGEST:
-                    break
-            return body
+        A passing fault is tried again, after what the site asks for (Retry-After). Raises Interrupted with what
+        came instead of an image, TurnedAway, Challenged, and UserError where the disk has no room.
+        """
+        part = destination.with_name(destination.name + ".part")
+        public = urlsplit(address)._replace(query="", fragment="").geturl()
+        for failures in range(1, ATTEMPTS + 1):
+            try:
+                self._fetch(address, public, part)
+                part.replace(destination)
+                return
+            except Interrupted as trouble:
+                wait = back_off(trouble, failures, live=self.site.is_live)
+                if failures == ATTEMPTS or wait > TIMEOUT[1] or isinstance(trouble, Gone):
+                    raise
+                time.sleep(wait)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise UserError(
+                    f"{destination} can't be written: {error.strerror}. Make room, then run again."
+                ) from None
+
+    def _fetch(self, address: str, public: str, part: Path) -> None:
+        try:
+            self._receive(address, public, part)
+        except requests.RequestException as error:  # whose own text holds the address with its signature
+            raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
+        if problem := body_problem(part.read_bytes()):
+            body = part.read_bytes()[:100_000].decode(errors="replace")
+            part.unlink()
+            check_marks(self.site, "", body if problem == PAGE else "")
+            raise Interrupted(f"{public}: {problem}.")
+
+    def _receive(self, address: str, public: str, part: Path) -> None:
+        """Write the body to `part`, or the rest of it to what is there, if that is of the very same file."""
+        tag = part.with_name(part.name + ".tag")
+        here = part.stat().st_size if part.exists() and tag.exists() else 0
+        asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
+        with self.session.get(address, timeout=TIMEOUT, stream=True, headers=asked) as answer:
+            check(self.site, answer.status_code, "", answer.headers.get("Retry-After"))
+            if answer.status_code in (403, 404, 410):
+                raise Gone(f"{public}: no download (HTTP {answer.status_code}).")
+            if answer.status_code == 416:
+                part.unlink()
+            if answer.status_code >= 400:
+                raise Interrupted(f"{public}: no download (HTTP {answer.status_code}).")
+            rest = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+            if not rest:
+                tag.unlink(missing_ok=True)
+            with part.open("ab" if rest else "wb") as file:
+                if strong := answer.headers.get("ETag", "W/").removeprefix("W/"):
+                    tag.write_text(strong, encoding="utf-8")
+                for chunk in answer.iter_content(1 << 16):
+                    file.write(chunk)
+                    if file.tell() > LARGEST:
+                        break
+        tag.unlink(missing_ok=True)
+
+
+class Gone(Interrupted):
+    """This address serves nothing any more: a new one is wanted."""
+
+
+PAGE = "a page instead of an image"
 
 
 def body_problem(body: bytes) -> str | None:
@@ -75,7 +114,7 @@ def body_problem(body: bytes) -> str | None:
     if len(body) > LARGEST:
         return f"more than {LARGEST >> 20} MB"
     if body.lstrip()[:1] == b"<":
-        return "a page instead of an image"
+        return PAGE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,86 +15,122 @@ from typing import Any
 from PIL import Image
 
 from collect import fingerprint
-from collect.ledger import Download, Ledger
+from collect.ledger import Ledger
+from collect.mosaic import Uncuttable
+from collect.mosaics import cut_tiles
+from collect.originals import Original, stored
 from collect.platform import Platform
+from collect.tables import Download
 from params import UserError
-
-LIVE_STATE = Path("data/ledger")  # what is no pipeline output: files as served, sandboxes, locks
 
 
 @dataclass(frozen=True)
-class Original:
-    """An image to send: its name (split/stem.png), its file and the file's sha256."""
+class Exported:
+    """What was laid out: counts of images, and what their files reveal of the codec."""
 
-    name: str
-    path: Path
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path, name: str | None = None) -> Original:
-        """Make one of a file, named as the file unless told."""
-        return cls(name or path.name, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    complete: int
+    rejected: int
+    fingerprint: dict[str, Any]
 
 
-def stored(sha256: str) -> Path:
-    """Name the file in the store that keeps what was served."""
-    return LIVE_STATE / "files" / sha256[:2] / sha256
+@dataclass(frozen=True)
+class Served:
+    """A file as served, or a tile cut out of one; `mosaic` names that one's upload."""
+
+    download: Download
+    file: Path
+    mosaic: str | None = None
 
 
 def export(
     out: Path, name: str, platform: Platform, ledger: Ledger, originals: Sequence[Original], generation: int
-) -> dict[str, Any]:
-    """Lay out the files as served, manifest.jsonl and fingerprint.json in `out`, all at once; return the last."""
-    downloads, rejections = ledger.downloads(platform.rendition), ledger.rejections()
+) -> Exported:
+    """Lay out the files as served, manifest.jsonl and fingerprint.json in `out`, all at once.
+
+    Further renditions lie in `out`/renditions/<rendition>, each with a manifest of its own.
+    """
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    rows, files = [], []
-    for each in sorted(originals, key=lambda original: original.name):
-        if download := downloads.get(each.sha256):
-            served = stored(download.sha256)
-            with Image.open(served) as image:
-                kind = (image.format or "").upper()
-            file = Path(each.name).with_suffix("." + kind.lower().replace("jpeg2000", "jp2").replace("jpeg", "jpg"))
-            (part / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(served, part / file)
-            files.append((each.path, part / file))
-            rows.append(_row(name, platform, generation, each, download, file, kind))
-        elif reason := rejections.get(each.sha256):
-            rows.append({"source": each.name, "rejected": reason})
-    with (part / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
-        manifest.writelines(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
-    seen = fingerprint.observe(files)
-    (part / "fingerprint.json").write_text(fingerprint.dumps(seen), encoding="utf-8")
+    exported = _lay_out(part, name, platform.rendition, ledger, originals, generation)
+    for rendition in platform.row.more_renditions:
+        folder = part / "renditions" / rendition
+        _lay_out(folder, name, rendition, ledger, originals, generation)
     shutil.rmtree(out, ignore_errors=True)
     part.replace(out)
-    return seen
+    return exported
 
 
-def _row(
+def _lay_out(
+    folder: Path,
     name: str,
-    platform: Platform,
+    rendition: str,
+    ledger: Ledger,
+    originals: Sequence[Original],
     generation: int,
-    original: Original,
-    download: Download,
-    file: Path,
-    kind: str,
-) -> dict[str, Any]:
+) -> Exported:
+    folder.mkdir(parents=True)
+    rows, files = [], []
+    with tempfile.TemporaryDirectory(dir=folder) as cut:
+        served, reasons = _served(rendition, ledger, originals, Path(cut))
+        for each in sorted(originals, key=lambda original: original.name):
+            if found := served.get(each.sha256):
+                with Image.open(found.file) as image:
+                    kind = (image.format or "").upper()
+                extension = kind.lower().replace("jpeg2000", "jp2").replace("jpeg", "jpg")
+                file = Path(each.name).with_suffix(f".{extension}")
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found.file, folder / file)
+                files.append((each.path, folder / file))
+                about = {"source": each.name, "source_sha256": each.sha256, "file": file.as_posix(), "format": kind}
+                rows.append(about | _row(name, generation, found))
+            elif reason := reasons.get(each.sha256):
+                rows.append({"source": each.name, "rejected": reason})
+    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
+        manifest.writelines(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+    seen = fingerprint.observe(files)
+    (folder / "fingerprint.json").write_text(fingerprint.dumps(seen), encoding="utf-8")
+    return Exported(len(files), len(rows) - len(files), seen)
+
+
+def _served(
+    rendition: str, ledger: Ledger, originals: Sequence[Original], folder: Path
+) -> tuple[dict[str, Served], dict[str, str]]:
+    """Find each image's file, cut into `folder` where it is a tile, or the reason why there is none."""
+    downloads, reasons, tiles = ledger.downloads(rendition), ledger.rejections(), ledger.tiles()
+    served: dict[str, Served] = {}
+    mosaics = defaultdict(list)
+    for each in originals:
+        if tile := tiles.get(each.sha256):
+            mosaics[tile.mosaic].append(tile)
+        elif download := downloads.get(each.sha256):
+            served[each.sha256] = Served(download, stored(download.sha256))
+    for mosaic, parts in mosaics.items():
+        if download := downloads.get(mosaic):
+            try:
+                files = cut_tiles(stored(download.sha256), mosaic, parts, folder)
+            except Uncuttable as error:
+                reasons |= {tile.sha256: str(error) for tile in parts}
+            else:
+                served |= {sha256: Served(download, file, mosaic) for sha256, file in files.items()}
+        elif mosaic in reasons:
+            reasons |= {tile.sha256: f"its mosaic: {reasons[mosaic]}" for tile in parts}
+    return served, reasons
+
+
+def _row(name: str, generation: int, served: Served) -> dict[str, Any]:
+    download = served.download
+    body = served.file.read_bytes()
     return {
-        "source": original.name,
-        "source_sha256": original.sha256,
         "platform": name,
         "generation": generation,
         "remote_id": download.upload.remote_id,
-        "rendition": platform.rendition,
+        "rendition": download.rendition,
         "address": download.address,
-        "file": file.as_posix(),
-        "format": kind,
-        "bytes": download.bytes,
-        "sha256": download.sha256,
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
         "uploaded_at": download.upload.sent_at,
         "downloaded_at": download.downloaded_at,
-    }
+    } | ({"mosaic": served.mosaic} if served.mosaic else {})
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:

@@ -2,209 +2,230 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    MetaData,
-    UniqueConstraint,
-    create_engine,
-    make_url,
-    select,
-    update,
-)
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy import Engine, Select, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from collect.collectors import dead
+from collect.tables import Download, Tile, Upload, now
 from params import UserError
 
-STATES = ("planned", "sent", "unknown", "confirmed", "rejected")
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-NAMING = {  # of constraints, here and in the pairs database
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=NAMING)
-
-
-class Upload(Base):
-    """One image on its way up. Named by its content, so that the same bytes never go up twice.
-
-    planned → sent (written before the attempt) → confirmed, or rejected with the site's reason; a `sent`
-    whose answer was lost is `unknown` until the album has been read back.
-    """
-
-    __tablename__ = "uploads"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    platform: Mapped[str]
-    site: Mapped[str]  # sandbox or live
-    account: Mapped[str]  # its public number
-    generation: Mapped[int]  # of the platform's fingerprint
-    sha256: Mapped[str]  # of the image as uploaded
-    state: Mapped[str] = mapped_column(default="planned")
-    batch: Mapped[str | None]  # the title under which it went up
-    position: Mapped[int | None]  # in the batch
-    remote_id: Mapped[str | None]
-    reason: Mapped[str | None]
-    planned_at: Mapped[str] = mapped_column(default=now)
-    sent_at: Mapped[str | None]
-    confirmed_at: Mapped[str | None]
-
-    downloads: Mapped[list[Download]] = relationship(back_populates="upload")
-
-    __table_args__ = (
-        UniqueConstraint("platform", "site", "account", "generation", "sha256"),
-        CheckConstraint(f"state IN {STATES}", name="state"),
-        CheckConstraint("state != 'confirmed' OR remote_id IS NOT NULL", name="confirmed_has_remote_id"),
-    )
-
-
-class Download(Base):
-    """What the platform served of an upload, in one rendition."""
-
-    __tablename__ = "downloads"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id"))
-    rendition: Mapped[str]
-    address: Mapped[str]  # without its query, which may hold a signature
-    sha256: Mapped[str]  # of the file as served; its name in the store
-    bytes: Mapped[int]
-    downloaded_at: Mapped[str] = mapped_column(default=now)
-
-    upload: Mapped[Upload] = relationship(back_populates="downloads")
-
-    __table_args__ = (UniqueConstraint("upload_id", "rendition"),)
+HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
 
 
 class Ledger:
-    """The uploads of one account on one platform in one generation."""
+    """The uploads of one account on one platform in one generation, as one collector sees them.
 
-    def __init__(self, session: Session, *, platform: str, site: str, account: str, generation: int) -> None:
-        self.session = session
-        self.key = {"platform": platform, "site": site, "account": account, "generation": generation}
+    Each method is one transaction, so that several collectors, on several machines, can share a ledger.
+    """
+
+    def __init__(
+        self, engine: Engine, *, platform: str, site: str, account: str, generation: int, collector: str
+    ) -> None:
+        self.engine = engine
+        self.key: dict[str, Any] = {
+            "platform": platform,
+            "site": site,
+            "account": account,
+            "generation": generation,
+        }
+        self.collector = collector
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Open a transaction; a UserError when the database can't take it, as on a full disk."""
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise UserError(f"The ledger can't be written: {error.orig}. What is done stays done; run again.") from None
 
     def plan(self, images: Iterable[str]) -> None:
         """Write down the images, by sha256, that are to go up and are not yet in the ledger."""
-        known = set(self.session.scalars(select(Upload.sha256).filter_by(**self.key)))
-        self.session.add_all(Upload(**self.key, sha256=each) for each in dict.fromkeys(images) if each not in known)
-        self.session.commit()
+        with self.transaction() as session:
+            known = set(session.scalars(select(Upload.sha256).filter_by(**self.key)))
+            rows = [
+                {**self.key, "sha256": each, "planned_at": now(), "state": "planned"}
+                for each in dict.fromkeys(images)
+                if each not in known
+            ]
+            self._insert_new(session, Upload, rows)
 
-    def uploads(self, state: str) -> list[Upload]:
-        """List the uploads in a state, in the order of their plan."""
-        chosen = select(Upload).filter_by(**self.key, state=state).order_by(Upload.id)
-        return list(self.session.scalars(chosen))
+    def uploads(self, *states: str) -> list[Upload]:
+        """List the uploads in some states, in the order of their plan."""
+        with self.transaction() as session:
+            chosen = select(Upload).filter_by(**self.key).where(Upload.state.in_(states), Upload.deleted_at.is_(None))
+            return list(session.scalars(chosen.order_by(Upload.id)))
+
+    def claim(self, images: Sequence[str]) -> list[Upload]:
+        """Write down, before it is made, that an attempt is made; return what no other collector has in hand."""
+        title = f"comreadv {uuid.uuid4().hex[:12]}"
+        with self.transaction() as session:
+            ours = {**self.key, "state": "planned"}
+            found = session.scalars(
+                select(Upload).filter_by(**ours).where(Upload.sha256.in_(images)).order_by(Upload.id)
+            ).all()
+            claimed: list[Upload] = []
+            for each in found:
+                values = {"state": "sent", "collector": self.collector, "batch": title, "sent_at": now()}
+                change = update(Upload).where(Upload.id == each.id, Upload.state == "planned")
+                if session.execute(change.values(position=len(claimed), **values)).rowcount == 1:  # type: ignore[attr-defined]
+                    claimed.append(each)
+            for each in claimed:
+                session.refresh(each)
+        return claimed
 
     def doubt(self) -> dict[str, list[Upload]]:
-        """Call the attempts that were cut off `unknown`; return all such by batch, in their batch's order."""
-        cut = update(Upload).filter_by(**self.key, state="sent").values(state="unknown")
-        self.session.execute(cut)
-        self.session.commit()
-        batches: dict[str, list[Upload]] = {}
-        for each in sorted(self.uploads("unknown"), key=lambda upload: upload.position or 0):
-            batches.setdefault(each.batch or "", []).append(each)
+        """Take over the attempts that were cut off, by title: `unknown` from now on, each in its batch's order.
+
+        Ours, since only what is over is asked about, and those of collectors that are dead.
+        """
+        with self.transaction() as session:
+            rows = select(Upload).filter_by(**self.key).where(Upload.state.in_(("sent", "unknown")))
+            batches: dict[str, list[Upload]] = {}
+            for each in self._free(session, rows.order_by(Upload.position)):
+                each.state, each.collector = "unknown", self.collector
+                batches.setdefault(each.batch or "", []).append(each)
         return batches
 
-    def settle(self, batch: Sequence[Upload], shown: dict[int, str]) -> None:
+    def settle(self, batch: Sequence[Upload], shown: Mapping[int, str]) -> None:
         """Confirm what the platform shows of a batch in doubt; the rest never arrived and is planned again."""
-        for each in batch:
-            remote_id = shown.get(each.position if each.position is not None else -1)
-            if remote_id is None:
-                each.state, each.batch, each.position, each.remote_id = "planned", None, None, None
-            else:
-                each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
-        self.session.commit()
-
-    def send(self, uploads: Sequence[Upload]) -> str:
-        """Write down, before it is made, that an attempt is made; return the title of its batch."""
-        title = f"comreadv {uuid.uuid4().hex[:12]}"
-        for position, each in enumerate(uploads):
-            each.state, each.batch, each.position, each.sent_at = "sent", title, position, now()
-        self.session.commit()
-        return title
+        with self.transaction() as session:
+            for each in map(session.merge, batch):
+                remote_id = shown.get(each.position if each.position is not None else -1)
+                if remote_id is None:
+                    each.state, each.batch, each.position, each.remote_id = "planned", None, None, None
+                    each.collector = None
+                else:
+                    each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
 
     def receive(self, upload: Upload, remote_id: str) -> None:
         """Keep a remote id as soon as the site has said it, ahead of publication."""
         upload.remote_id = remote_id
-        self.session.commit()
+        with self.transaction() as session:
+            session.execute(update(Upload).where(Upload.id == upload.id).values(remote_id=remote_id))
 
     def confirm(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down that a batch is published."""
-        for each, remote_id in zip(uploads, remote_ids, strict=True):
-            each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
-        self.session.commit()
+        assert len(uploads) == len(remote_ids)
+        self.settle(uploads, dict(enumerate(remote_ids)))
 
     def reject(self, uploads: Sequence[Upload], position: int, reason: str) -> None:
         """Keep the site's reason against one image; the others of its batch are planned again."""
         self.settle(uploads, {})
-        uploads[position].state, uploads[position].reason = "rejected", reason
-        self.session.commit()
+        with self.transaction() as session:
+            change = update(Upload).where(Upload.id == uploads[position].id)
+            session.execute(change.values(state="rejected", reason=reason))
 
-    def without(self, rendition: str) -> list[Upload]:
-        """List the confirmed uploads whose rendition has not been downloaded."""
-        return [
-            each
-            for each in self.uploads("confirmed")
-            if not any(download.rendition == rendition for download in each.downloads)
-        ]
+    def waiting(self, rendition: str, images: Collection[str]) -> list[Upload]:
+        """Take in hand, and list, which of these images are on the platform and have no verified download.
 
-    def keep(self, upload: Upload, rendition: str, address: str, file: Path) -> None:
-        """Write down a download."""
-        body = file.read_bytes()
-        digest = hashlib.sha256(body).hexdigest()
-        self.session.add(Download(upload=upload, rendition=rendition, address=address, sha256=digest, bytes=len(body)))
-        self.session.commit()
+        What a living collector has in hand is left to it.
+        """
+        with self.transaction() as session:
+            done = select(Download.upload_id).where(Download.rendition == rendition, Download.verified)
+            chosen = select(Upload).filter_by(**self.key, deleted_at=None)
+            chosen = chosen.where(Upload.state.in_(HERE), Upload.id.not_in(done)).order_by(Upload.id)
+            taken = [each for each in self._free(session, chosen) if each.sha256 in images]
+            for each in taken:
+                each.collector = self.collector
+        return taken
+
+    def keep(
+        self, upload: Upload, rendition: str, address: str, *, sha256: str, size: int, reason: str | None = None
+    ) -> None:
+        """Write down a download: verified, or the reason why it is not what was uploaded."""
+        with self.transaction() as session:
+            session.execute(delete(Download).filter_by(upload_id=upload.id, rendition=rendition))
+            values = {"address": address, "sha256": sha256, "bytes": size, "verified": reason is None}
+            session.add(Download(upload_id=upload.id, rendition=rendition, **values))
+            state = "downloaded" if reason else "verified"
+            session.execute(update(Upload).where(Upload.id == upload.id).values(state=state, reason=reason))
+
+    def reassign(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
+        """Write down which remote id is whose, once the contents have told."""
+        with self.transaction() as session:
+            for each, remote_id in zip(uploads, remote_ids, strict=True):
+                each.remote_id = remote_id
+                session.execute(update(Upload).where(Upload.id == each.id).values(remote_id=remote_id))
 
     def forget(self, download: Download) -> None:
         """Strike out a download whose file is gone, so that it is fetched again."""
-        self.session.delete(download)
-        self.session.commit()
-        self.session.expire_all()
+        with self.transaction() as session:
+            session.delete(session.merge(download, load=True))
+            session.execute(update(Upload).where(Upload.id == download.upload_id).values(state="confirmed"))
 
     def downloads(self, rendition: str) -> dict[str, Download]:
-        """Return the downloads of a rendition by the sha256 of what was uploaded."""
-        rows = self.session.scalars(
-            select(Download).join(Upload).filter_by(**self.key).where(Download.rendition == rendition)
-        )
-        return {each.upload.sha256: each for each in rows}
+        """Return the verified downloads of a rendition by the sha256 of what was uploaded."""
+        with self.transaction() as session:
+            rows = session.scalars(
+                select(Download)
+                .join(Upload)
+                .filter_by(**self.key)
+                .where(Download.rendition == rendition, Download.verified)
+            ).unique()
+            return {each.upload.sha256: each for each in rows}
 
     def rejections(self) -> dict[str, str]:
         """Return the site's reasons by the sha256 of what was uploaded."""
         return {each.sha256: each.reason or "" for each in self.uploads("rejected")}
 
+    def busy_elsewhere(self, images: Collection[str]) -> bool:
+        """Tell whether another collector has some of these images in hand, so that they are to be waited for."""
+        with self.transaction() as session:
+            rows = select(Upload).filter_by(**self.key)
+            rows = rows.where(Upload.state.in_(("sent", "unknown", "confirmed", "downloaded")))
+            found = [each for each in session.scalars(rows) if each.sha256 in images]
+            return len(self._ours(session, found)) < len(found)
 
-@contextmanager
-def open_ledger(url: str) -> Iterator[Session]:
-    """Open the ledger at a SQLAlchemy address, made if there is none; a UserError when it can't be."""
-    try:
-        where = make_url(url)
-        if where.database and where.get_backend_name() == "sqlite":
-            Path(where.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(where)
-        Base.metadata.create_all(engine)
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        raise UserError(f"collect.ledger in params.yaml can't be opened: {error}") from None
-    try:
-        with Session(engine, expire_on_commit=False) as session:
-            yield session
-    finally:
-        engine.dispose()
+    def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
+        """Write down which images go up as parts of which mosaic; what another collector packed before stays so."""
+        with self.transaction() as session:
+            self._insert_new(session, Tile, [{**self.key, **each} for each in tiles])
+
+    def tiles(self) -> dict[str, Tile]:
+        """Return the tiles by the sha256 of the image."""
+        with self.transaction() as session:
+            return {each.sha256: each for each in session.scalars(select(Tile).filter_by(**self.key))}
+
+    def delete(self, uploads: Sequence[Upload]) -> None:
+        """Write down that images are no longer on the platform."""
+        with self.transaction() as session:
+            change = update(Upload).where(Upload.id.in_([each.id for each in uploads]))
+            session.execute(change.values(deleted_at=now()))
+
+    def release(self) -> None:
+        """Leave what this collector has in hand, and is not on its way up, to the others."""
+        with self.transaction() as session:
+            session.execute(
+                update(Upload)
+                .filter_by(**self.key, collector=self.collector)
+                .where(Upload.state.in_(HERE))
+                .values(collector=None)
+            )
+
+    def _free(self, session: Session, rows: Select[Upload]) -> list[Upload]:
+        """Lock the rows, and return those that no other living collector has in hand."""
+        return self._ours(session, list(session.scalars(rows.with_for_update())))
+
+    def _ours(self, session: Session, rows: Sequence[Upload]) -> list[Upload]:
+        others = {each.collector for each in rows if each.collector} - {self.collector}
+        living = others - dead(session, others)
+        return [each for each in rows if each.collector not in living]
+
+    def _insert_new(self, session: Session, table: type[Upload] | type[Tile], rows: list[dict[str, Any]]) -> None:
+        """Insert rows, but for those that another collector has inserted at the same time."""
+        if not rows:
+            return
+        if self.engine.dialect.name == "sqlite":
+            session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        elif self.engine.dialect.name == "postgresql":
+            session.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+        else:
+            session.execute(insert(table), rows)

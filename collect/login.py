@@ -40,12 +40,12 @@ def signed_in(platform: Site, context: BrowserContext) -> bool:
     return set(platform.cookie_names) <= {cookie.get("name") for cookie in context.cookies()}
 
 
-def sign_in_to_sandbox(platform: Site, context: BrowserContext) -> None:
-    """Press the sandbox's sign-in button; a UserError when the origin is not that platform's sandbox."""
+def sign_in_here(platform: Site, context: BrowserContext) -> None:
+    """Sign in to a site on this computer; a UserError when the origin is not that platform's."""
     page = context.new_page()
     try:
         page.goto(platform.at(platform.login_url))
-        page.get_by_role("button", name="Sign in to the sandbox").click(timeout=5_000)
+        platform.sign_in(page)
         page.wait_for_load_state()
     except PlaywrightError as error:
         reason = error.message.partition("\n")[0]
@@ -74,6 +74,11 @@ def sign_in_by_hand(platform: Site, context: BrowserContext, *, minutes: float) 
     except PlaywrightError as error:  # the window was closed, or there is no network
         reason = error.message.partition("\n")[0]
         raise UserError(f"{nobody} {reason}") from None
+    return store(platform, context)
+
+
+def store(platform: Site, context: BrowserContext) -> Path:
+    """Keep a sign-in, readable by its owner alone; return its file."""
     file = state_folder() / f"{platform.name}.json"
     part = file.with_suffix(".part")
     part.unlink(missing_ok=True)

@@ -23,6 +23,10 @@ class Interrupted(UserError):
     wait: float | None = None  # seconds that the site asks for
 
 
+class PageChanged(Interrupted):
+    """Say that the page is not as the adapter expects: a passing fault, or a redesign of the site."""
+
+
 class TurnedAway(Interrupted):
     """Say that the site wants less of us for now: 418, 429, or a block page."""
 
@@ -68,8 +72,11 @@ class Session(Protocol):
     def read_back(self, batch: Batch) -> dict[int, str]:
         """Tell which images of a batch the platform shows: position → remote id."""
 
-    def download(self, remote_id: str, destination: Path) -> str:
+    def download(self, remote_id: str, rendition: str, destination: Path) -> str:
         """Write what the platform serves, byte for byte; return its address without secrets."""
+
+    def delete(self, remote_ids: Sequence[str], title: str) -> None:
+        """Delete those images of the batch of that title from the platform."""
 
 
 class Platform(ABC):
@@ -88,11 +95,12 @@ class Platform(ABC):
         self.row = row
         self.origin = origin.rstrip("/") if origin else None
         self.rendition = row.rendition or self.renditions[0]
-        if self.rendition not in self.renditions:
-            raise UserError(
-                f"{self.name} has no rendition {self.rendition!r}; there are {', '.join(self.renditions)}."
-                " Mend the platform's row in params.yaml."
-            )
+        for each in (self.rendition, *row.more_renditions):
+            if each not in self.renditions:
+                raise UserError(
+                    f"{self.name} has no rendition {each!r}; there are {', '.join(self.renditions)}."
+                    " Mend the platform's row in params.yaml."
+                )
 
     @property
     def is_live(self) -> bool:
@@ -137,6 +145,10 @@ class Site(Platform):
             )
         return open_session(self)
 
+    def sign_in(self, page: Page) -> None:
+        """Sign in by the page at `login_url` of a site on this computer: a sandbox has a button for it."""
+        page.get_by_role("button", name="Sign in to the sandbox").click(timeout=5_000)
+
     @abstractmethod
     def account(self, page: Page) -> str:
         """Return the public number of the account that is signed in; raise SignedOut otherwise."""
@@ -150,8 +162,8 @@ class Site(Platform):
         """Tell which images of a batch the site shows: position → remote id."""
 
     @abstractmethod
-    def address(self, page: Page, remote_id: str) -> str:
-        """Return the address of the rendition in use, as a browser would ask for it."""
+    def address(self, page: Page, remote_id: str, rendition: str) -> str:
+        """Return the address of a rendition, as a browser would ask for it."""
 
     @abstractmethod
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from collect import sandbox
-from collect.export import LIVE_STATE, Original, export, stored
-from collect.ledger import Ledger, Upload, open_ledger
-from collect.platform import Batch, Platform, Refused, Session, load
+from collect.collectors import at_work
+from collect.database import open_ledger
+from collect.export import export
+from collect.ledger import Ledger
+from collect.mosaics import packed
+from collect.originals import LIVE_STATE, Original
+from collect.platform import Platform, Session, load
+from collect.run import Run
 from params import Params, UserError
 
 
@@ -26,11 +29,27 @@ class Outcome:
 
     site: str  # sandbox or live
     images: int
-    uploaded: int  # in this run
-    downloaded: int  # in this run
+    uploaded: int  # files, in this run; a mosaic is one
+    downloaded: int  # files, in this run
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
     fingerprint: dict[str, Any]
+
+
+Announce = Callable[[Platform, str, int], None]  # told the account and how many files are to go up, before any does
+
+
+@contextmanager
+def opened(name: str, params: Params, *, origin: str | None = None) -> Iterator[tuple[Platform, Session]]:
+    """Open a platform of params.yaml, its sandbox served for as long when that is what its row says."""
+    row = params.platform(name)
+    with ExitStack() as stack:
+        LIVE_STATE.mkdir(parents=True, exist_ok=True)
+        if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
+            state = LIVE_STATE / "sandbox" / name
+            origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
+        platform = load(name, row, origin=origin)
+        yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
 
 
 def round_trip(
@@ -42,127 +61,58 @@ def round_trip(
     generation: int,
     origin: str | None = None,
     limit: int | None = None,
+    mosaic: bool = False,
+    announce: Announce | None = None,
 ) -> Outcome:
     """Send images to a platform, fetch what it serves, and export the files with a manifest to `out`.
 
-    What the ledger knows already is not sent again. `limit`: send at most so many new images. Raises
-    UserError; whatever was done before stays done, and the next run goes on from there.
+    What the ledger knows already is not sent again. `limit`: send at most so many new files. `mosaic`: send many
+    images as one file. Raises UserError; whatever was done before stays done, and the next run goes on from there.
     """
-    row = params.platform(name)
     with ExitStack() as stack:
-        stack.enter_context(alone(name))
-        if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
-            state = LIVE_STATE / "sandbox" / name
-            origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
-        platform = load(name, row, origin=origin)
-        books = stack.enter_context(open_ledger(params.collect.ledger))
-        session = stack.enter_context(platform.session(LIVE_STATE / "local" / name))
+        platform, session = stack.enter_context(opened(name, params, origin=origin))
+        engine = stack.enter_context(open_ledger(params.collect.ledger))
+        heart = stack.enter_context(at_work(engine))
         site = "live" if platform.is_live else "sandbox"
         ledger = Ledger(
-            books,
+            engine,
             platform=name,
             site=site,
             account=session.account,
             generation=generation,
+            collector=heart.id,
         )
+        files = packed(originals, ledger, platform.longest_side, mosaic=mosaic)
+        run = Run(platform, session, ledger, heart, files)
+        if announce is not None:
+            announce(platform, session.account, min(len(run.left()), limit or len(files)))
         try:
-            uploaded, downloaded = _Run(platform, session, ledger, originals).run(limit)
+            run.run(limit)
         except KeyboardInterrupt:
             Console(stderr=True).print(f"{name}: stopped. What is done stays done; run again to go on.")
             raise
-        seen = export(out, name, platform, ledger, originals, generation)
-        downloads, rejections = ledger.downloads(platform.rendition), ledger.rejections()
+        finally:
+            ledger.release()
+        with alone(out):
+            exported = export(out, name, platform, ledger, originals, generation)
     return Outcome(
         site=site,
         images=len(originals),
-        uploaded=uploaded,
-        downloaded=downloaded,
-        complete=sum(each.sha256 in downloads for each in originals),
-        rejected=sum(each.sha256 in rejections for each in originals),
-        fingerprint=seen,
+        uploaded=run.uploaded,
+        downloaded=run.downloaded,
+        complete=exported.complete,
+        rejected=exported.rejected,
+        fingerprint=exported.fingerprint,
     )
-
-
-class _Run:
-    """One run over a set of images."""
-
-    def __init__(self, platform: Platform, session: Session, ledger: Ledger, originals: Sequence[Original]) -> None:
-        self.platform = platform
-        self.session = session
-        self.ledger = ledger
-        self.paths = {each.sha256: each.path for each in originals}
-
-    def run(self, limit: int | None) -> tuple[int, int]:
-        """Settle, upload and download; return how many went up and how many came down."""
-        self.ledger.plan(self.paths)
-        self._settle()
-        planned = [each for each in self.ledger.uploads("planned") if each.sha256 in self.paths][:limit]
-        up = [planned[at : at + self.platform.batch_size] for at in range(0, len(planned), self.platform.batch_size)]
-        uploaded = downloaded = 0
-        with _progress() as progress:
-            sending = progress.add_task(f"{self.platform.name}: upload", total=len(planned))
-            fetching = progress.add_task(f"{self.platform.name}: download", total=len(planned))
-            downloaded += self._download(progress, fetching)
-            for uploads in up:
-                uploaded += self._upload(uploads)
-                progress.advance(sending, len(uploads))
-                downloaded += self._download(progress, fetching)
-        return uploaded, downloaded
-
-    def _settle(self) -> None:
-        for title, uploads in self.ledger.doubt().items():
-            known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
-            files = [self.paths.get(each.sha256, Path()) for each in uploads]
-            self.ledger.settle(uploads, self.session.read_back(Batch(title, files, known=known)))
-
-    def _upload(self, uploads: list[Upload]) -> int:
-        title = self.ledger.send(uploads)
-        files = [self.paths[each.sha256] for each in uploads]
-        batch = Batch(title, files, lambda position, remote_id: self.ledger.receive(uploads[position], remote_id))
-        try:
-            self.ledger.confirm(uploads, self.session.upload(batch))
-        except Refused as refused:
-            self.ledger.reject(uploads, refused.position, str(refused))
-            rest = uploads[: refused.position] + uploads[refused.position + 1 :]
-            return self._upload(rest) if rest else 0
-        return len(uploads)
-
-    def _download(self, progress: Progress, task: TaskID) -> int:
-        rendition = self.platform.rendition
-        for download in self.ledger.downloads(rendition).values():
-            if not stored(download.sha256).exists():
-                self.ledger.forget(download)
-        waiting = [each for each in self.ledger.without(rendition) if each.sha256 in self.paths]
-        for each in waiting:
-            assert each.remote_id is not None
-            part = LIVE_STATE / "incoming" / f"{self.platform.name}-{each.id}"
-            part.parent.mkdir(parents=True, exist_ok=True)
-            address = self.session.download(each.remote_id, part)
-            kept = stored(hashlib.sha256(part.read_bytes()).hexdigest())
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(kept)
-            self.ledger.keep(each, rendition, address, kept)
-            progress.advance(task)
-        return len(waiting)
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Hold the platform's lock: a second collector would take this one's open attempts for lost ones."""
-    LIVE_STATE.mkdir(parents=True, exist_ok=True)
-    with (LIVE_STATE / f"{name}.lock").open("w") as lock:
+def alone(out: Path) -> Iterator[None]:
+    """Hold a folder's lock, for as long as it takes to write it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (LIVE_STATE / f"{out.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.") from None
-        yield
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+            yield
+        except OSError as error:
+            raise UserError(f"{out} can't be written: {error.strerror or error}. Make room, then run again.") from None

@@ -2,38 +2,127 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Page, Request, Response, TimeoutError
 
 from collect.platform import Challenged, Interrupted, TurnedAway
+from collect.rates import back_off
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
 BUSY = (418, 420, 429)
+WHOLE = 30.0  # seconds that a page may take to load
+PAUSE = 10  # milliseconds between two looks
+ATTEMPTS = 5  # at reading
+LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
+Answer = TypeVar("Answer")
 
 
 def visit(site: Site, page: Page, address: str) -> Response:
-    """Go to an address of the site and wait until it is loaded whole.
+    """Go to an address of the site and wait until it is loaded whole; a passing fault is tried again.
 
     Raises Interrupted for no answer, a cut one or an error of the server's, TurnedAway and Challenged for what
     the site says so by.
     """
+
+    def once() -> Response:
+        with _heard(site, page) as trouble:
+            answer = page.goto(address, wait_until="commit")
+            _wait_until_whole(site, page, trouble)
+        assert answer is not None  # only an address on the same page, with a #, has no answer
+        return answer
+
+    return again(site, once)
+
+
+def again(site: Site, read: Callable[[], Answer]) -> Answer:
+    """Read something of the site, a few times if need be; never for what sends anything."""
+    failures = 0
+    while True:
+        try:
+            return read()
+        except Interrupted as trouble:
+            failures += 1
+            wait = back_off(trouble, failures, live=site.is_live)
+            if failures == ATTEMPTS or wait > LONGEST_ON_THE_SPOT:
+                raise
+            time.sleep(wait)
+
+
+@contextmanager
+def expect_arrival(site: Site, page: Page, address: re.Pattern[str]) -> Iterator[None]:
+    """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does."""
+    with _heard(site, page) as trouble:
+        yield
+        end = time.monotonic() + WHOLE
+        while not address.search(page.url):
+            trouble()
+            if time.monotonic() > end:
+                raise Interrupted(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.")
+            page.wait_for_timeout(PAUSE)
+        _wait_until_whole(site, page, trouble)
+
+
+@contextmanager
+def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
+    """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss."""
+    answers: list[Response] = []
+    cut: list[Request] = []
+
+    def ours(request: Request) -> bool:
+        return request.method == "POST" or request.is_navigation_request()
+
+    def answered(answer: Response) -> None:
+        if ours(answer.request):
+            answers.append(answer)
+
+    def failed(request: Request) -> None:
+        if ours(request):
+            cut.append(request)
+
+    def trouble() -> None:
+        for request in cut:
+            raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
+        for answer in answers:
+            check(site, answer.status, answer.url, answer.headers.get("retry-after"))
+            if not answer.request.is_navigation_request() and "html" in answer.headers.get("content-type", ""):
+                check_marks(site, "", str(page.evaluate("() => window.comreadvAnswers.map(([, , text]) => text)")))
+                raise TurnedAway(f"{site.name}: the site answers with a page where data should be.")
+
+    page.on("response", answered)
+    page.on("requestfailed", failed)
     try:
-        answer = page.goto(address)  # a page whose body was cut is never loaded, which is an error here
+        yield trouble
     except PlaywrightError as error:
-        if "has been closed" in error.message:
+        trouble()
+        if "has been closed" in error.message or isinstance(error, TimeoutError):
             raise
         reason = error.message.partition("\n")[0]
-        raise Interrupted(f"{site.name}: a page of the site did not load whole ({reason}).") from None
-    assert answer is not None  # only an address on the same page, with a #, has no answer
-    check(site, answer.status, page.url, answer.headers.get("retry-after"))
+        raise Interrupted(f"{site.name}: a page did not load ({reason}).") from None
+    finally:
+        page.remove_listener("response", answered)
+        page.remove_listener("requestfailed", failed)
+
+
+def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> None:
+    end = time.monotonic() + WHOLE
+    while page.evaluate("document.readyState") != "complete":
+        trouble()  # a page whose body was cut stays at "loading" for ever
+        if time.monotonic() > end:
+            raise Interrupted(f"{site.name}: a page takes too long to load.")
+        page.wait_for_timeout(PAUSE)
+    trouble()
     check_marks(site, page.url, page.content())
-    return answer
 
 
 def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from collect.ledger import NAMING
+from collect.tables import NAMING
 
 
 class Base(DeclarativeBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,13 @@ class LocalSession:
     def read_back(self, batch: Batch) -> dict[int, str]:
         return {position: self._encode(file) for position, file in enumerate(batch.files) if file.is_file()}
 
-    def download(self, remote_id: str, destination: Path) -> str:
+    def download(self, remote_id: str, rendition: str, destination: Path) -> str:
         destination.write_bytes((self.storage / remote_id).read_bytes())
         return f"{self.codec}/{remote_id}"
+
+    def delete(self, remote_ids: Sequence[str], title: str) -> None:
+        for remote_id in remote_ids:
+            (self.storage / remote_id).unlink(missing_ok=True)
 
     def _encode(self, file: Path) -> str:
         remote_id = hashlib.sha256(f"{self.codec}\n".encode() + file.read_bytes()).hexdigest()

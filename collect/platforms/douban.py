@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from playwright.sync_api import Page
 
 from collect.answers import expect_answer
 from collect.platform import Batch, Refused, SignedOut, Site
+from collect.visits import expect_arrival, visit
 from params import UserError
 
 
@@ -20,38 +21,50 @@ class Douban(Site):
     renditions = ("xl", "l", "m")
     referer = "https://www.douban.com/"
     block_marks = ("/misc/sorry",)
+    challenge_marks = ("请输入验证码", "captcha-solution")
     batch_size = 20
-    interval = 20.0
+    longest_side = 2000
+    per_minute = 20.0
+    per_day = 1000
 
     def account(self, page: Page) -> str:
-        answer = page.goto(self.at("https://www.douban.com/mine/"))
+        answer = visit(self, page, self.at("https://www.douban.com/mine/"))
         person = re.search(r"/people/([^/]+)/", page.url)
-        if answer is None or answer.status == 403 or person is None:
+        if answer.status == 403 or person is None:
             raise SignedOut
         return person[1]
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
-        page.goto(f"{self._album()}upload")
+        visit(self, page, f"{self._album()}upload")
+        if "/passport/login" in page.url:
+            raise SignedOut
         photos: list[str] = []
         for position, file in enumerate(batch.files):
-            with expect_answer(page, "/j/photos/addphoto_draft") as uploaded:
+            with expect_answer(self, page, "/j/photos/addphoto_draft") as uploaded:
                 page.locator('input[type="file"]').set_input_files(file)
             if not uploaded.json().get("id"):
                 raise Refused(position, str(uploaded.json().get("msg") or "no id, without a reason"))
             photos.append(str(uploaded.json()["id"]))
             batch.received(position, photos[-1])
             page.locator(f'textarea[name="desc_{photos[-1]}"]').fill(batch.title)
-        page.get_by_role("button", name="保存").click()
-        page.wait_for_url(self._album())
+        with expect_arrival(self, page, self._at_album()):
+            page.get_by_role("button", name=re.compile("^(保存|Save)$")).click()
         return photos
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         shown = set(self._photos(page))
         return {position: photo for position, photo in batch.known.items() if photo in shown}
 
-    def address(self, page: Page, remote_id: str) -> str:
-        kind = "webp" if self.rendition == "l" else "jpg"
-        return self.at(f"https://img1.doubanio.com/view/photo/{self.rendition}/public/p{remote_id}.{kind}")
+    def address(self, page: Page, remote_id: str, rendition: str) -> str:
+        kind = "webp" if rendition == "l" else "jpg"
+        return self.at(f"https://img1.doubanio.com/view/photo/{rendition}/public/p{remote_id}.{kind}")
+
+    def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        for photo in [each for each in self._photos(page) if each in remote_ids]:
+            visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/"))
+            page.once("dialog", lambda dialog: dialog.accept())
+            with expect_arrival(self, page, self._at_album()):
+                page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
 
     def _album(self) -> str:
         if not self.row.album:
@@ -60,15 +73,20 @@ class Douban(Site):
             )
         return self.at(f"https://www.douban.com/photos/album/{self.row.album}/")
 
+    def _at_album(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self._album()) + "$")
+
     def _photos(self, page: Page) -> Iterator[str]:
-        page.goto(self._album())
-        while True:
+        address: str | None = self._album()
+        seen: set[str] = set()
+        while address:
+            if visit(self, page, address).status == 403:
+                raise SignedOut
             page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
             for image in page.locator(".photolst .photo_wrap .photolst_photo > img").all():
-                if photo := re.search(r"/p(\d+)\.", image.get_attribute("src") or ""):
+                photo = re.search(r"/p(\d+)\.", image.get_attribute("src") or "")
+                if photo and photo[1] not in seen:
+                    seen.add(photo[1])
                     yield photo[1]
             following = page.locator(".paginator .next > a")
-            if not following.count():
-                return
-            following.click()
-            page.wait_for_load_state()
+            address = following.evaluate("link => link.href") if following.count() else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect.platform import Batch, SignedOut, Site
+from collect.platform import Batch, Interrupted, SignedOut, Site
+from collect.visits import expect_arrival, visit
 from params import UserError
+
+ALBUM = re.compile(r"/media/set/\?set=a\.")
 
 
 class Facebook(Site):
@@ -19,54 +22,77 @@ class Facebook(Site):
     renditions = ("full",)
     referer = "https://www.facebook.com/"
     block_marks = ("CometErrorRoot.react",)
+    challenge_marks = ("/checkpoint/", "Security check", "安全验证")
     batch_size = 30
-    interval = 60.0
+    ordered = False  # the album's order is the site's own affair
+    per_minute = 15.0
+    per_day = 600
 
     def account(self, page: Page) -> str:
-        page.goto(self.at(self.root))
+        self._visit(page, self.root)
         for cookie in page.context.cookies(page.url):
-            if cookie.get("name") == "c_user" and "/login" not in page.url:
+            if cookie.get("name") == "c_user":
                 return cookie["value"]
         raise SignedOut
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
-        page.goto(self.at("https://www.facebook.com/media/set/create"))
+        self._visit(page, "https://www.facebook.com/media/set/create")
         page.locator('input[type="file"]').set_input_files(batch.files)
-        page.get_by_label("Album name").fill(batch.title)
-        page.get_by_role("button", name=re.compile("Friends|Public|Only me")).click()
-        page.get_by_role("radio", name="Only me").check()
-        page.get_by_role("button", name="Done").click()
-        page.get_by_role("button", name="Post", exact=True).click()
-        page.wait_for_url(re.compile(r"/media/set/\?set=a\."))
-        return self._photos(page, batch)
+        page.get_by_label(re.compile("^(Album name|相册名称)")).fill(batch.title)
+        page.get_by_role("button", name=re.compile("Friends|Public|Only me|好友|公开|仅限自己")).click()
+        page.get_by_role("radio", name=re.compile("Only me|仅限自己")).check()
+        page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
+        with expect_arrival(self, page, ALBUM):
+            page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
+        return self._photos(page, len(batch.files), batch.title)
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
-        page.goto(self.at("https://www.facebook.com/me/photos_albums"))
-        page.get_by_role("heading", name="Albums").first.wait_for()  # else an empty page would say "never arrived"
-        album = page.get_by_role("link", name=batch.title)
-        self._scroll(page, page.locator('a[href*="/media/set/?set=a."]'), until=album.count)
-        if not album.count():
+        if not self._open_album(page, batch.title):
             return {}
-        album.first.click()
-        page.wait_for_url(re.compile(r"/media/set/\?set=a\."))
-        return dict(enumerate(self._photos(page, batch)))
+        return dict(enumerate(self._photos(page, len(batch.files), batch.title)))
 
-    def address(self, page: Page, remote_id: str) -> str:
-        page.goto(self.at(f"https://www.facebook.com/photo/?fbid={remote_id}"))
+    def address(self, page: Page, remote_id: str, rendition: str) -> str:
+        self._visit(page, f"https://www.facebook.com/photo/?fbid={remote_id}")
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
-    def _photos(self, page: Page, batch: Batch) -> list[str]:
+    def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        if not self._open_album(page, title):
+            return
+        if set(self._photos(page, len(remote_ids), title)) != set(remote_ids):
+            raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
+        page.get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
+        with expect_arrival(self, page, re.compile("/photos_albums")):
+            page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
+
+    def _visit(self, page: Page, address: str) -> None:
+        visit(self, page, self.at(address))
+        if "/login" in page.url:
+            raise SignedOut
+
+    def _open_album(self, page: Page, title: str) -> bool:
+        self._visit(page, "https://www.facebook.com/me/photos_albums")
+        page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()  # else "never arrived" is a guess
+        album = page.get_by_role("link", name=title)
+        self._scroll(page, page.locator('a[href*="/media/set/?set=a."]'), until=album.count)
+        if not album.count():
+            return False
+        self._visit(page, album.first.evaluate("link => link.href"))
+        return True
+
+    def _photos(self, page: Page, count: int, title: str) -> list[str]:
         links = page.locator('a[href*="/photo/?fbid="]')
         links.first.wait_for()
-        self._scroll(page, links, until=lambda: links.count() >= len(batch.files))
-        addresses = [link.get_attribute("href") or "" for link in links.all()]
-        photos = list(dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each))))
-        if len(photos) != len(batch.files):
-            raise UserError(
-                f"facebook: the album {batch.title!r} shows {len(photos)} of {len(batch.files)} photos, so that"
-                " nobody can tell which is which. Delete the album on the site, then collect again."
-            )
+        photos: list[str] = []
+
+        def all_here() -> bool:
+            addresses = links.evaluate_all("links => links.map((link) => link.href)")
+            photos[:] = dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each)))
+            return len(photos) >= count
+
+        self._scroll(page, links, until=all_here)
+        if not all_here():
+            raise Interrupted(f"facebook: the album {title!r} shows {len(photos)} of {count} photos.")
         return photos
 
     def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:

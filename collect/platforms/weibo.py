@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from collect.answers import Answer, expect_answer
-from collect.platform import Batch, Refused, SignedOut, Site
+from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
+from collect.visits import again, visit
 from params import UserError
 
 
@@ -18,24 +23,26 @@ class Weibo(Site):
     cookie_names = ("SUB", "SUBP")
     renditions = ("large", "mw2000", "mw690", "orj360", "bmiddle", "thumb150")
     referer = "https://weibo.com/"
+    challenge_marks = ("请输入验证码", "/signin/captcha")
     batch_size = 9
-    interval = 30.0
+    per_minute = 9.0
+    per_day = 600
 
     def account(self, page: Page) -> str:
-        page.goto(self.at(self.root))
+        visit(self, page, self.at(self.root))
         if "/sso/signin" in page.url:
             raise SignedOut
         href = page.locator('a[href^="/u/"]').first.get_attribute("href") or ""
         return href.removeprefix("/u/").partition("?")[0]
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
-        page.goto(self.at(self.root))
-        page.get_by_placeholder("有什么新鲜事想分享给大家？").fill(batch.title)
-        page.get_by_role("button", name="公开").click()
-        page.get_by_text("仅自己可见").click()
+        visit(self, page, self.at(self.root))
+        page.get_by_placeholder(re.compile("有什么新鲜事想分享给大家|What's on your mind")).fill(batch.title)
+        page.get_by_role("button", name=re.compile("^(公开|Public)$")).click()
+        page.get_by_text(re.compile("^(仅自己可见|Only me)$")).click()
         pids = []
         for position, file in enumerate(batch.files):
-            with expect_answer(page, "/interface/upload.php") as uploaded:
+            with expect_answer(self, page, "/interface/upload.php") as uploaded:
                 page.locator('input[type="file"]').set_input_files(file)
             if "<data>100006</data>" in uploaded.text:
                 raise SignedOut
@@ -43,32 +50,58 @@ class Weibo(Site):
                 raise Refused(position, str(uploaded.json().get("msg") or "ret: false, without a reason"))
             pids.append(uploaded.json()["pic"]["pid"])
             batch.received(position, pids[-1])
-        page.get_by_title("删除").nth(len(pids) - 1).wait_for()
-        with expect_answer(page, "/ajax/statuses/update") as posted:
-            page.get_by_role("button", name="发送").click()
+        page.get_by_title(re.compile("^(删除|Delete)$")).nth(len(pids) - 1).wait_for()
+        with expect_answer(self, page, "/ajax/statuses/update") as posted:
+            page.get_by_role("button", name=re.compile("^(发送|Send)$")).click()
+        if posted.json().get("ok") == -100:
+            raise SignedOut
         if posted.json().get("ok") != 1:
             raise UserError(f"weibo refuses the post: {posted.json().get('msg') or 'it does not say why'}")
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
-        shown = set(self._album(page))
+        shown = {image["pid"] for image in self._album(page)}
         return {position: pid for position, pid in batch.known.items() if pid in shown}
 
-    def address(self, page: Page, remote_id: str) -> str:
-        return self.at(f"https://wx1.sinaimg.cn/{self.rendition}/{remote_id}.jpg")
+    def address(self, page: Page, remote_id: str, rendition: str) -> str:
+        return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
 
-    def _album(self, page: Page) -> Iterator[str]:
+    def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        posts = dict.fromkeys(image["mid"] for image in self._album(page) if image["pid"] in remote_ids)
+        for post in posts:
+            with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
+                page.evaluate(DESTROY, post)
+            if destroyed.json().get("ok") != 1:
+                raise UserError(f"weibo does not delete a post: {destroyed.json().get('msg') or 'it does not say why'}")
+
+    def _album(self, page: Page) -> Iterator[dict[str, Any]]:
         uid, cursor = self.account(page), "0"
         while True:
+            answer = again(self, partial(self._wall, page, uid, cursor))
+            if answer.get("ok") != 1:
+                raise SignedOut
+            yield from answer["data"]["list"]
+            cursor = str(answer["data"]["since_id"] or 0)
+            if cursor == "0":
+                return
+
+    def _wall(self, page: Page, uid: str, cursor: str) -> dict[str, Any]:
+        try:
             wall = page.request.get(
                 self.at("https://weibo.com/ajax/profile/getImageWall"),
                 params={"uid": uid, "sinceid": cursor},
                 headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
             )
-            answer = Answer(wall.status, wall.text()).json()
-            if answer.get("ok") != 1:
-                raise SignedOut
-            yield from (image["pid"] for image in answer["data"]["list"])
-            cursor = str(answer["data"]["since_id"] or 0)
-            if cursor == "0":
-                return
+            return Answer(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
+        except PlaywrightError as error:
+            raise Interrupted(f"weibo: the album was cut off ({error.message.partition(chr(10))[0]}).") from None
+
+
+DESTROY = """mid => {
+  const token = document.cookie.split('; ').find((each) => each.startsWith('XSRF-TOKEN='));
+  fetch('/ajax/statuses/destroy', {
+    method: 'POST',
+    headers: { 'X-XSRF-TOKEN': token ? decodeURIComponent(token.slice('XSRF-TOKEN='.length)) : '' },
+    body: new URLSearchParams({ id: mid }),
+  }).catch(() => {});
+}"""

@@ -26,7 +26,8 @@ from attack.photo_model import Lifted, Processing, respond, shrink, working_size
 from attack.protect import Protector, Wish
 from collect import photos as collected
 from collect import sandbox
-from collect.export import Original, read_manifest
+from collect.export import read_manifest
+from collect.originals import Original
 from collect.round_trip import round_trip
 from train import checkpoint
 from train.emulator import Emulator

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collect.export import Original
+from collect.originals import Original
 
 Photos = Callable[[int], Sequence[Original]]
 

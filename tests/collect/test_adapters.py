@@ -19,8 +19,9 @@ from PIL import Image, JpegImagePlugin
 import params
 from collect import sandbox
 from collect.browser import open_session
-from collect.export import Original, read_manifest
+from collect.export import read_manifest
 from collect.ledger import Ledger
+from collect.originals import Original
 from collect.platform import Batch, load
 from collect.round_trip import Outcome, round_trip
 from params import Params, PlatformRow, UserError

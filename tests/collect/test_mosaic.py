@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from collect import codecs, fingerprint
-from collect.export import Original
 from collect.jpeg_crop import STANDARD_CODES
 from collect.mosaic import Mosaic, Uncuttable, cut, pack
+from collect.originals import Original
 from params import UserError
 
 JPEGS = ["jpeg:75:420", "jpeg:85:444:optimised", "jpeg:92:420:progressive", "jpeg:80:422", "jpeg:60:444:progressive"]
@@ -124,6 +124,11 @@ def test_an_upload_holds_at_least_thirty_tiles(tmp_path: Path, longest_side: int
     assert [len(mosaic.tiles) for mosaic in mosaics] == [most, 5]
     assert not rest
     assert mosaics[1].size == (768, 512)
+
+
+def test_tiles_of_several_sizes_share_a_mosaic(tmp_path: Path) -> None:
+    (mosaic,), _ = pack(originals_of(tmp_path, [(96, 96), *[(32, 32)] * 4] * 2), 256)
+    assert mosaic.size == (256, 256)
 
 
 def test_the_same_tiles_give_the_same_bytes(mosaic: Mosaic, tmp_path: Path) -> None:

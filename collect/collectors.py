@@ -1,0 +1,73 @@
+"""Which collectors are at work: what a dead one had in hand is free for the others."""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.orm import Session
+
+from collect.tables import Collector
+
+LEASE = 15 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
+HEART = 10.0  # seconds between two beats, at least
+
+
+class Heart:
+    """Our own entry among the collectors."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.id = uuid.uuid4().hex
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Tell the others that we live; cheap, to be called at every step and while waiting."""
+        if time.monotonic() - self._last > HEART:
+            self._last = time.monotonic()
+            with Session(self.engine) as session, session.begin():
+                session.execute(update(Collector).filter_by(id=self.id).values(beat=time.time()))
+
+    def rest(self, seconds: float) -> None:
+        """Wait, alive."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.beat()
+            time.sleep(min(left, HEART))
+
+
+@contextmanager
+def at_work(engine: Engine) -> Iterator[Heart]:
+    """Be one of the collectors for as long as the `with` lasts."""
+    heart = Heart(engine)
+    me = psutil.Process()
+    with Session(engine) as session, session.begin():
+        session.add(
+            Collector(id=heart.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), beat=time.time())
+        )
+    try:
+        yield heart
+    finally:
+        with Session(engine) as session, session.begin():
+            session.execute(delete(Collector).filter_by(id=heart.id))
+
+
+def dead(session: Session, names: set[str]) -> set[str]:
+    """Tell which of some collectors are dead: gone from the list, from this machine, or silent for LEASE elsewhere."""
+    rows = session.scalars(select(Collector).where(Collector.id.in_(names)))
+    return names - {each.id for each in rows if _lives(each)}
+
+
+def _lives(collector: Collector) -> bool:
+    if collector.host != socket.gethostname():
+        return time.time() - collector.beat < LEASE
+    try:
+        started = psutil.Process(collector.pid).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started - collector.started) < 1.0  # else the number was given to another process

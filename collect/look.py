@@ -1,0 +1,47 @@
+"""Whether a served file shows the image that was uploaded: by what no codec changes, its coarse colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
+
+Look = NDArray[np.float32]
+
+SIDE = 16  # cells
+MOST = 10.0  # grey levels, on average, that codecs, resizing and a watermark may change a cell by
+CLEARLY = 2.0  # grey levels by which another image has to be nearer to be taken for the one that is shown
+ALIKE = 4.0  # grey levels; images nearer to each other than this are not told apart for sure
+
+
+def look(file: Path) -> Look:
+    """Shrink an image to [16, 16, 3] mean colours, float32."""
+    with Image.open(file) as image:
+        image.draft("RGB", (4 * SIDE, 4 * SIDE))
+        return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+
+
+def distance(first: Look, second: Look) -> float:
+    """Return the mean absolute difference, grey levels."""
+    return float(np.abs(first - second).mean())
+
+
+def shows(served: Look, original: Look, others: Sequence[Look]) -> bool:
+    """Tell whether a file shows an image, rather than none of ours or clearly one of the others."""
+    own = distance(served, original)
+    return own <= MOST and all(distance(served, other) + CLEARLY >= own for other in others)
+
+
+def match(served: Sequence[Look], originals: Sequence[Look]) -> dict[int, int]:
+    """Find which file shows which image: position of the file → of the image, only where it surely does."""
+    costs = np.array([[distance(one, other) for other in originals] for one in served])
+    files, images = linear_sum_assignment(costs)
+    return {
+        int(file): int(image)
+        for file, image in zip(files, images, strict=True)
+        if shows(served[file], originals[image], [other for at, other in enumerate(originals) if at != image])
+    }

@@ -1,0 +1,28 @@
+"""The images to send, and where this machine keeps what is no pipeline output."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+LIVE_STATE = Path("data/ledger")  # what is no pipeline output: files as served, sandboxes, locks
+
+
+@dataclass(frozen=True)
+class Original:
+    """An image to send: its name (split/stem.png), its file and the file's sha256."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, name: str | None = None) -> Original:
+        """Make one of a file, named as the file unless told."""
+        return cls(name or path.name, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def stored(sha256: str) -> Path:
+    """Name the file in the store that keeps what was served."""
+    return LIVE_STATE / "files" / sha256[:2] / sha256

@@ -1,0 +1,62 @@
+"""How fast: what may go up by the platform's limits, and how long to wait when a site says so, or fails."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from collect.platform import Interrupted, TurnedAway
+from collect.tables import Bucket
+
+DAY = 24 * 60.0  # minutes
+LONGEST = 3600.0  # seconds between two tries
+
+
+class Rate:
+    """An account's token buckets, one for the minute and one for the day, in the ledger: they outlive a restart.
+
+    All collectors of the account draw on the same ones.
+    """
+
+    def __init__(self, engine: Engine, account: dict[str, Any], *, per_minute: float, per_day: float) -> None:
+        self.engine = engine
+        self.account = account  # platform, site, account
+        self.per_minute = per_minute
+        self.per_day = per_day
+
+    def take(self, count: int) -> float:
+        """Take so many tokens; return 0.0, or how many seconds to wait before asking again, none being taken."""
+        with Session(self.engine) as session, session.begin():
+            bucket = session.scalar(select(Bucket).filter_by(**self.account).with_for_update())
+            if bucket is None:
+                bucket = Bucket(**self.account, minute=self.per_minute, day=self.per_day, filled=time.time())
+                session.add(bucket)
+            minutes = max(0.0, time.time() - bucket.filled) / 60
+            bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
+            bucket.day = min(self.per_day, bucket.day + minutes * self.per_day / DAY)
+            bucket.filled = time.time()
+            short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / (self.per_day / DAY))
+            if short > 1e-9:
+                return 60 * short
+            bucket.minute -= count
+            bucket.day -= count
+        return 0.0
+
+
+def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, 1 or more: doubled each time, never in step.
+
+    What the site asks for (Retry-After) is the least.
+    """
+    first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
+    wait = first * 2.0 ** min(failures - 1, 20) * random.uniform(0.5, 1.0)
+    return max(trouble.wait or 0.0, min(wait, LONGEST if live else 2.0))
+
+
+def jitter(seconds: float) -> float:
+    """Return about as many seconds, as a person would take."""
+    return seconds * random.uniform(0.5, 1.5)
