@@ -1,0 +1,115 @@
+"""Wagtail: a site of one's own; a batch is images of numbered titles in its library (docs/platforms.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urljoin, urlsplit
+
+from playwright.sync_api import FilePayload, Page
+
+from collect.answers import expect_answer
+from collect.platform import Batch, Refused, SignedOut, Site
+from collect.visits import expect_arrival, visit
+from params import UserError
+
+USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an account on this computer's own server
+
+
+class Wagtail(Site):
+    name = "wagtail"
+    root = "https://wagtail.invalid/admin/"  # each Wagtail has an address of its own: --origin
+    login_url = "https://wagtail.invalid/admin/login/"
+    cookie_names = ("sessionid",)
+    renditions = ("max-800x600",)
+    referer = "https://wagtail.invalid/admin/images/"
+    batch_size = 10
+    longest_side = 600
+    per_minute = 60.0
+    per_day = 10_000
+    pause = 0.5
+    lag = 2.0
+
+    def at(self, url: str) -> str:
+        if self.origin is None:
+            raise UserError("wagtail: every Wagtail has an address of its own. Say which with --origin.")
+        return super().at(url)
+
+    def sign_in(self, page: Page) -> None:
+        if not (os.environ.get(USER) and os.environ.get(PASSWORD)):
+            raise UserError(f"wagtail: set {USER} and {PASSWORD}, an account on {self.origin}.")
+        page.locator('input[name="username"]').fill(os.environ[USER])
+        page.locator('input[name="password"]').fill(os.environ[PASSWORD])
+        with page.expect_navigation():
+            page.locator('form[action$="/login/"] button[type="submit"]').click()
+        if "/login/" in page.url:
+            raise UserError(f"wagtail: {self.origin} does not take the account in {USER} and {PASSWORD}.")
+
+    def account(self, page: Page) -> str:
+        self._visit(page, "")
+        editor = page.get_by_role("complementary").get_by_role("button").last.inner_text()
+        return f"{editor.strip()} at {urlsplit(page.url).netloc}"
+
+    def upload(self, page: Page, batch: Batch) -> list[str]:
+        self._visit(page, "images/multiple/add/")
+        images: list[str] = []
+        for position, file in enumerate(batch.files):
+            title = f"{batch.title} {position}"  # the page makes it of the file's name
+            named: FilePayload = {"name": title + file.suffix, "mimeType": "", "buffer": file.read_bytes()}
+            with expect_answer(self, page, "/images/multiple/add/") as uploaded:
+                page.locator('input[type="file"]').set_input_files(named)
+            answer = uploaded.json()
+            if not answer.get("success"):
+                self.delete(page, images, batch.title)  # they were in the library at once
+                raise Refused(position, str(answer.get("error_message") or "no success, without a reason"))
+            if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
+                raise UserError(
+                    f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"
+                    " again; collect from a Wagtail without."
+                )
+            images.append(str(answer["image_id"]))
+            batch.received(position, images[-1])
+        return images
+
+    def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
+        shown: dict[int, str] = {}
+        for image, title in self._library(page):
+            if found := re.fullmatch(re.escape(batch.title) + r" (\d+)", title):
+                shown[int(found[1])] = image
+            if 0 in shown:
+                break  # the first of a batch to go up is the last of it in the library
+        return shown
+
+    def address(self, page: Page, remote_id: str, rendition: str) -> str:
+        self._visit(page, f"images/{remote_id}/")
+        return str(page.locator(f'img[src*=".{rendition}."]').first.evaluate("image => image.src"))
+
+    def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        for image in remote_ids:
+            if self._visit(page, f"images/{image}/delete/") == 404:
+                continue
+            if f"{title} " not in page.get_by_role("heading", level=1).inner_text():
+                continue  # another's, who has the number since the site was made anew
+            with expect_arrival(self, page, re.compile(r"/images/(\?|$)")):
+                page.locator('form[action$="/delete/"] input[type="submit"]').click()
+
+    def _visit(self, page: Page, path: str) -> int:
+        status = visit(self, page, self.at(urljoin(self.root, path))).status
+        if "/login/" in page.url:
+            raise SignedOut
+        return status
+
+    def _library(self, page: Page) -> Iterator[tuple[str, str]]:
+        """List the images that the account may change, newest first: number and title."""
+        path: str | None = "images/"
+        while path:
+            self._visit(page, path)
+            # An empty library asks to add one: a page with neither that nor an image would say "never arrived".
+            page.locator('#listing-results a[href*="/images/"]').first.wait_for()
+            for link in page.locator("#listing-results a", has=page.get_by_role("figure")).all():
+                number = re.search(r"/images/(\d+)/", link.get_attribute("href") or "")
+                assert number is not None
+                yield number[1], link.inner_text().strip()
+            following = page.locator("#listing-results nav .next a[href]")
+            path = following.get_attribute("href") if following.count() else None
