@@ -139,7 +139,7 @@ class Sandbox(Site):
     def picture(self, request: Request) -> Response:
         self.require_referer(request, 418)
         path = request.path_params
-        return self.file(path["photo"], path["rendition"], path["extension"])
+        return self.file(request, path["photo"], path["rendition"], path["extension"])
 
     def upload_page(self, request: Request) -> Response:
         album, session = self.album(request), self.session(request)

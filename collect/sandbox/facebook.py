@@ -221,7 +221,7 @@ class Sandbox(Site):
             raise HTTPException(403, "Bad URL hash")
         if int(request.query_params["oe"], 16) < time.time():
             raise HTTPException(403, "URL signature expired")
-        return self.file(request.path_params["photo"], request.query_params["stp"], "jpg")
+        return self.file(request, request.path_params["photo"], request.query_params["stp"], "jpg")
 
     def captcha(self) -> Response:
         return self.page("Security check", "<h1>Security check</h1><p>Nothing here solves this sandbox's captcha.</p>")

@@ -56,10 +56,11 @@ class Faulty:
             await app(scope, receive, send)
             return
         start, body = await _answer(app, scope, receive)
-        if "error-after" in struck and app is self.app and start["status"] < 400:
+        done = app is self.app and start["status"] < 400
+        if "error-after" in struck and done:
             await self.error("error-after")(scope, receive, send)
             return
-        if "truncated" in struck and start["status"] == 200:
+        if "truncated" in struck and done and start["status"] != 206:
             body = body[: len(body) // 2]
             MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
         await send(start)

@@ -88,13 +88,16 @@ function compose(composer) {
     sending = true;
     refresh();
     const attached = pids();
-    const answer = await (await fetch('/ajax/statuses/update', {
-      method: 'POST',
-      headers: { 'X-XSRF-TOKEN': cookie('XSRF-TOKEN') },
-      body: new URLSearchParams({
-        content: text.value, pic_id: JSON.stringify(attached), visible: audience.dataset.visible,
-      }),
-    })).json();
+    let answer = { ok: 0, msg: '网络异常，请稍后再试' };
+    try {
+      answer = await (await fetch('/ajax/statuses/update', {
+        method: 'POST',
+        headers: { 'X-XSRF-TOKEN': cookie('XSRF-TOKEN') },
+        body: new URLSearchParams({
+          content: text.value, pic_id: JSON.stringify(attached), visible: audience.dataset.visible,
+        }),
+      })).json();
+    } catch { /* the message says it */ }
     sending = false;
     if (answer.ok === 1) {
       const gallery = element('div', { className: '_pics_19xm2_7' },
@@ -122,10 +125,14 @@ function showWall(wall) {
   async function next() {
     more.disabled = true;
     const query = new URLSearchParams({ uid: wall.dataset.uid, sinceid: cursor });
-    const { data } = await (await fetch('/ajax/profile/getImageWall?' + query)).json();
-    wall.append(...data.list.map(({ pid }) => element('img', { src: `/orj360/${pid}.jpg`, alt: '' })));
-    cursor = data.since_id;
-    more.hidden = !cursor;
+    try {
+      const { data } = await (await fetch('/ajax/profile/getImageWall?' + query)).json();
+      wall.append(...data.list.map(({ pid }) => element('img', { src: `/orj360/${pid}.jpg`, alt: '' })));
+      cursor = data.since_id;
+      more.hidden = !cursor;
+    } catch {
+      more.hidden = false;
+    }
     more.disabled = false;
   }
   more.addEventListener('click', next);

@@ -109,7 +109,7 @@ class Sandbox(Site):
 
     def picture(self, request: Request) -> Response:
         self.require_referer(request, 403)
-        return self.file(request.path_params["photo"], request.path_params["rendition"], "jpg")
+        return self.file(request, request.path_params["photo"], request.path_params["rendition"], "jpg")
 
     async def upload(self, request: Request) -> Response:
         if not self.session(request):
