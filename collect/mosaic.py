@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -19,9 +18,6 @@ from collect.jpeg_crop import NotCroppable, crop
 from collect.originals import Original
 from collect.photos import DAMAGED, Box
 from params import UserError
-
-if TYPE_CHECKING:  # the export itself knows of mosaics
-    from collect.originals import Original
 
 BLOCK = 16  # pixels; both sides of a 4:2:0 JPEG's block, and of a WebP's
 BORDER = 16  # pixels around each tile, so 32 between two
