@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import FilePayload, Page
 
 from collect.answers import expect_answer
-from collect.platform import Batch, Refused, SignedOut, Site
+from collect.platform import Batch, Refused, Session, SignedOut, Site
 from collect.visits import expect_arrival, visit
 from params import UserError
 
@@ -35,6 +37,10 @@ class Wagtail(Site):
         if self.origin is None:
             raise UserError("wagtail: every Wagtail has an address of its own. Say which with --origin.")
         return super().at(url)
+
+    def session(self, storage: Path) -> AbstractContextManager[Session]:
+        self.at(self.root)  # where, before who
+        return super().session(storage)
 
     def sign_in(self, page: Page) -> None:
         if not (os.environ.get(USER) and os.environ.get(PASSWORD)):

@@ -24,7 +24,7 @@ from collect.platform import Batch, load
 from collect.platforms.wagtail import PASSWORD, USER
 from collect.round_trip import Outcome, round_trip
 from pairing.build import build
-from params import PlatformRow, UserError
+from params import UserError
 
 pytest.importorskip("wagtail", reason="the extra `wagtail` is not installed")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -205,7 +205,6 @@ def test_a_wrong_or_missing_account_is_a_user_error(site, wagtail, photos, workp
         collect(photos(1), wagtail)
 
 
-def test_a_wagtail_without_an_address_is_a_user_error() -> None:
-    somewhere = load("wagtail", PlatformRow(adapter="wagtail", site="live"))
+def test_a_wagtail_without_an_address_is_a_user_error(photos, workplace) -> None:
     with pytest.raises(UserError, match="Say which with --origin"):
-        somewhere.at(somewhere.login_url)
+        round_trip("wagtail", SETTINGS, photos(1), Path("out"), generation=1)
