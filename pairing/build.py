@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from collect.export import read_manifest as read_round_trips
 from collect.manifest import read_manifest as read_images
 from pairing.align import measure
 from pairing.database import Base, Pair, RoundTrip, Source
+from pairing.registration import Alignment
 from params import Pairing, UserError
 
 
@@ -62,11 +63,17 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
 
 
 def _pair(original: Path, rendition: Path, settings: Pairing) -> dict[str, Any]:
+    """Measure a pair; return the columns of its row."""
     try:
-        measured = asdict(measure(original, rendition, settings))
+        measured = measure(original, rendition, settings)
     except OSError as error:
-        measured = {"reason": f"unreadable: {error}"}
-    return measured | {"accepted": measured["reason"] is None}
+        return {"reason": f"unreadable: {error}", "accepted": False}
+    row = {field.name: getattr(measured, field.name) for field in fields(measured)}
+    alignment: Alignment | None = row.pop("alignment")
+    if alignment:
+        turn = alignment.turn.name.lower() if alignment.turn is not None else None
+        row |= asdict(alignment) | {"turn": turn}
+    return row | {"accepted": measured.reason is None}
 
 
 def _nearer(name: str, rendition: Path, names: list[str], thumbnails: NDArray[np.int16]) -> str | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from collect.tables import NAMING
+from pairing.registration import Alignment
 
 
 class Base(DeclarativeBase):
@@ -63,15 +66,34 @@ class Pair(Base):
     height: Mapped[int | None]
     scale_x: Mapped[float | None]  # rendition / original
     scale_y: Mapped[float | None]
+    left: Mapped[float | None]  # edges of the part that is shown, in the original's pixels
+    top: Mapped[float | None]
+    right: Mapped[float | None]
+    bottom: Mapped[float | None]
+    turn: Mapped[str | None]  # what sets the rendition upright, Pillow's name; None: it is
+    kernel: Mapped[str | None]  # of the resize, Pillow's name; None: not resized
+    correlation: Mapped[float | None]  # of luma, where there is no watermark
+    watermark: Mapped[float | None]  # share of the rendition that it covers
+    mask: Mapped[bytes | None]  # PNG, a bit a pixel of the original: 1 where it isn't shown; None: all of it is
     hash_distance: Mapped[int | None]  # bits of 64
-    residual: Mapped[float | None]  # mean absolute difference, grey levels
-    psnr: Mapped[float | None]  # dB; None: no difference at all
+    residual: Mapped[float | None]  # mean absolute difference of what is shown, grey levels
+    psnr: Mapped[float | None]  # of the same, dB; None: no difference at all
     accepted: Mapped[bool]
     reason: Mapped[str | None]
 
     round_trip: Mapped[RoundTrip] = relationship()
 
     __table_args__ = (CheckConstraint("accepted = (reason IS NULL)", name="accepted_or_reason"),)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An accepted pair's files, and how they belong together."""
+
+    original: Path
+    rendition: Path
+    alignment: Alignment | None  # None: not known, and taken for the whole
+    mask: bytes | None  # PNG, a bit a pixel of the original: 1 where the rendition doesn't show it
 
 
 @contextmanager
@@ -95,12 +117,28 @@ def generation(path: Path) -> int:
 
 def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
     """List the accepted pairs of a split as (original, rendition) files, sorted by name."""
+    return [(pair.original, pair.rendition) for pair in aligned(path, split)]
+
+
+def aligned(path: Path, split: str) -> list[Accepted]:
+    """List the accepted pairs of a split with their alignments and masks, sorted by name."""
     with open_pairs(path) as session:
         rows = session.execute(
-            select(Source.path, RoundTrip.path)
+            select(Source.path, RoundTrip.path, Pair)
             .join(RoundTrip, RoundTrip.source_id == Source.id)
             .join(Pair, Pair.round_trip_id == RoundTrip.id)
             .where(Pair.accepted, Source.split == split)
             .order_by(Source.name)
         ).all()
-    return [(Path(original), Path(rendition)) for original, rendition in rows]
+        return [
+            Accepted(Path(original), Path(rendition), alignment_of(pair), pair.mask)
+            for original, rendition, pair in rows
+        ]
+
+
+def alignment_of(pair: Pair) -> Alignment | None:
+    """Read the alignment from a row; None where it was never measured."""
+    if pair.left is None or pair.top is None or pair.right is None or pair.bottom is None:
+        return None
+    turn = Image.Transpose[pair.turn.upper()] if pair.turn else None
+    return Alignment(pair.left, pair.top, pair.right, pair.bottom, turn, pair.kernel)

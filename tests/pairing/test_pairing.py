@@ -81,9 +81,9 @@ def test_honest_round_trips_become_pairs_with_split_generation_and_measurements(
     ("spoil", "reason"),
     [
         (lambda file: photo(77).save(file), "another picture"),
-        (lambda file: photo(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file), "another picture"),
-        (lambda file: Image.new("RGB", (96, 96), "grey").save(file), "another picture"),
-        (lambda file: photo(3).crop((0, 0, 96, 80)).save(file), "stretched or cropped"),
+        (lambda file: Image.new("RGB", (96, 96), "grey").save(file), "a blank placeholder"),
+        (lambda file: photo(3).crop((0, 0, 96, 80)).save(file), "cropped by more than 10% of a side"),
+        (lambda file: photo(3).resize((96, 80)).save(file), "stretched"),
         (lambda file: Image.fromarray(np.asarray(photo(3)) // 3).save(file), "too far off"),
         (lambda file: file.write_bytes(file.read_bytes()[:300]), "unreadable"),
     ],
