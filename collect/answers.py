@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
@@ -22,22 +23,24 @@ if TYPE_CHECKING:
 
 KEEP = """
 window.comreadvAnswers = [];
-const keep = (url, status, text, retry) => window.comreadvAnswers.push([url, status, text, retry]);
+const keep = (asked, status, text, retry, where) =>
+  window.comreadvAnswers.push([String(asked), status, text, retry, where]);
 const open = XMLHttpRequest.prototype.open;
 XMLHttpRequest.prototype.open = function (method, url, ...rest) {
   this.addEventListener('loadend', () => {
     const text = typeof this.response === 'string' ? this.response : JSON.stringify(this.response);
-    keep(this.responseURL || String(url), this.status, text, this.getResponseHeader('Retry-After'));
+    keep(url, this.status, text, this.getResponseHeader('Retry-After'), this.responseURL);
   });
   return open.call(this, method, url, ...rest);
 };
 const ask = window.fetch;
 window.fetch = async (...rest) => {
-  const cut = () => keep(rest[0] instanceof Request ? rest[0].url : String(rest[0]), 0, '', null);
+  const asked = rest[0] instanceof Request ? rest[0].url : rest[0];
+  const cut = () => keep(asked, 0, '', null, '');
   try {
     const answer = await ask(...rest);
     answer.clone().text().then(
-      (text) => keep(answer.url, answer.status, text, answer.headers.get('Retry-After')), cut);
+      (text) => keep(asked, answer.status, text, answer.headers.get('Retry-After'), answer.url), cut);
     return answer;
   } catch (error) {
     cut();
@@ -45,10 +48,9 @@ window.fetch = async (...rest) => {
   }
 };
 """
-FIND = """([part, start, count]) => {
-  const found = window.comreadvAnswers.slice(start).filter(([url]) => url.includes(part));
-  return found.length >= count || found.some(([, status]) => status !== 200) ? found : null;
-}"""
+FIND = """([part, start, path]) =>
+  window.comreadvAnswers.slice(start).find(([asked]) => asked.includes(part))
+  || (location.pathname !== path && document.readyState === 'complete' ? 'gone' : null)"""
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Answer:
     status: int = 0
     text: str = ""
     retry_after: str | None = None
+    where: str = ""  # the address that answered, after redirects
 
     def json(self) -> dict[str, Any]:
         """Read the site's JSON object.
@@ -72,7 +75,7 @@ class Answer:
             raise SignedOut
         if self.status == 0:
             raise Interrupted(f"{self.site.name}: the connection was cut while the site answered.")
-        check(self.site, self.status, "", self.retry_after)
+        check(self.site, self.status, self.where, self.retry_after)
         try:
             content = json.loads(self.text)
         except ValueError:
@@ -87,22 +90,15 @@ class Answer:
 
 
 @contextmanager
-def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
-    """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
-
-    The first that is not HTTP 200 ends the wait, so there may be fewer.
-    """
-    start = page.evaluate("() => window.comreadvAnswers.length")
-    answers: list[Answer] = []
-    yield answers
-    found = page.wait_for_function(FIND, arg=[part, start, count]).json_value()
-    answers.extend(Answer(site, status, text, retry) for _, status, text, retry in found)
-
-
-@contextmanager
 def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
     """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
+    start, path = page.evaluate("() => [window.comreadvAnswers.length, location.pathname]")
     answer = Answer(site)
-    with expect_answers(site, page, part, 1) as answers:
-        yield answer
-    answer.status, answer.text, answer.retry_after = answers[0].status, answers[0].text, answers[0].retry_after
+    yield answer
+    found = page.wait_for_function(FIND, arg=[part, start, path]).json_value()
+    if found == "gone":
+        if urlsplit(site.login_url).path in page.url:
+            raise SignedOut
+        check_marks(site, page.url, page.content())
+        raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
+    _, answer.status, answer.text, answer.retry_after, answer.where = found

@@ -22,7 +22,7 @@ from collect import answers, login
 from collect.download import Downloader
 from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway
 from collect.rates import jitter
-from collect.visits import check_marks
+from collect.visits import again, check_marks
 from params import UserError
 
 SETTING = "COMREADV_BROWSER"
@@ -132,7 +132,7 @@ class BrowserSession:
         self.platform = platform
         self.browser = browser
         self.account = ""
-        self._open()
+        again(platform, self._open)
 
     def upload(self, batch: Batch) -> list[str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
@@ -183,12 +183,12 @@ class BrowserSession:
         try:
             return self._judged(lambda: self.platform.account(self.page))
         except SignedOut:
-            raise UserError(self._signed_out) from None
+            raise (UserError if self.platform.is_live else Interrupted)(self._signed_out) from None
 
     def _step(self, action: Callable[[], Answer]) -> Answer:
         if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
             self.context.close()
-            self._open()
+            again(self.platform, self._open)
         try:
             answer = self._judged(action)
         except SignedOut:

@@ -46,7 +46,9 @@ def sign_in_here(platform: Site, context: BrowserContext) -> None:
     try:
         page.goto(platform.at(platform.login_url))
         platform.sign_in(page)
-        page.wait_for_load_state()
+        end = time.monotonic() + 5
+        while not signed_in(platform, context) and time.monotonic() < end:
+            page.wait_for_timeout(20)
     except PlaywrightError as error:
         reason = error.message.partition("\n")[0]
         raise UserError(f"{platform.name}: no sign-in at {platform.origin}, is its sandbox there? {reason}") from None

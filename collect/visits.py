@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, TimeoutError
 
-from collect.platform import Challenged, Interrupted, TurnedAway
+from collect.platform import Challenged, Interrupted, SignedOut, TurnedAway
 from collect.rates import back_off
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def visit(site: Site, page: Page, address: str) -> Response:
     """Go to an address of the site and wait until it is loaded whole; a passing fault is tried again.
 
     Raises Interrupted for no answer, a cut one or an error of the server's, TurnedAway and Challenged for what
-    the site says so by.
+    the site says so by, SignedOut where it leads to the sign-in page.
     """
 
     def once() -> Response:
@@ -40,6 +40,8 @@ def visit(site: Site, page: Page, address: str) -> Response:
             answer = page.goto(address, wait_until="commit")
             _wait_until_whole(site, page, trouble)
         assert answer is not None  # only an address on the same page, with a #, has no answer
+        if urlsplit(site.login_url).path in page.url:
+            raise SignedOut
         return answer
 
     return again(site, once)

@@ -36,8 +36,6 @@ class Douban(Site):
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
         visit(self, page, f"{self._album()}upload")
-        if "/passport/login" in page.url:
-            raise SignedOut
         photos: list[str] = []
         for position, file in enumerate(batch.files):
             with expect_answer(self, page, "/j/photos/addphoto_draft") as uploaded:
@@ -52,6 +50,8 @@ class Douban(Site):
         return photos
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
+        if not batch.known:
+            return {}  # only what has an id can be published
         shown = set(self._photos(page))
         return {position: photo for position, photo in batch.known.items() if photo in shown}
 

@@ -29,14 +29,14 @@ class Facebook(Site):
     per_day = 600
 
     def account(self, page: Page) -> str:
-        self._visit(page, self.root)
+        visit(self, page, self.at(self.root))
         for cookie in page.context.cookies(page.url):
             if cookie.get("name") == "c_user":
                 return cookie["value"]
         raise SignedOut
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
-        self._visit(page, "https://www.facebook.com/media/set/create")
+        visit(self, page, self.at("https://www.facebook.com/media/set/create"))
         page.locator('input[type="file"]').set_input_files(batch.files)
         page.get_by_label(re.compile("^(Album name|相册名称)")).fill(batch.title)
         page.get_by_role("button", name=re.compile("Friends|Public|Only me|好友|公开|仅限自己")).click()
@@ -52,7 +52,7 @@ class Facebook(Site):
         return dict(enumerate(self._photos(page, len(batch.files), batch.title)))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
-        self._visit(page, f"https://www.facebook.com/photo/?fbid={remote_id}")
+        visit(self, page, self.at(f"https://www.facebook.com/photo/?fbid={remote_id}"))
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
@@ -65,19 +65,14 @@ class Facebook(Site):
         with expect_arrival(self, page, re.compile("/photos_albums")):
             page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
 
-    def _visit(self, page: Page, address: str) -> None:
-        visit(self, page, self.at(address))
-        if "/login" in page.url:
-            raise SignedOut
-
     def _open_album(self, page: Page, title: str) -> bool:
-        self._visit(page, "https://www.facebook.com/me/photos_albums")
+        visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
         page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()  # else "never arrived" is a guess
         album = page.get_by_role("link", name=title)
         self._scroll(page, page.locator('a[href*="/media/set/?set=a."]'), until=album.count)
         if not album.count():
             return False
-        self._visit(page, album.first.evaluate("link => link.href"))
+        visit(self, page, album.first.evaluate("link => link.href"))
         return True
 
     def _photos(self, page: Page, count: int, title: str) -> list[str]:

@@ -30,8 +30,6 @@ class Weibo(Site):
 
     def account(self, page: Page) -> str:
         visit(self, page, self.at(self.root))
-        if "/sso/signin" in page.url:
-            raise SignedOut
         href = page.locator('a[href^="/u/"]').first.get_attribute("href") or ""
         return href.removeprefix("/u/").partition("?")[0]
 
@@ -60,6 +58,8 @@ class Weibo(Site):
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
+        if not batch.known:
+            return {}  # only what has an id can be published
         shown = {image["pid"] for image in self._album(page)}
         return {position: pid for position, pid in batch.known.items() if pid in shown}
 
