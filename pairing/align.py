@@ -36,8 +36,8 @@ CLOSE_TO = 0.01  # pixels that count as nothing
 class Measurement:
     """A pair, measured: how the rendition lies on its original, and how far it is from it."""
 
-    width: int  # of the rendition as served, pixels
-    height: int
+    width: int | None  # of the rendition as served, pixels; None where it can't be read
+    height: int | None
     reason: str | None  # why the pair is not accepted
     scale_x: float | None = None  # rendition / original
     scale_y: float | None = None

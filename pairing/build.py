@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, fields
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import create_engine
@@ -17,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from collect.export import read_manifest as read_round_trips
 from collect.manifest import read_manifest as read_images
-from pairing.align import measure
+from pairing.align import Measurement, measure
 from pairing.database import Base, Pair, RoundTrip, Source
+from pairing.look_alikes import LookAlikes
 from pairing.registration import Alignment
 from params import Pairing, UserError
 
@@ -38,7 +38,8 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
     engine = create_engine(f"sqlite:///{part}")
     Base.metadata.create_all(engine)
     outcome: Counter[str | None] = Counter()
-    names, thumbnails = list(originals), np.stack([_thumbnail(images / name) for name in originals])
+    look_alikes = LookAlikes({name: images / name for name in originals}, settings)
+    files = _by_content(round_trips, rows)
     with Session(engine) as session:
         for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
             prepared = originals[row["source"]]
@@ -49,44 +50,51 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
                 label=prepared.label,
                 sha256=prepared.sha256,
             )
-            pair = _pair(images / prepared.name, round_trips / row["file"], settings)
+            file = round_trips / row["file"]
+            pair = _measure(images / prepared.name, file, settings)
             if row["source_sha256"] != prepared.sha256:
-                pair |= {"accepted": False, "reason": "the original has changed since it was uploaded"}
-            if pair["accepted"] and (nearer := _nearer(prepared.name, round_trips / row["file"], names, thumbnails)):
-                pair |= {"accepted": False, "reason": f"another picture: it is nearer to {nearer}"}
-            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **pair))
-            outcome[pair["reason"].partition(":")[0] if pair["reason"] else None] += 1
+                pair = replace(pair, reason="the original has changed since it was uploaded")
+            if pair.reason is None and (nearer := look_alikes.nearer(prepared.name, file, pair)):
+                pair = replace(pair, reason=f"another picture: it is nearer to {nearer}")
+            if pair.reason and pair.reason.startswith("another picture") and (same := files[file] - {prepared.name}):
+                pair = replace(pair, reason=f"a duplicate: {min(same)} has the same file")
+            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns(pair)))
+            outcome[kind(pair.reason)] += 1
         session.commit()
     engine.dispose()
     part.replace(database)
     return outcome
 
 
-def _pair(original: Path, rendition: Path, settings: Pairing) -> dict[str, Any]:
-    """Measure a pair; return the columns of its row."""
-    try:
-        measured = measure(original, rendition, settings)
-    except OSError as error:
-        return {"reason": f"unreadable: {error}", "accepted": False}
+def kind(reason: str | None) -> str | None:
+    """Return what kind of reason it is, without the figures."""
+    return reason.partition(":")[0] if reason else None
+
+
+def columns(measured: Measurement) -> dict[str, Any]:
+    """Return a measurement as the columns of a pair's row."""
     row = {field.name: getattr(measured, field.name) for field in fields(measured)}
     alignment: Alignment | None = row.pop("alignment")
-    if alignment:
+    if alignment is not None:
         turn = alignment.turn.name.lower() if alignment.turn is not None else None
         row |= asdict(alignment) | {"turn": turn}
     return row | {"accepted": measured.reason is None}
 
 
-def _nearer(name: str, rendition: Path, names: list[str], thumbnails: NDArray[np.int16]) -> str | None:
-    """Name the original that a rendition is nearest to, if it is not its own: crops of one photo are much alike."""
-    distances = np.abs(thumbnails - _thumbnail(rendition)).sum(axis=(1, 2, 3))
-    nearest = int(distances.argmin())
-    return names[nearest] if distances[nearest] < distances[names.index(name)] else None
+def _measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
+    try:
+        return measure(original, rendition, settings)
+    except OSError as error:
+        return Measurement(None, None, f"unreadable: {error}")
 
 
-def _thumbnail(file: Path) -> NDArray[np.int16]:
-    """Shrink an image to 16×16, where what codecs do averages out."""
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
+def _by_content(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[Path, set[str]]:
+    """Tell for each file which originals were served just its bytes."""
+    digests = {row["source"]: hashlib.sha256((folder / row["file"]).read_bytes()).digest() for row in rows}
+    sources: defaultdict[bytes, set[str]] = defaultdict(set)
+    for source, digest in digests.items():
+        sources[digest].add(source)
+    return {folder / row["file"]: sources[digests[row["source"]]] for row in rows}
 
 
 def _round_trip(source: Source, folder: Path, row: dict[str, Any]) -> RoundTrip:

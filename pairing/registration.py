@@ -18,6 +18,8 @@ STILL = 0.002  # pixels of the rendition: a step so small ends the search
 ROUNDS = 3  # of the search at full size
 STUCK = 0.8  # times the loss of what the search found: a simpler box that is so much better means it stopped short
 AS_GOOD = 1.01  # times the least loss: a simpler box that is no worse is the true one
+SLIGHT = 0.2  # pixels: so small a shift is believed only if the loss without it is more than
+UNMOVED = 1.05  # times the loss with it
 NEAR = 0.8  # pixels of the original by which a simpler box may differ from the one that was found
 UNSURE = 0.3  # pixels by which what was found may be off, for choosing whole pixels
 ALIKE = 0.8  # correlation from which a rendition may be taken for unmoved at first sight
@@ -99,7 +101,8 @@ def _is_unmoved(canvas: Canvas, target: Grey) -> bool:
     if _distance(box, whole) > NEAR:
         return False
     _, limit = weigh(target, shown, weights)
-    return loss(shown, target, weights, limit) <= AS_GOOD * loss(canvas.show(box, canvas.size), target, weights, limit)
+    margin = UNMOVED if _distance(box, whole) <= SLIGHT else AS_GOOD
+    return loss(shown, target, weights, limit) <= margin * loss(canvas.show(box, canvas.size), target, weights, limit)
 
 
 def _starts(original: Size, rendition: Size) -> Iterator[Box]:

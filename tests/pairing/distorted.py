@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +21,7 @@ class Distorted:
     file: bytes  # JPEG
     box: tuple[float, float, float, float]  # the part of the original that it shows, in its pixels
     kernel: str | None
-    quality: int
     stamped: NDArray[np.bool_] | None  # [H, W] of the rendition: the watermark changed it more than the codec
-    share: float
 
 
 def distort(photo: Image.Image, random: np.random.Generator) -> Distorted:
@@ -48,16 +47,17 @@ def distort(photo: Image.Image, random: np.random.Generator) -> Distorted:
             width - right * steps[0],
             height - bottom * steps[1],
         )
+    is_resized = max(abs(box[axis + 2] - box[axis] - image.size[axis]) for axis in (0, 1)) > 1e-6
+    name = kernel.name.lower() if is_resized else None
     quality = int(random.choice([30, 50, 60, 75, 85, 92]))
     clean = jpeg(image, quality)
     if random.random() >= 0.5:
-        resized = image.size != (box[2] - box[0], box[3] - box[1])
-        return Distorted(clean, box, kernel.name.lower() if resized else None, quality, None, 0.0)
+        return Distorted(clean, box, name, None)
     marked = stamp(image, random)
-    noise = np.asarray(Image.open(io.BytesIO(clean)), np.float32) - np.asarray(image, np.float32)
+    with Image.open(io.BytesIO(clean)) as served:
+        noise = np.asarray(served, np.float32) - np.asarray(image, np.float32)
     change = np.abs(np.asarray(marked, np.float32) - np.asarray(image, np.float32)).max(axis=2)
-    stamped = change > np.sqrt(np.square(noise).mean())
-    return Distorted(jpeg(marked, quality), box, kernel.name.lower(), quality, stamped, float(stamped.mean()))
+    return Distorted(jpeg(marked, quality), box, name, change > np.sqrt(np.square(noise).mean()))
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:
@@ -80,3 +80,19 @@ def stamp(image: Image.Image, random: np.random.Generator) -> Image.Image:
     draw.text((x + 1, y + 1), text, font=font, fill=(0, 0, 0, alpha))
     draw.text((x, y), text, font=font, fill=(255, 255, 255, alpha))
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
+
+
+def corner_error(found: tuple[float, ...], true: tuple[float, ...]) -> float:
+    """Return how far the worst of a rendition's corners is placed from where it belongs, in the original's pixels."""
+    return max(math.hypot(found[x] - true[x], found[y] - true[y]) for x in (0, 2) for y in (1, 3))
+
+
+def on_original(stamped: NDArray[np.bool_], box: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Mark the original's pixels whose middle lies under a marked pixel of the rendition."""
+    indices, inside = [], []
+    for axis in (1, 0):
+        place = np.arange(size[axis]) + 0.5
+        index = np.floor((place - box[axis]) * stamped.shape[1 - axis] / (box[axis + 2] - box[axis])).astype(int)
+        inside.append((index >= 0) & (index < stamped.shape[1 - axis]))
+        indices.append(index.clip(0, stamped.shape[1 - axis] - 1))
+    return stamped[np.ix_(*indices)] & np.outer(*inside)
