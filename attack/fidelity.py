@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from attack.evaluate import Outcome
 from params import THROUGH_COM_MODEL
 from train.measure import difference, to_float, to_levels, where
-from train.pairs import Pairs, scaled
+from train.pairs import Pairs, colours_and_counts, scaled
 
 BLOCK = 8
 MOST_ADVERSARIAL = 60  # images measured of a kind, evenly spread: each costs a pass through the ComModel
@@ -72,8 +72,9 @@ def measure(model: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Errors:
 
 
 def _error(image: Tensor, rendition: Tensor) -> tuple[float, Spectrum]:
-    error = image.int() - scaled(rendition, *image.shape[-2:]).int()
-    return error.abs().float().mean().item(), spectrum(error.numpy())
+    expected = scaled(rendition, *image.shape[-2:])
+    colours, counts = colours_and_counts(expected)
+    return difference(image, expected), spectrum(((image.int() - colours.int()) * counts).numpy())
 
 
 def _means(errors: Sequence[tuple[float, Spectrum]]) -> tuple[float, Spectrum]:
@@ -117,8 +118,10 @@ def picture(model: nn.Module, pairs: Pairs, index: int) -> Picture:
     original, served = pairs[index]
     modelled = respond(model, original)
     expected = scaled(served, *modelled.shape[-2:])
-    error = (128 + 20 * (modelled.int() - expected.int())).clamp(0, 255).to(torch.uint8)
-    return Picture(pairs.files[index][0].name, original, served, modelled, error, difference(modelled, expected))
+    colours, counts = colours_and_counts(expected)
+    error = (128 + 20 * (modelled.int() - colours.int()) * counts).clamp(0, 255).to(torch.uint8)
+    name, mae = pairs.files[index][0].name, difference(modelled, expected)
+    return Picture(name, original, colours_and_counts(served)[0], modelled, error, mae)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 MOST_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
 MOST_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
-MOST_COVERED = 0.2  # of a rendition, by a watermark
+MOST_COVERED = 0.3  # of a rendition, by a watermark
 BLANK = 2.0  # grey levels; a luma that varies less shows nothing
 LEAST_CORRELATION = 0.8  # of what is not covered
 LEAST_DETAIL = 0.4  # correlation of what is finer than DETAIL
@@ -112,10 +112,10 @@ def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
         residual=mean_absolute_difference(pixels[~mask], shown[~mask]) if not mask.all() else None,
         psnr=psnr(pixels[~mask], shown[~mask]) if not mask.all() else None,
     )
-    return replace(found, reason=_reason(found, seen.detail, first.size, settings))
+    return replace(found, reason=_reason(found, seen, first.size, settings))
 
 
-def _reason(found: Measurement, detail: float, size: Size, settings: Pairing) -> str | None:
+def _reason(found: Measurement, seen: Seen, size: Size, settings: Pairing) -> str | None:
     """Tell why a pair can't be accepted; what is before the colon is one of a few kinds."""
     assert found.alignment and found.scale_x and found.scale_y
     assert found.correlation is not None and found.hash_distance is not None and found.watermark is not None
@@ -123,8 +123,8 @@ def _reason(found: Measurement, detail: float, size: Size, settings: Pairing) ->
     inwards = [edges[0], edges[1], 1 - edges[2], 1 - edges[3]]
     cut, added = max(inwards), -min(inwards)
     distance, most = found.hash_distance, settings.max_hash_distance
-    if found.correlation < LEAST_CORRELATION or (detail < LEAST_DETAIL and found.correlation < CERTAIN):
-        return f"another picture: correlation {found.correlation:.2f}, of the detail {detail:.2f}"
+    if found.correlation < LEAST_CORRELATION or (seen.detail < LEAST_DETAIL and found.correlation < CERTAIN):
+        return f"another picture: correlation {found.correlation:.2f}, of the detail {seen.detail:.2f}"
     if cut > MOST_CUT:
         return f"cropped by more than {MOST_CUT:.0%} of a side: {cut:.0%}"
     if added > MOST_CUT:
@@ -135,8 +135,9 @@ def _reason(found: Measurement, detail: float, size: Size, settings: Pairing) ->
         return f"too much is covered: {found.watermark:.0%} (at most {MOST_COVERED:.0%})"
     if distance > most:
         return f"another picture: perceptual hashes {distance} of 64 bits apart (at most {most})"
-    if found.residual > settings.max_residual:
-        return f"too far off: {found.residual:.1f} grey levels on average (at most {settings.max_residual:g})"
+    residual = found.residual if found.alignment.kernel is None else seen.residual
+    if residual > settings.max_residual:
+        return f"too far off: {residual:.1f} grey levels on average (at most {settings.max_residual:g})"
     return None
 
 
@@ -146,6 +147,7 @@ class Seen:
 
     correlation: float  # of luma, where there is no watermark
     detail: float  # the same of what is finer than DETAIL
+    residual: float  # mean absolute difference of the same, grey levels, not counting the detail lost in a resize
     stamped: Mask  # [H, W] of the upright rendition: the watermark
 
 
@@ -158,7 +160,12 @@ def _compare(original: Image.Image, rendition: Image.Image, alignment: Alignment
     table = luma_table(rendition, alignment.turn)
     stamped = watermark.find(fitted(shown, seen, weights), seen, covered, table)
     clean = covered * ~stamped
-    return Seen(correlate(shown, seen, clean), correlate(_detail(shown), _detail(seen), clean), stamped)
+    return Seen(
+        correlate(shown, seen, clean),
+        correlate(_detail(shown), _detail(seen), clean),
+        float((clean * np.abs(shown - seen)).sum()) / max(float(clean.sum()), 1.0),
+        stamped,
+    )
 
 
 def _detail(image: Grey) -> Grey:

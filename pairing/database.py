@@ -95,6 +95,14 @@ class Accepted:
     alignment: Alignment | None  # None: not known, and taken for the whole
     mask: bytes | None  # PNG, a bit a pixel of the original: 1 where the rendition doesn't show it
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the rendition shows its original upright and from edge to edge."""
+        if self.alignment is None:
+            return True
+        with Image.open(self.original) as image:
+            return self.alignment.is_whole(image.size)
+
 
 @contextmanager
 def open_pairs(path: Path) -> Iterator[Session]:

@@ -40,14 +40,14 @@ class LookAlikes:
         counts = _counts(measured.mask, COARSE)
         seen = thumbnail(rendition, alignment.turn)
         distances = (np.abs(self.coarse - _coarser(seen)) * counts).sum(axis=(1, 2, 3))
-        near = [each for each in distances.argsort(kind="stable")[:MOST] if each != own]
+        near: list[int] = [each for each in distances.argsort(kind="stable")[:MOST].tolist() if each != own]
         near = [each for each in near if distances[each] <= 2 * distances[own]]
         with Image.open(self.files[name]) as image:
             size = image.size
         counts = _counts(measured.mask, FINE)
         if alignment.is_whole(size):
             nearest = min([own, *near], key=lambda each: self._distance(each, seen, counts))
-            return None if nearest == own else str(self.names[nearest])
+            return None if nearest == own else self.names[nearest]
         laid = _small(Image.fromarray(read_aligned(rendition, size, alignment)))
         for each in near:
             other = measure(self.files[self.names[each]], rendition, self.settings)

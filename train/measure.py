@@ -10,13 +10,14 @@ from itertools import groupby, islice
 import torch
 from torch import Tensor, nn
 
-from train.pairs import Pairs, scaled
+from train.pairs import Pairs, colours_and_counts, scaled
 from train.perturb import Chain, Kind, perturbed_pairs
 
 BATCH = 8
 MOST_PERTURBED = 32  # test images; each costs several passes through the model
 
-ImagePairs = Iterable[tuple[Tensor, Tensor]]  # original and rendition, uint8 [3, H, W]
+# original and rendition, uint8 [3, H, W]; what of the latter doesn't count, a fourth channel tells
+ImagePairs = Iterable[tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
@@ -56,8 +57,13 @@ def perturbed_error(model: nn.Module, test: Pairs, chain: Chain, eps: float, kin
 
 
 def difference(first: Tensor, second: Tensor) -> float:
-    """Return the mean absolute difference of two uint8 images of one shape, grey levels."""
-    return (first.int() - second.int()).abs().float().mean().item()
+    """Return the mean absolute difference of an image and a rendition of one size, uint8, grey levels.
+
+    A rendition's fourth channel, where it has one, tells what counts.
+    """
+    colours, counts = colours_and_counts(second)
+    error = (first.int() - colours.int()).abs().float()
+    return error.mean().item() if counts.all() else error.mean(-3, keepdim=True)[counts].mean().item()
 
 
 def to_levels(images: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ from PIL import Image
 from sqlalchemy.exc import DatabaseError
 from torch import Tensor
 
-from pairing.align import Pixels, read_pixels
-from pairing.database import accepted
+from pairing.align import Pixels, from_png, read_aligned, read_pixels
+from pairing.database import Accepted, aligned
 from params import UserError
 
 BLOCK = 16  # the coarsest grid of common codecs, pixels: a JPEG macroblock with halved chroma
@@ -21,15 +21,25 @@ MEMORY = 2**30  # bytes that a cache may hold
 
 
 class Pairs:
-    """Pairs of files; an item is (original, rendition as served), uint8 [3, H, W] each, read anew each time.
+    """Pairs of files; an item is (original, rendition), uint8 [3, H, W] each, read anew each time.
+
+    A rendition is as served, but for one that was moved on its original: that one is laid where it belongs, in the
+    original's size. One that doesn't show all of its original has a fourth channel: 255 where it counts, less under
+    a watermark or where it was cropped off.
 
     Args:
         files: original and rendition of each pair.
         remedy: what a person is told to do when a file can't be read, which raises UserError.
+        placed: how pairs belong together, by their files; those that aren't named are whole.
     """
 
-    def __init__(self, files: Sequence[tuple[Path, Path]], remedy: str = "") -> None:
-        self.files, self.remedy = list(files), remedy
+    def __init__(
+        self,
+        files: Sequence[tuple[Path, Path]],
+        remedy: str = "",
+        placed: Mapping[tuple[Path, Path], Accepted] | None = None,
+    ) -> None:
+        self.files, self.remedy, self.placed = list(files), remedy, placed or {}
 
     def __len__(self) -> int:
         return len(self.files)
@@ -37,7 +47,8 @@ class Pairs:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         original, rendition = self.files[index]
         try:
-            return read_image(original), read_image(rendition)
+            first, how = read_image(original), self.placed.get((original, rendition))
+            return first, read_image(rendition) if how is None else read_placed(how, (first.shape[2], first.shape[1]))
         except OSError as error:
             raise UserError(f"{original} or {rendition} can't be read: {error}. {self.remedy}".strip()) from None
 
@@ -47,7 +58,12 @@ class Pairs:
     def some(self, count: int) -> Pairs:
         """Return at most so many of the pairs, evenly spread over them."""
         count = min(count, len(self))
-        return Pairs([self.files[place * len(self) // count] for place in range(count)], self.remedy)
+        return Pairs([self.files[place * len(self) // count] for place in range(count)], self.remedy, self.placed)
+
+    def plain(self) -> list[tuple[Path, Path]]:
+        """List the files of the pairs that show their originals whole and unmoved; all, where fewer than two do."""
+        plain = [files for files in self.files if files not in self.placed]
+        return plain if len(plain) > 1 else self.files
 
 
 class Cache:
@@ -112,11 +128,38 @@ def read_image(file: Path, size: tuple[int, int] | None = None) -> Tensor:
     return from_pixels(read_pixels(file, size))
 
 
+def read_placed(pair: Accepted, size: tuple[int, int]) -> Tensor:
+    """Read a rendition as `Pairs` gives it, uint8 [3 or 4, H, W], for an original of a width and height."""
+    if pair.alignment is None or pair.alignment.is_whole(size):
+        pixels = read_pixels(pair.rendition)
+    else:
+        pixels = read_aligned(pair.rendition, size, pair.alignment)
+    if pair.mask is None:
+        return from_pixels(pixels)
+    hidden = Image.fromarray(from_png(pair.mask)).convert("L").resize(pixels.shape[1::-1], Image.Resampling.BOX)
+    return from_pixels(np.dstack([pixels, np.where(np.asarray(hidden) == 0, 255, 0).astype(np.uint8)]))
+
+
+def opaque(image: Tensor) -> Tensor:
+    """Give an image [3 or 4, H, W] the fourth channel, where it has none: all of it counts."""
+    return image if image.shape[0] == 4 else torch.cat([image, torch.full_like(image[:1], 255)])
+
+
+def colours_and_counts(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Part a rendition [..., 3 or 4, H, W] into its colours and what counts of it: True or False, [..., 1, H, W]."""
+    colours, counts = image[..., :3, :, :], image[..., 3:, :, :]
+    return colours, counts == 255 if counts.shape[-3] else torch.ones_like(colours[..., :1, :, :], dtype=torch.bool)
+
+
 def scaled(image: Tensor, height: int, width: int) -> Tensor:
-    """Bring a uint8 [3, H, W] image to another size by Lanczos, as `read_image` does."""
+    """Bring a uint8 [3 or 4, H, W] image to another size by Lanczos, as `read_image` does; what counts stays so."""
     if image.shape[-2:] == (height, width):
         return image
-    return from_pixels(to_picture(image).resize((width, height), Image.Resampling.LANCZOS))
+    colours = from_pixels(to_picture(image[:3]).resize((width, height), Image.Resampling.LANCZOS))
+    if image.shape[0] == 3:
+        return colours
+    counts = Image.fromarray(image[3].numpy()).resize((width, height), Image.Resampling.BOX)
+    return torch.cat([colours, torch.from_numpy(np.array(counts))[None]])
 
 
 def to_picture(image: Tensor) -> Image.Image:
@@ -133,11 +176,15 @@ def load(database: Path, split: str) -> Pairs:
     """List a split's accepted pairs; raise UserError when there are none."""
     redo = f"Run `comreadv collect --platform {database.stem}`, then `comreadv pairing --platform {database.stem}`."
     try:
-        files = accepted(database, split)
+        found = aligned(database, split)
     except FileNotFoundError:
         raise UserError(f"There is no pairs database {database}. {redo}") from None
     except DatabaseError as error:
         raise UserError(f"{database} is no pairs database, or is damaged ({error.orig}). {redo}") from None
-    if not files:
+    if not found:
         raise UserError(f"{database} holds no accepted pair of the split {split}. {redo}")
-    return Pairs(files, redo)
+    return Pairs(
+        [(pair.original, pair.rendition) for pair in found],
+        redo,
+        {(pair.original, pair.rendition): pair for pair in found if pair.mask or not pair.is_whole},
+    )

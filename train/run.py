@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 import params
 from train import device
 from train.measure import difference, mean_absolute_error, to_float, to_levels, where
-from train.pairs import Pairs, crops, scaled
+from train.pairs import Pairs, colours_and_counts, crops, scaled
 from train.part import Part
 from train.perturb import Chain
 from train.sampler import Sampler
@@ -128,7 +127,7 @@ class Run:
         self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * factor
         with device.autocast(self.on):
             outputs = self.model.learned(features.to(self.on, memory_format=torch.channels_last))  # type: ignore[operator]
-        loss = F.l1_loss(outputs.float(), to_float(renditions, self.on))
+        loss = l1_loss(outputs.float(), renditions, self.on)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
@@ -138,11 +137,11 @@ class Run:
         self.losses.append(255 * loss.item())
 
     def _held(self, original: Tensor, rendition: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut a validation crop: its features [1, C, h, w], rendition and original, both uint8 [1, 3, h, w]."""
+        """Cut a validation crop: features [1, C, h, w], rendition and original, uint8 [1, 4 and 3, h, w]."""
         features, rendition = self.sampler.item(original, rendition)
         images = torch.cat([rendition, scaled(original, *rendition.shape[-2:])])
         features, images = crops([(features, images)], VALIDATION_CROP, generator)
-        return features, images[:, :3], images[:, 3:]
+        return features, images[:, :4], images[:, 4:]
 
     def _validation_is_due(self) -> bool:
         """Tell it by progress alone where epochs bound the run, so that it repeats; time may skip some."""
@@ -190,3 +189,11 @@ class Run:
         for name in (*COUNTS, "before"):
             setattr(self, name, state[name])
         self.start = time.monotonic()
+
+
+def l1_loss(outputs: Tensor, renditions: Tensor, on: torch.device) -> Tensor:
+    """Return the mean absolute error of outputs [N, 3, h, w] where renditions, uint8 [N, 4, h, w], count."""
+    colours, counts = colours_and_counts(renditions)
+    error = (outputs - to_float(colours, on)).abs().mean(1, keepdim=True)
+    weights = counts.to(on, error.dtype)
+    return (error * weights).sum() / weights.sum().clamp(min=1)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 import params
 from train.measure import to_float
-from train.pairs import Cache, Pairs, crops, scaled
+from train.pairs import Cache, Pairs, crops, opaque, scaled
 from train.perturb import Chain, Kind, perturbed, serve
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn
 WINDOW = 64  # pixels; side of the part for which an adversarial change is made
 
-Item = tuple[Tensor, Tensor]  # features [C, h, w], and the rendition in the output's size, uint8 [3, h, w]
+Item = tuple[Tensor, Tensor]  # features [C, h, w], and the rendition in the output's size, uint8 [4, h, w]
 
 
 class Sampler:
@@ -35,7 +35,7 @@ class Sampler:
         self.cache = Cache()
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return a step's features [N, C, h, w] and renditions, uint8 [N, 3, h, w]: aligned crops."""
+        """Return a step's features [N, C, h, w] and renditions, uint8 [N, 4, h, w]: aligned crops."""
         return crops(self._items(step, generator), self.settings.crop, generator)
 
     def _items(self, step: int, generator: torch.Generator) -> list[Item]:
@@ -63,4 +63,4 @@ class Sampler:
     def item(self, original: Tensor, rendition: Tensor) -> Item:
         """Make a pair's features, and bring its rendition to the output's size."""
         features: Tensor = self.model.fixed(to_float(original[None], self.on))[0].cpu()  # type: ignore[operator]
-        return features, scaled(rendition, *features.shape[-2:])
+        return features, opaque(scaled(rendition, *features.shape[-2:]))

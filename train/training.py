@@ -63,7 +63,7 @@ def fit(
     part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform))
     unfinished = part.read()
     if unfinished is None:
-        emulator = identify([*training.files, *validation.files])
+        emulator = identify([*training.plain(), *validation.plain()])
     else:
         emulator = Emulator.model_validate(unfinished["emulator"])
     chain = emulator if emulator.mae <= NEAR_ENOUGH else None

@@ -4,10 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage import data
 from torch import Tensor
 
-from params import UserError
+from pairing.align import measure
+from pairing.database import Accepted
+from params import Pairing, UserError
 from train import pairs
+from train.measure import difference, mean_absolute_error
+from train.run import l1_loss
 
 
 def coordinates(height: int, width: int) -> Tensor:
@@ -102,3 +108,59 @@ def test_a_broken_image_is_named(make_pairs: Callable[..., Path]) -> None:
     (database.parent / "1.jpg").write_bytes(b"<html>sorry</html>")
     with pytest.raises(UserError, match=r"1\.jpg.*comreadv pairing --platform tiny"):
         list(pairs.load(database, "train"))
+
+
+def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
+    """Write an original, and renditions of it: whole, with a white stamp, and cropped by 3 pixels on the left."""
+    folder.mkdir()
+    image = Image.fromarray(data.astronaut()[:160, 100:300])
+    image.save(folder / "original.png")
+    stamped = image.copy()
+    stamped.paste((255, 255, 255), (140, 128, 188, 150))
+    files = [folder / f"{name}.png" for name in ("whole", "stamped", "cropped")]
+    for file, rendition in zip(files, (image, stamped, image.crop((3, 0, 200, 160))), strict=True):
+        rendition.save(file)
+    return folder / "original.png", files
+
+
+def load_measured(original: Path, renditions: list[Path]) -> pairs.Pairs:
+    """Give pairs as `pairs.load` does, but without a database."""
+    placed = {}
+    for file in renditions:
+        measured = measure(original, file, Pairing())
+        assert measured.reason is None
+        accepted = Accepted(original, file, measured.alignment, measured.mask)
+        if accepted.mask or not accepted.is_whole:
+            placed[original, file] = accepted
+    return pairs.Pairs([(original, file) for file in renditions], placed=placed)
+
+
+def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: Path) -> None:
+    original, files = stamped_and_cropped(tmp_path / "three")
+    loaded = load_measured(original, files)
+    (image, whole), (_, stamped), (_, cropped) = loaded
+    assert whole.shape == (3, 160, 200) and torch.equal(whole, image)
+    assert stamped.shape == cropped.shape == (4, 160, 200)
+    assert not stamped[3, 128:150, 140:188].any() and (stamped[3] == 255).float().mean() > 0.9
+    assert cropped[3, :, :3].max() == 0 and cropped[3, :, 3:].min() == 255
+    assert torch.equal(cropped[:3, :, 3:], image[:, :, 3:])  # laid where it belongs, pixel for pixel
+    assert difference(image, stamped[:3]) > 1
+    for rendition in (stamped, cropped):
+        assert mean_absolute_error(None, [(image, rendition)]) == 0
+        outputs = (image / 255)[None].requires_grad_()
+        loss = l1_loss(outputs + 0.1, pairs.opaque(rendition)[None], torch.device("cpu"))
+        loss.backward()
+        assert loss.item() == pytest.approx(0.1, abs=1e-5)
+        assert outputs.grad is not None and torch.equal(outputs.grad[0, 0] != 0, rendition[3] == 255)
+    assert loaded.plain() == loaded.files  # one is too few to identify a codec by
+    assert pairs.Pairs(loaded.files * 2, placed=loaded.placed).plain() == [(original, files[0])] * 2
+
+
+def test_a_mask_follows_its_rendition_to_another_size() -> None:
+    image = torch.cat([coordinates(64, 64), torch.full((1, 64, 64), 255, dtype=torch.uint8)])
+    image[3, :, :33] = 0
+    smaller = pairs.scaled(image, 32, 32)
+    assert torch.equal(smaller[:3], pairs.scaled(image[:3], 32, 32))
+    assert torch.equal(
+        pairs.colours_and_counts(smaller)[1][0, 0], torch.arange(32) > 16
+    )  # no pixel that is half hidden
