@@ -39,13 +39,13 @@ def upgrade() -> None:
         sa.Column("id", sa.String, nullable=False),
         sa.Column("host", sa.String, nullable=False),
         sa.Column("pid", sa.Integer, nullable=False),
-        sa.Column("started", sa.Float, nullable=False),
-        sa.Column("beat", sa.Float, nullable=False),
+        sa.Column("started", sa.Double, nullable=False),
+        sa.Column("beat", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_collectors"),
     )
     op.create_table(
         "buckets",
         *(sa.Column(name, sa.String, nullable=False) for name in KEY),
-        *(sa.Column(name, sa.Float, nullable=False) for name in ("minute", "day", "filled")),
+        *(sa.Column(name, sa.Double, nullable=False) for name in ("minute", "day", "filled")),
         sa.PrimaryKeyConstraint(*KEY, name="pk_buckets"),
     )
