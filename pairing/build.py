@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,10 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
             f"{round_trips} has {len(stray)} images that are not in {images}, {stray[0]} first."
             f" Run `comreadv collect --platform {round_trips.name}` again."
         )
-    database.parent.mkdir(parents=True, exist_ok=True)
-    part = database.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    engine = create_engine(f"sqlite:///{part}")
-    Base.metadata.create_all(engine)
     outcome: Counter[str | None] = Counter()
     look_alikes = LookAlikes({name: images / name for name in originals}, settings)
     files = _by_content(round_trips, rows)
-    with Session(engine) as session:
+    with writing(database) as session:
         for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
             prepared = originals[row["source"]]
             source = Source(
@@ -60,10 +56,22 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
                 pair = replace(pair, reason=f"a duplicate: {min(same)} has the same file")
             session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns(pair)))
             outcome[kind(pair.reason)] += 1
+    return outcome
+
+
+@contextmanager
+def writing(database: Path) -> Iterator[Session]:
+    """Open a new pairs database to write, which takes the place of the old one when all is in it."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    part = database.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    engine = create_engine(f"sqlite:///{part}")
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        yield session
         session.commit()
     engine.dispose()
     part.replace(database)
-    return outcome
 
 
 def kind(reason: str | None) -> str | None:

@@ -1,32 +1,86 @@
-"""The command `pairing`."""
+"""The commands `pairing` and `pairs`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import params
+from params import UserError
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)  # app keeps one command, for `typer pairing`
 
 
 @app.command()
 def pairing(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    platform: Annotated[str | None, typer.Option(help="A platform of params.yaml.")] = None,
+    originals: Annotated[Path | None, typer.Option(help="Instead: a folder of images as uploaded by hand.")] = None,
+    renditions: Annotated[
+        Path | None, typer.Option(help="And a folder of what was downloaded, in any order, under any names.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="And the pairs database to write from the two.")] = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Align what a platform served with its originals; wrong files are rejected, with the reason.
 
-    Reads data/images and data/round_trips/<platform>; writes data/pairs/<platform>.db.
+    Reads data/images and data/round_trips/<platform>; writes data/pairs/<platform>.db. With --originals,
+    --renditions and --out, pairs two folders by content alone.
     """
-    from pairing.build import build
-
     settings = params.load(params_file)
-    settings.platform(platform)
-    database = Path("data/pairs") / f"{platform}.db"
-    outcome = build(Path("data/images"), Path("data/round_trips") / platform, database, settings.pairing)
-    typer.echo(f"{platform}: {outcome.pop(None, 0)} pairs accepted, {outcome.total()} rejected, in {database}.")
+    by_hand = (originals, renditions, out)
+    if (platform is None) == all(each is None for each in by_hand):
+        raise UserError("Name a platform with --platform, or two folders with --originals, --renditions and --out.")
+    if platform is not None:
+        from pairing.build import build
+
+        settings.platform(platform)
+        database = Path("data/pairs") / f"{platform}.db"
+        _tell(build(Path("data/images"), Path("data/round_trips") / platform, database, settings.pairing), database)
+        return
+    if originals is None or renditions is None or out is None:
+        raise UserError("--originals, --renditions and --out belong together: give all three.")
+    from pairing.build import kind
+    from pairing.by_hand import pair_folders
+
+    found = pair_folders(originals, renditions, out, settings.pairing, settings.dataset.split)
+    _tell(Counter(kind(each.reason) for each in found), out)
+    for each in found:
+        if each.reason:
+            typer.echo(f"  {each.rendition}: {each.reason}", err=True)
+
+
+def _tell(outcome: Counter[str | None], database: Path) -> None:
+    accepted = outcome.pop(None, 0)
+    typer.echo(f"{database.stem}: {accepted} pairs accepted, {outcome.total()} rejected, in {database}.")
     for reason, count in outcome.most_common():
         typer.echo(f"  {count} {reason}")
+
+
+@more.command()
+def pairs(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    worst: Annotated[int, typer.Option(min=1, max=50, help="How many of the worst accepted pairs to picture.")] = 8,
+    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+) -> None:
+    """List a platform's pairs: counts, rejections by reason, scales, kernels, watermarks; picture the worst.
+
+    Reads data/pairs/<platform>.db; writes reports/pairs-<platform>.png.
+    """
+    from pairing.summary import picture, summarise
+
+    params.load(params_file).platform(platform)
+    database, out = Path("data/pairs") / f"{platform}.db", Path("reports") / f"pairs-{platform}.png"
+    try:
+        for line in summarise(database):
+            typer.echo(line)
+        shown = picture(database, out, worst)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename or error} is missing. Run `comreadv pairing --platform {platform}`."
+        ) from None
+    if shown:
+        typer.echo(f"The worst {shown} accepted are in {out}.")

@@ -18,6 +18,7 @@ STILL = 0.002  # pixels of the rendition: a step so small ends the search
 ROUNDS = 3  # of the search at full size
 STUCK = 0.8  # times the loss of what the search found: a simpler box that is so much better means it stopped short
 AS_GOOD = 1.01  # times the least loss: a simpler box that is no worse is the true one
+AS_GOOD_ENCODED = 1.1  # the same where the codec's part in the loss is known, and what is left of it tells more
 SLIGHT = 0.2  # pixels: so small a shift is believed only if the loss without it is more than
 UNMOVED = 1.05  # times the loss with it
 NEAR = 0.8  # pixels of the original by which a simpler box may differ from the one that was found
@@ -185,7 +186,8 @@ def _explain(canvas: Canvas, target: Grey, box: Box, turn: Turn, table: list[int
             (place, each): loss(encoded(canvas.show(boxes[place], size, each), table), target, weights, limit)
             for place, each in product(range(len(boxes)), Image.Resampling)
         }
-        good = {key: error for key, error in losses.items() if key[0] and error <= AS_GOOD * min(losses.values())}
+        most = (AS_GOOD_ENCODED if table else AS_GOOD) * min(losses.values())
+        good = {key: error for key, error in losses.items() if key[0] and error <= most}
         best = min(good or losses, key=losses.__getitem__)
         box, kernel = boxes[best[0]], best[1]
         if losses[best] > STUCK * min(losses[0, each] for each in Image.Resampling):

@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
+from pairing.align import from_png, mean_absolute_difference, measure, psnr, read_pixels
 from pairing.build import build
-from pairing.database import Pair, RoundTrip, Source, accepted, open_pairs
+from pairing.database import Pair, RoundTrip, Source, accepted, aligned, open_pairs
+from pairing.registration import Alignment
 from params import Pairing, UserError
 
 SETTINGS = Pairing()
@@ -160,3 +161,52 @@ def test_the_database_opens_read_only_and_holds_its_constraints(house: Path) -> 
         session.add(Source(name="x", path="x", split="holdout", label=None, sha256="x"))
         with pytest.raises(IntegrityError, match="ck_sources_split"):
             session.commit()
+
+
+def variants(number: int, quality: int, swapped: bool) -> None:
+    """Make two originals of one photo that differ by 3 grey levels, as attacks' images do, and their renditions."""
+    pixels = np.asarray(photo(number, (224, 224))).astype(np.int16)
+    for place, name in enumerate(("0", "3")):
+        signs = 3 * np.random.default_rng(place).choice([-1, 1], pixels.shape)
+        image = Image.fromarray((pixels + signs).clip(0, 255).astype(np.uint8))
+        image.save(f"data/images/train/{name}.png")
+        served = ("3", "0")[place] if swapped else name
+        image.save(f"data/round_trips/weibo/train/{served}.jpg", quality=quality)
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_adversarial_variants_of_one_photo_are_not_confused(house: Path, quality: int, swapped: bool) -> None:
+    variants(50, quality, swapped)
+    assert build_here() == ({None: 6, "another picture": 2} if swapped else {None: 8})
+
+
+def test_crops_of_one_photo_that_the_platform_resized_are_not_confused(house: Path) -> None:
+    whole = photo(50, (400, 400))
+    trips = Path("data/round_trips/weibo/train")
+    for swapped in (False, True):
+        for name, box in (("0", (0, 0, 300, 300)), ("3", (10, 7, 310, 307))):
+            crop = whole.crop(box).resize((150, 150), Image.Resampling.LANCZOS)
+            crop.save(f"data/images/train/{name}.png")
+            served = str(3 - int(name)) if swapped else name
+            crop.resize((120, 120), Image.Resampling.BICUBIC, box=(2, 1, 150, 149)).save(trips / f"{served}.jpg")
+        assert build_here() == ({None: 6, "another picture": 2} if swapped else {None: 8})
+
+
+def test_the_same_file_for_two_originals_is_a_duplicate_for_the_wrong_one(house: Path) -> None:
+    trips = Path("data/round_trips/weibo/train")
+    shutil.copy(trips / "0.jpg", trips / "3.jpg")
+    assert build_here() == {None: 7, "a duplicate": 1}
+
+
+def test_a_mirrored_and_marked_rendition_is_kept_with_its_turn_and_mask(house: Path) -> None:
+    marked = photo(3).resize((192, 192), Image.Resampling.LANCZOS)
+    marked.save("data/images/train/3.png")
+    marked.paste((255, 255, 255), (130, 150, 180, 170))
+    marked.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save("data/round_trips/weibo/train/3.jpg", quality=90)
+    assert build_here() == {None: 8}
+    (pair,) = [each for each in aligned(Path("data/pairs/weibo.db"), "train") if each.original.name == "3.png"]
+    assert pair.alignment == Alignment(0, 0, 192, 192, Image.Transpose.FLIP_LEFT_RIGHT)
+    assert pair.mask
+    mask = from_png(pair.mask)
+    assert mask[150:170, 130:180].all() and mask.mean() < 0.08
