@@ -12,6 +12,7 @@ import attack.protect_cli
 import collect.cli
 import collect.dataset
 import collect.sandbox.cli
+import collect.site_cli
 import pairing.cli
 import params
 import train.cli
@@ -32,6 +33,7 @@ for commands in (
     attack.cli.app,
     attack.protect_cli.app,
     collect.cli.more,
+    collect.site_cli.app,
     collect.sandbox.cli.app,
 ):
     app.add_typer(commands)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 import params
-from params import UserError
 
 Origin = Annotated[str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
@@ -90,26 +89,3 @@ def fingerprint_command(
         typer.echo(f"{known}: generation {fingerprint.generation(platform)}.", err=True)
     elif write:
         typer.echo(f"{known}: unchanged.", err=True)
-
-
-@more.command()
-def login(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    minutes: Annotated[float, typer.Option(min=0.1, help="Wait so long for the sign-in.")] = 5.0,
-    origin: Origin = None,
-    params_file: ParamsFile = PARAMS,
-) -> None:
-    """Open a visible browser for you to sign in to a platform, and keep the sign-in for `site: live`."""
-    from playwright.sync_api import sync_playwright
-
-    from collect.browser import launch
-    from collect.login import sign_in_by_hand
-    from collect.platform import Site, load
-
-    adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
-    if not isinstance(adapter, Site) or not adapter.is_live:
-        raise UserError(f"{platform} needs no sign-in: only the live site does (`site: live` in params.yaml).")
-    with sync_playwright() as playwright:
-        context = launch(playwright, adapter, visible=True).new_context()
-        file = sign_in_by_hand(adapter, context, minutes=minutes)
-    typer.echo(f"Signed in to {platform}; kept in {file}, readable by you alone.")
