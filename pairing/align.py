@@ -24,6 +24,7 @@ Mask = NDArray[np.bool_]
 MOST_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
 MOST_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
 MOST_COVERED = 0.3  # of a rendition, by a watermark
+AGAIN = 2  # times that a watermark is looked for once one is found
 BLANK = 2.0  # grey levels; a luma that varies less shows nothing
 LEAST_CORRELATION = 0.8  # of what is not covered
 LEAST_DETAIL = 0.4  # correlation of what is finer than DETAIL
@@ -159,6 +160,9 @@ def _compare(original: Image.Image, rendition: Image.Image, alignment: Alignment
     weights, _ = weigh(seen, shown, covered)
     table = luma_table(rendition, alignment.turn)
     stamped = watermark.find(fitted(shown, seen, weights), seen, covered, table)
+    for _ in range(AGAIN if stamped.any() else 0):  # a large one has pulled the brightness
+        weights, _ = weigh(seen, shown, covered * ~stamped)
+        stamped = watermark.find(fitted(shown, seen, weights), seen, covered, table)
     clean = covered * ~stamped
     return Seen(
         correlate(shown, seen, clean),

@@ -40,12 +40,12 @@ def find(expected: Grey, seen: Grey, covered: Grey, table: list[int] | None) -> 
 
 
 def noise(expected: Grey, error: Grey) -> Grey:
-    """Estimate the codec's square error, [H, W]: the median of places that are as busy."""
+    """Estimate the codec's square error, [H, W]: the median of places that are as busy, or of busier ones if less."""
     mean = ndimage.gaussian_filter(expected, 2 * BLUR)
     busy = np.sqrt(np.maximum(ndimage.gaussian_filter(expected**2, 2 * BLUR) - mean**2, 0))
     place = np.digitize(busy, np.quantile(busy, np.linspace(0, 1, BINS + 1)[1:-1]))
-    usual = [np.median(error[place == each]) if (place == each).any() else 0.0 for each in range(BINS)]
-    return np.asarray(np.maximum.accumulate(usual)[place], np.float32)
+    usual = [np.median(error[place == each]) if (place == each).any() else np.inf for each in range(BINS)]
+    return np.asarray(np.minimum.accumulate(usual[::-1])[::-1][place], np.float32)
 
 
 def _square(difference: Grey, covered: Grey) -> Grey:

@@ -122,7 +122,7 @@ def padded(photo: Image.Image, edge: int) -> Image.Image:
 
 def covered(photo: Image.Image) -> Image.Image:
     photo = photo.copy()
-    photo.paste((0, 0, 255), (40, 40, 390, 250))
+    photo.paste((128, 128, 128), (40, 40, 390, 250))
     return photo
 
 
