@@ -6,13 +6,15 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
+from collect.database import transaction
 from collect.tables import Collector
+from params import UserError
 
 LEASE = 15 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
 HEART = 10.0  # seconds between two beats, at least
@@ -30,7 +32,7 @@ class Heart:
         """Tell the others that we live; cheap, to be called at every step and while waiting."""
         if time.monotonic() - self._last > HEART:
             self._last = time.monotonic()
-            with Session(self.engine) as session, session.begin():
+            with transaction(self.engine) as session:
                 session.execute(update(Collector).filter_by(id=self.id).values(beat=time.time()))
 
     def rest(self, seconds: float) -> None:
@@ -46,14 +48,13 @@ def at_work(engine: Engine) -> Iterator[Heart]:
     """Be one of the collectors for as long as the `with` lasts."""
     heart = Heart(engine)
     me = psutil.Process()
-    with Session(engine) as session, session.begin():
-        session.add(
-            Collector(id=heart.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), beat=time.time())
-        )
+    with transaction(engine) as session:
+        host, started = socket.gethostname(), _started(me)
+        session.add(Collector(id=heart.id, host=host, pid=me.pid, started=started, beat=time.time()))
     try:
         yield heart
     finally:
-        with Session(engine) as session, session.begin():
+        with suppress(UserError), transaction(engine) as session:  # else the end of our process tells the same
             session.execute(delete(Collector).filter_by(id=heart.id))
 
 
@@ -67,7 +68,14 @@ def _lives(collector: Collector) -> bool:
     if collector.host != socket.gethostname():
         return time.time() - collector.beat < LEASE
     try:
-        started = psutil.Process(collector.pid).create_time()
+        process = psutil.Process(collector.pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        return abs(_started(process) - collector.started) < 1.0  # else the number was given to another process
     except psutil.NoSuchProcess:
         return False
-    return abs(started - collector.started) < 1.0  # else the number was given to another process
+
+
+def _started(process: psutil.Process) -> float:
+    """Return the seconds from the machine's start to the process's, which no change of the clock moves."""
+    return process.create_time() - psutil.boot_time()

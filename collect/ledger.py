@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from collect.collectors import dead
+from collect.database import insert_new, transaction
 from collect.tables import Download, Tile, Upload, now
-from params import UserError
 
 HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
 
@@ -37,14 +35,9 @@ class Ledger:
         }
         self.collector = collector
 
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> AbstractContextManager[Session]:
         """Open a transaction; a UserError when the database can't take it, as on a full disk."""
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except OperationalError as error:
-            raise UserError(f"The ledger can't be written: {error.orig}. What is done stays done; run again.") from None
+        return transaction(self.engine)
 
     def plan(self, images: Iterable[str]) -> None:
         """Write down the images, by sha256, that are to go up and are not yet in the ledger."""
@@ -55,7 +48,7 @@ class Ledger:
                 for each in dict.fromkeys(images)
                 if each not in known
             ]
-            self._insert_new(session, Upload, rows)
+            insert_new(session, Upload, rows)
 
     def uploads(self, *states: str) -> list[Upload]:
         """List the uploads in some states, in the order of their plan."""
@@ -89,7 +82,7 @@ class Ledger:
         with self.transaction() as session:
             rows = select(Upload).filter_by(**self.key).where(Upload.state.in_(("sent", "unknown")))
             batches: dict[str, list[Upload]] = {}
-            for each in self._free(session, rows.order_by(Upload.position)):
+            for each in self._free(session, rows):
                 each.state, each.collector = "unknown", self.collector
                 batches.setdefault(each.batch or "", []).append(each)
         return batches
@@ -131,7 +124,7 @@ class Ledger:
         with self.transaction() as session:
             done = select(Download.upload_id).where(Download.rendition == rendition, Download.verified)
             chosen = select(Upload).filter_by(**self.key, deleted_at=None)
-            chosen = chosen.where(Upload.state.in_(HERE), Upload.id.not_in(done)).order_by(Upload.id)
+            chosen = chosen.where(Upload.state.in_(HERE), Upload.id.not_in(done))
             taken = [each for each in self._free(session, chosen) if each.sha256 in images]
             for each in taken:
                 each.collector = self.collector
@@ -156,10 +149,13 @@ class Ledger:
                 session.execute(update(Upload).where(Upload.id == each.id).values(remote_id=remote_id))
 
     def forget(self, download: Download) -> None:
-        """Strike out a download whose file is gone, so that it is fetched again."""
+        """Strike out a download whose file is gone, so that it is fetched again; it goes up again if it is deleted."""
         with self.transaction() as session:
-            session.delete(session.merge(download, load=True))
-            session.execute(update(Upload).where(Upload.id == download.upload_id).values(state="confirmed"))
+            session.execute(delete(Download).filter_by(id=download.id))
+            upload = session.get_one(Upload, download.upload_id)
+            upload.state = "planned" if upload.deleted_at else "confirmed"
+            if upload.deleted_at:
+                upload.deleted_at = upload.remote_id = upload.batch = upload.position = upload.collector = None
 
     def downloads(self, rendition: str) -> dict[str, Download]:
         """Return the verified downloads of a rendition by the sha256 of what was uploaded."""
@@ -181,13 +177,13 @@ class Ledger:
         with self.transaction() as session:
             rows = select(Upload).filter_by(**self.key)
             rows = rows.where(Upload.state.in_(("sent", "unknown", "confirmed", "downloaded")))
-            found = [each for each in session.scalars(rows) if each.sha256 in images]
-            return len(self._ours(session, found)) < len(found)
+            found = session.scalars(rows.where(Upload.collector.not_in(self._ours(session, rows))))
+            return any(each.sha256 in images for each in found)
 
     def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
         """Write down which images go up as parts of which mosaic; what another collector packed before stays so."""
         with self.transaction() as session:
-            self._insert_new(session, Tile, [{**self.key, **each} for each in tiles])
+            insert_new(session, Tile, [{**self.key, **each} for each in tiles])
 
     def tiles(self) -> dict[str, Tile]:
         """Return the tiles by the sha256 of the image."""
@@ -211,21 +207,11 @@ class Ledger:
             )
 
     def _free(self, session: Session, rows: Select[Upload]) -> list[Upload]:
-        """Lock the rows, and return those that no other living collector has in hand."""
-        return self._ours(session, list(session.scalars(rows.with_for_update())))
+        """Lock, in the order of their plan, the rows that no other living collector has in hand, and return them."""
+        free = or_(Upload.collector.is_(None), Upload.collector.in_(self._ours(session, rows)))
+        return list(session.scalars(rows.where(free).order_by(Upload.id).with_for_update()))
 
-    def _ours(self, session: Session, rows: Sequence[Upload]) -> list[Upload]:
-        others = {each.collector for each in rows if each.collector} - {self.collector}
-        living = others - dead(session, others)
-        return [each for each in rows if each.collector not in living]
-
-    def _insert_new(self, session: Session, table: type[Upload] | type[Tile], rows: list[dict[str, Any]]) -> None:
-        """Insert rows, but for those that another collector has inserted at the same time."""
-        if not rows:
-            return
-        if self.engine.dialect.name == "sqlite":
-            session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-        elif self.engine.dialect.name == "postgresql":
-            session.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
-        else:
-            session.execute(insert(table), rows)
+    def _ours(self, session: Session, rows: Select[Upload]) -> set[str]:
+        """Name the collectors whose rows are ours to take: ourselves, and the dead ones."""
+        holders = set(session.scalars(rows.with_only_columns(Upload.collector).distinct()))
+        return {self.collector} | dead(session, {each for each in holders if each is not None} - {self.collector})

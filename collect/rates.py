@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
 
+from collect.database import insert_new, transaction
 from collect.platform import Interrupted, TurnedAway
 from collect.tables import Bucket
 
@@ -30,11 +30,10 @@ class Rate:
 
     def take(self, count: int) -> float:
         """Take so many tokens; return 0.0, or how many seconds to wait before asking again, none being taken."""
-        with Session(self.engine) as session, session.begin():
-            bucket = session.scalar(select(Bucket).filter_by(**self.account).with_for_update())
-            if bucket is None:
-                bucket = Bucket(**self.account, minute=self.per_minute, day=self.per_day, filled=time.time())
-                session.add(bucket)
+        with transaction(self.engine) as session:
+            full = {"minute": self.per_minute, "day": self.per_day, "filled": time.time()}
+            insert_new(session, Bucket, [self.account | full])
+            bucket = session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
             minutes = max(0.0, time.time() - bucket.filled) / 60
             bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
             bucket.day = min(self.per_day, bucket.day + minutes * self.per_day / DAY)

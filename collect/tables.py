@@ -109,7 +109,7 @@ class Collector(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
     pid: Mapped[int]
-    started: Mapped[float]  # seconds since 1970, as the system tells of the process
+    started: Mapped[float]  # seconds from the machine's start to the process's
     beat: Mapped[float]  # seconds since 1970
 
 

@@ -1,90 +1,476 @@
-"""The ledger knows every attempt before it is made, and settles those that were cut off."""
+"""The ledger knows every attempt before it is made, settles those that were cut off, and gives no image twice."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
-from collect.ledger import Ledger, Upload, open_ledger
+from collect.collectors import at_work
+from collect.database import open_ledger
+from collect.ledger import Ledger
+from collect.tables import Collector, Download, Tile, Upload
 from params import UserError
 
-KEY = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
+KEY: dict[str, Any] = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
+OTHERS = [{"account": "8"}, {"generation": 2}, {"platform": "douban"}, {"site": "live"}]
+TILE = {"mosaic": "m", "x": 0, "y": 0, "width": 16, "height": 16}
+DEADLINE = 60  # seconds for what runs at once
 
 
 @pytest.fixture
-def ledger(tmp_path: Path):
-    with open_ledger(f"sqlite:///{tmp_path}/deep/ledger.db") as session:
-        yield Ledger(session, **KEY)
+def engine(ledger_url: str) -> Iterator[Engine]:
+    with open_ledger(ledger_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Iterator[Ledger]:
+    with at_work(engine) as heart:
+        yield Ledger(engine, **KEY, collector=heart.id)
+
+
+@pytest.fixture
+def other(engine: Engine) -> Iterator[Ledger]:
+    """The same ledger as another living collector sees it."""
+    with at_work(engine) as heart:
+        yield Ledger(engine, **KEY, collector=heart.id)
+
+
+def die(ledger: Ledger) -> None:
+    with ledger.engine.begin() as connection:
+        connection.execute(delete(Collector).filter_by(id=ledger.collector))
+
+
+def names(uploads: Sequence[Upload]) -> list[str]:
+    return [each.sha256 for each in uploads]
+
+
+def confirmed(ledger: Ledger, *images: str) -> list[Upload]:
+    """Take images up, their remote ids being their names in capitals."""
+    ledger.plan(images)
+    ledger.confirm(ledger.claim(images), [each.upper() for each in images])
+    return ledger.uploads("confirmed")
+
+
+def at_once(url: str, count: int, work: Callable[[Ledger, int], Any]) -> list[Any]:
+    """Do some work as so many collectors at once, each with connections of its own; none ends before all are done."""
+    together = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        with open_ledger(url) as engine, at_work(engine) as heart:
+            together.wait(DEADLINE)
+            done = work(Ledger(engine, **KEY, collector=heart.id), number)
+            together.wait(DEADLINE)
+            return done
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count), timeout=DEADLINE))
 
 
 def test_an_image_is_planned_once_for_an_account_and_a_generation(ledger: Ledger) -> None:
-    ledger.plan(["a", "b", "a"])
-    ledger.plan(["b", "c"])
-    assert [each.sha256 for each in ledger.uploads("planned")] == ["a", "b", "c"]
-    for key in ({"account": "8"}, {"generation": 2}, {"platform": "douban"}, {"site": "live"}):
-        other = Ledger(ledger.session, **KEY | key)
-        other.plan(["a"])
-        assert len(other.uploads("planned")) == 1
-    ledger.session.add(Upload(**KEY, sha256="a"))
-    with pytest.raises(IntegrityError):
-        ledger.session.commit()
+    ledger.plan(["b", "a", "b"])
+    ledger.plan(["a", "c"])
+    assert names(ledger.uploads("planned")) == ["b", "a", "c"]
+    for key in OTHERS:
+        elsewhere = Ledger(ledger.engine, **KEY | key, collector="me")
+        elsewhere.plan(["a"])
+        assert names(elsewhere.uploads("planned")) == ["a"]
+        assert names(elsewhere.claim(["a", "b", "c"])) == ["a"]
+    assert names(ledger.uploads("planned")) == ["b", "a", "c"]
 
 
-def test_an_attempt_is_on_disk_before_it_is_made(ledger: Ledger, tmp_path: Path) -> None:
+def test_what_went_up_is_not_planned_again(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a", "b")
+    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.delete([up[0]])
+    ledger.plan(["a", "b", "c"])
+    assert names(ledger.uploads("planned")) == ["c"]
+
+
+def test_several_plan_at_once_in_any_order(ledger_url: str) -> None:
+    images = [f"{number:03}" for number in range(300)]
+
+    def plan(ledger: Ledger, number: int) -> None:
+        ledger.plan(images[::-1] if number % 2 else images)
+        ledger.pack([TILE | {"sha256": each} for each in (images[::-1] if number % 2 else images)])
+
+    at_once(ledger_url, 4, plan)
+    with open_ledger(ledger_url) as engine:
+        ledger = Ledger(engine, **KEY, collector="me")
+        assert sorted(names(ledger.uploads("planned"))) == images
+        assert sorted(ledger.tiles()) == images
+
+
+def test_an_attempt_is_on_disk_before_it_is_made(ledger: Ledger, ledger_url: str) -> None:
+    ledger.plan(["a", "b", "c"])
+    claimed = ledger.claim(["c", "a"])
+    assert names(claimed) == ["a", "c"]
+    program = (  # another process, as the next run would be after a power cut
+        "import sys; from collect.database import open_ledger; from sqlalchemy import text\n"
+        "with open_ledger(sys.argv[1]) as engine, engine.connect() as connection:\n"
+        "  print(*connection.execute(text('SELECT sha256, position, batch, collector, sent_at FROM uploads'\n"
+        "    \" WHERE state = 'sent' ORDER BY id\")))"
+    )
+    seen = subprocess.run([sys.executable, "-c", program, ledger_url], capture_output=True, text=True, check=True)
+    batch = claimed[0].batch
+    assert batch
+    rows = [(each.sha256, at, batch, ledger.collector, each.sent_at) for at, each in enumerate(claimed)]
+    assert seen.stdout.strip() == " ".join(map(str, rows))
+
+
+def test_each_batch_has_a_title_of_its_own(ledger: Ledger) -> None:
     ledger.plan(["a", "b"])
-    title = ledger.send(ledger.uploads("planned"))
-    with open_ledger(f"sqlite:///{tmp_path}/deep/ledger.db") as elsewhere:
-        seen = Ledger(elsewhere, **KEY).uploads("sent")
-    assert [(each.sha256, each.batch, each.position) for each in seen] == [("a", title, 0), ("b", title, 1)]
+    assert ledger.claim(["a"])[0].batch != ledger.claim(["b"])[0].batch
+
+
+def test_what_is_claimed_is_not_claimed_again(ledger: Ledger, other: Ledger) -> None:
+    ledger.plan(["a", "b", "c"])
+    ledger.claim(["a", "b"])
+    assert [(each.sha256, each.position) for each in other.claim(["a", "b", "c"])] == [("c", 0)]
+    assert ledger.claim(["a", "b", "c"]) == []
+
+
+def test_many_collectors_never_claim_the_same_image(ledger_url: str) -> None:
+    images = [f"{number:03}" for number in range(200)]
+    with open_ledger(ledger_url) as engine:
+        Ledger(engine, **KEY, collector="me").plan(images)
+
+    see, go = threading.Barrier(6), threading.Barrier(6)
+
+    def collect(ledger: Ledger, number: int) -> list[tuple[str, str | None, int | None]]:
+        mine = []
+        while True:
+            see.wait(DEADLINE)
+            left = names(ledger.uploads("planned"))
+            if not left:
+                return mine
+            go.wait(DEADLINE)
+            for each in ledger.claim(left[:9]):  # all want the same ones
+                mine.append((each.sha256, each.batch, each.position))
+
+    shares = at_once(ledger_url, 6, collect)
+    assert sorted(sha256 for share in shares for sha256, _, _ in share) == images
+    with open_ledger(ledger_url) as engine:
+        rows = Ledger(engine, **KEY, collector="me").uploads("sent")
+    assert {(each.sha256, each.batch, each.position) for each in rows} == {each for share in shares for each in share}
+    assert len({(each.batch, each.position) for each in rows}) == 200
+
+
+def test_collectors_that_work_all_at_once_neither_stall_nor_share(ledger_url: str) -> None:
+    images = [f"{number:03}" for number in range(60)]
+
+    def collect(ledger: Ledger, number: int) -> list[str]:
+        mine = []
+        ledger.plan(images[::-1] if number % 2 else images)
+        while left := names(ledger.uploads("planned")):
+            claimed = ledger.claim(left[:5])
+            assert ledger.doubt().keys() == {each.batch for each in claimed}
+            ledger.confirm(claimed, names(claimed))
+            taken = ledger.waiting("large", images)
+            ledger.reassign(taken[::-1], names(taken)[::-1])
+            for each in taken[::-1]:
+                ledger.keep(each, "large", "address", sha256="x", size=1)
+            mine += names(taken)
+            ledger.busy_elsewhere(images)
+        ledger.release()
+        return mine
+
+    assert sorted(each for share in at_once(ledger_url, 4, collect) for each in share) == images
+    with open_ledger(ledger_url) as engine:
+        assert sorted(Ledger(engine, **KEY, collector="me").downloads("large")) == images
+
+
+def test_a_dead_ones_attempts_are_taken_over_by_one_alone(ledger_url: str) -> None:
+    images = [f"{number:03}" for number in range(50)]
+    with open_ledger(ledger_url) as engine:
+        dead = Ledger(engine, **KEY, collector="dead")
+        dead.plan(images)
+        for start in range(0, 50, 10):
+            dead.claim(images[start : start + 10])
+    shares = at_once(ledger_url, 4, lambda ledger, _: [each for batch in ledger.doubt().values() for each in batch])
+    assert sorted(each.sha256 for share in shares for each in share) == images
 
 
 def test_doubt_is_settled_by_what_the_platform_shows(ledger: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    uploads = ledger.uploads("planned")
-    title = ledger.send(uploads)
-    ledger.receive(uploads[1], "remote-b")
+    claimed = ledger.claim(["a", "b", "c"])
+    ledger.receive(claimed[1], "remote-b")
+    assert claimed[1].remote_id == "remote-b"
     doubtful = ledger.doubt()
-    assert list(doubtful) == [title]
-    assert {each.state for each in doubtful[title]} == {"unknown"}
-    ledger.settle(doubtful[title], {1: "remote-b"})
-    assert [each.sha256 for each in ledger.uploads("confirmed")] == ["b"]
-    assert [(each.sha256, each.remote_id, each.batch) for each in ledger.uploads("planned")] == [
-        ("a", None, None),
-        ("c", None, None),
+    assert list(doubtful) == [claimed[0].batch]
+    batch = next(iter(doubtful.values()))
+    assert [(each.sha256, each.state, each.remote_id) for each in batch] == [
+        ("a", "unknown", None),
+        ("b", "unknown", "remote-b"),
+        ("c", "unknown", None),
+    ]
+    assert names(ledger.uploads("unknown")) == ["a", "b", "c"]
+    ledger.settle(batch, {1: "remote-b"})
+    assert [(each.sha256, each.remote_id) for each in ledger.uploads("confirmed")] == [("b", "remote-b")]
+    assert ledger.uploads("confirmed")[0].confirmed_at
+    assert [(each.sha256, each.remote_id, each.batch, each.position) for each in ledger.uploads("planned")] == [
+        ("a", None, None, None),
+        ("c", None, None, None),
     ]
     assert ledger.doubt() == {}
+    assert names(ledger.claim(["a", "b", "c"])) == ["a", "c"]
 
 
-def test_a_refusal_keeps_its_reason_and_frees_the_rest_of_the_batch(ledger: Ledger) -> None:
+def test_only_ours_and_the_deads_attempts_are_in_doubt(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    uploads = ledger.uploads("planned")
-    ledger.send(uploads)
-    ledger.reject(uploads, 1, "too dull")
+    ledger.claim(["a"])
+    theirs = other.claim(["b", "c"])
+    assert [names(batch) for batch in ledger.doubt().values()] == [["a"]]
+    assert names(ledger.uploads("sent")) == ["b", "c"]
+    die(other)
+    batches = ledger.doubt()
+    assert {title: names(batch) for title, batch in batches.items() if title == theirs[0].batch} == {
+        theirs[0].batch: ["b", "c"]
+    }
+    assert [(each.sha256, each.collector) for each in ledger.uploads("unknown")] == [
+        (each, ledger.collector) for each in ("a", "b", "c")
+    ]
+
+
+def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger, ledger_url: str) -> None:
+    ledger.plan(["a", "b", "c"])
+    program = (
+        "import sys, time; from collect.database import open_ledger; from collect.ledger import Ledger\n"
+        "from collect.collectors import at_work\n"
+        "with open_ledger(sys.argv[1]) as engine, at_work(engine) as heart:\n"
+        f"  ledger = Ledger(engine, **{KEY}, collector=heart.id)\n"
+        "  ledger.confirm(ledger.claim(['a']), ['A'])\n"
+        "  ledger.waiting('large', {'a'})\n"
+        "  ledger.claim(['b'])\n"
+        "  print('claimed', flush=True)\n"
+        "  time.sleep(600)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", program, ledger_url], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "claimed\n"
+    assert ledger.doubt() == {}
+    assert ledger.waiting("large", {"a", "b", "c"}) == []
+    assert ledger.busy_elsewhere({"a"})
+    assert ledger.busy_elsewhere({"b"})
+    assert not ledger.busy_elsewhere({"c"})
+    os.kill(killed.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has buried it
+    try:
+        assert not ledger.busy_elsewhere({"a", "b"})
+        assert [names(batch) for batch in ledger.doubt().values()] == [["b"]]
+        assert names(ledger.waiting("large", {"a", "b", "c"})) == ["a"]
+    finally:
+        killed.wait()
+        killed.stdout.close()
+
+
+def test_a_refusal_keeps_its_reason_and_frees_the_rest_of_the_batch(ledger: Ledger, other: Ledger) -> None:
+    ledger.plan(["a", "b", "c"])
+    claimed = ledger.claim(["a", "b", "c"])
+    ledger.receive(claimed[0], "remote-a")
+    ledger.reject(claimed, 1, "too dull")
     assert ledger.rejections() == {"b": "too dull"}
-    assert [each.sha256 for each in ledger.uploads("planned")] == ["a", "c"]
+    assert names(ledger.uploads("planned")) == ["a", "c"]
+    assert ledger.doubt() == {}
+    assert names(other.claim(["a", "b", "c"])) == ["a", "c"]
 
 
-def test_each_rendition_is_downloaded_once(ledger: Ledger, tmp_path: Path) -> None:
+def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a", "b")
+    address = "https://wx1.sinaimg.cn/large/1.jpg"
+    ledger.keep(up[0], "large", address, sha256="x", size=5)
+    ledger.keep(up[1], "large", address, sha256="y", size=6, reason="the site serves another picture")
+    assert names(ledger.uploads("verified")) == ["a"]
+    assert [(each.sha256, each.reason) for each in ledger.uploads("downloaded")] == [
+        ("b", "the site serves another picture")
+    ]
+    assert names(ledger.waiting("large", {"a", "b"})) == ["b"]
+    assert names(ledger.waiting("thumb150", {"a", "b"})) == ["a", "b"]
+    assert list(ledger.downloads("large")) == ["a"]
+    assert ledger.downloads("thumb150") == {}
+    kept = ledger.downloads("large")["a"]
+    assert (kept.address, kept.sha256, kept.bytes, kept.upload.remote_id) == (address, "x", 5, "A")
+    ledger.keep(up[1], "large", address, sha256="z", size=7)
+    assert ledger.downloads("large")["b"].sha256 == "z"
+    assert [each.reason for each in ledger.uploads("verified")] == [None, None]
+    assert ledger.waiting("large", {"a", "b"}) == []
+
+
+def test_only_what_is_asked_for_is_waiting(ledger: Ledger) -> None:
+    confirmed(ledger, "a", "b")
+    ledger.plan(["c"])
+    assert names(ledger.waiting("large", {"b", "c"})) == ["b"]
+    assert [each.collector for each in ledger.uploads("confirmed")] == [ledger.collector] * 2
+
+
+def test_what_a_living_collector_has_in_hand_is_not_waiting_for_another(ledger: Ledger, other: Ledger) -> None:
+    confirmed(ledger, "a", "b")
+    assert other.waiting("large", {"a", "b"}) == []
+    assert other.busy_elsewhere({"a", "b"})
+    assert not ledger.busy_elsewhere({"a", "b"})
+    ledger.release()
+    assert not other.busy_elsewhere({"a", "b"})
+    assert names(other.waiting("large", {"a"})) == ["a"]
+    assert names(ledger.waiting("large", {"a", "b"})) == ["b"]
+    die(other)
+    assert names(ledger.waiting("large", {"a", "b"})) == ["a", "b"]
+
+
+def test_what_is_done_or_nobodys_is_not_waited_for(ledger: Ledger, other: Ledger) -> None:
+    ledger.keep(confirmed(ledger, "a")[0], "large", "address", sha256="x", size=1)
+    ledger.plan(["b", "c", "d"])
+    ledger.reject(ledger.claim(["b"]), 0, "too dull")
+    assert not other.busy_elsewhere({"a", "b", "c", "d"})
+    sent = ledger.claim(["c"])
+    assert other.busy_elsewhere({"a", "b", "c", "d"})
+    assert not other.busy_elsewhere({"a", "b", "d"})
+    ledger.settle(sent, {})
+    assert not other.busy_elsewhere({"a", "b", "c", "d"})
+
+
+def test_release_leaves_what_is_on_its_way_up(ledger: Ledger, other: Ledger) -> None:
+    confirmed(ledger, "a")
+    ledger.plan(["b"])
+    ledger.claim(["b"])
+    ledger.release()
+    assert names(other.waiting("large", {"a", "b"})) == ["a"]
+    assert other.doubt() == {}
+    ledger.release()
+    assert ledger.waiting("large", {"a"}) == []  # not what is the other's by now
+
+
+def test_remote_ids_change_hands_once_the_contents_have_told(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a", "b", "c")
+    ledger.reassign([up[2], up[0], up[1]], ["A", "B", "C"])
+    assert [(each.sha256, each.remote_id) for each in ledger.uploads("confirmed")] == [
+        ("a", "B"),
+        ("b", "C"),
+        ("c", "A"),
+    ]
+    assert [each.remote_id for each in up] == ["B", "C", "A"]
+
+
+def test_a_download_whose_file_is_gone_is_fetched_again(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a", "b")
+    for each in up:
+        ledger.keep(each, "large", "address", sha256="x", size=1)
+    ledger.forget(ledger.downloads("large")["a"])
+    assert names(ledger.uploads("confirmed")) == ["a"]
+    assert list(ledger.downloads("large")) == ["b"]
+    assert names(ledger.waiting("large", {"a", "b"})) == ["a"]
+    assert ledger.uploads("confirmed")[0].remote_id == "A"
+
+
+def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a", "b", "c")
+    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.delete(up[:2])
+    assert ledger.uploads("verified") == []
+    assert names(ledger.uploads("confirmed")) == ["c"]
+    assert list(ledger.downloads("large")) == ["a"]
+    assert names(ledger.waiting("large", {"a", "b", "c"})) == ["c"]
+    assert names(ledger.waiting("thumb150", {"a", "b", "c"})) == ["c"]
+
+
+def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a")
+    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.delete(up)
+    ledger.forget(ledger.downloads("large")["a"])
+    assert [(each.sha256, each.remote_id, each.batch) for each in ledger.uploads("planned")] == [("a", None, None)]
+    again = ledger.claim(["a"])
+    ledger.confirm(again, ["A2"])
+    ledger.keep(again[0], "large", "address", sha256="y", size=1)
+    assert ledger.downloads("large")["a"].upload.remote_id == "A2"
+
+
+def test_an_image_is_packed_once(ledger: Ledger, other: Ledger) -> None:
+    ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b", "x": 16}])
+    other.pack([TILE | {"sha256": "b", "mosaic": "another"}, TILE | {"sha256": "c", "mosaic": "another"}])
+    tiles = ledger.tiles()
+    assert {name: (each.mosaic, each.x, each.width) for name, each in tiles.items()} == {
+        "a": ("m", 0, 16),
+        "b": ("m", 16, 16),
+        "c": ("another", 0, 16),
+    }
+    for key in OTHERS:
+        assert Ledger(ledger.engine, **KEY | key, collector="me").tiles() == {}
+
+
+def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a")[0]
+    ledger.plan(["b"])
+    ledger.keep(up, "large", "address", sha256="x", size=1)
+    ledger.pack([TILE | {"sha256": "a"}])
+    planned = update(Upload).where(Upload.sha256 == "b")
+    download = {"upload_id": up.id, "rendition": "large", "address": "", "sha256": "", "bytes": 1, "verified": False}
+    for statement in (
+        *(planned.values(state=state) for state in ("confirmed", "downloaded", "verified", "lost")),
+        update(Upload).where(Upload.sha256 == "a").values(remote_id=None),
+        insert(Upload).values(**KEY, sha256="b"),
+        insert(Tile).values(**KEY, **TILE, sha256="a"),
+        insert(Download).values(**download),
+    ):
+        with pytest.raises(IntegrityError), ledger.engine.begin() as connection:
+            connection.execute(statement)
+    for state in ("sent", "unknown", "rejected"):  # these need no remote id
+        with ledger.engine.begin() as connection:
+            connection.execute(planned.values(state=state))
+
+
+def test_a_step_that_fails_halfway_leaves_nothing_of_it(ledger: Ledger) -> None:
     ledger.plan(["a", "b"])
-    ledger.confirm(ledger.uploads("planned"), ["1", "2"])
-    file = tmp_path / "served"
-    file.write_bytes(b"bytes")
-    ledger.keep(ledger.without("large")[0], "large", "https://wx1.sinaimg.cn/large/1.jpg", file)
-    assert [each.sha256 for each in ledger.without("large")] == ["b"]
-    assert [each.sha256 for each in ledger.without("thumb150")] == ["a", "b"]
-    assert ledger.downloads("large")["a"].bytes == 5
+    claimed = ledger.claim(["a", "b"])
+
+    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE"):
+            raise KeyboardInterrupt
+
+    event.listen(ledger.engine, "after_cursor_execute", fail)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.confirm(claimed, ["A", "B"])
+    event.remove(ledger.engine, "after_cursor_execute", fail)
+    assert names(ledger.uploads("sent")) == ["a", "b"]
+    assert ledger.uploads("confirmed") == []
 
 
-def test_no_upload_is_confirmed_without_a_remote_id_or_in_an_unknown_state(ledger: Ledger) -> None:
-    ledger.plan(["a"])
-    for values in ({"state": "confirmed"}, {"state": "lost"}):
-        with pytest.raises(IntegrityError):
-            ledger.session.execute(update(Upload).values(**values))
-        ledger.session.rollback()
+def test_a_full_disk_is_a_user_error_and_what_is_done_stays_done(small_disk: Path) -> None:
+    with open_ledger(f"sqlite:///{small_disk}/ledger.db") as engine, at_work(engine) as heart:
+        ledger = Ledger(engine, **KEY, collector=heart.id)
+        ledger.plan(["a", "b"])
+        sent = ledger.claim(["a"])
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(UserError, match=r"can't be written: .*full"):
+            for start in range(0, 10_000, 100):
+                ledger.plan([f"{number:064}" for number in range(start, start + 100)])
+        filler.unlink()
+        ledger.confirm(sent, ["A"])
+        assert names(ledger.uploads("confirmed")) == ["a"]
+        assert "b" in names(ledger.uploads("planned"))
+        with engine.connect() as connection:
+            assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
 
 
-@pytest.mark.parametrize("url", ["nonsense", "postgresql+nodriver://x/y", "sqlite:////proc/none/ledger.db"])
-def test_an_address_that_cannot_be_opened_is_a_user_error(url: str) -> None:
-    with pytest.raises(UserError, match=r"collect.ledger in params.yaml"), open_ledger(url):
-        pass
+def test_a_collector_that_ends_on_a_full_disk_says_so_and_no_more(small_disk: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"can't be written: .*full"),
+        open_ledger(f"sqlite:///{small_disk}/ledger.db") as engine,
+        at_work(engine) as heart,
+    ):
+        ledger = Ledger(engine, **KEY, collector=heart.id)
+        with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        ledger.plan(f"{number:064}" for number in range(10_000))
