@@ -76,6 +76,7 @@ class PlatformRow(Block):
     site: Literal["sandbox", "live"] = "sandbox"
     rendition: str | None = None
     more_renditions: tuple[str, ...] = ()
+    origin: str | None = None
     album: str | None = None
     codec: str | None = None
 

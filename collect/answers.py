@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page
 
 from collect.platform import Interrupted, SignedOut, TurnedAway
-from collect.visits import check, check_marks
+from collect.visits import check, check_marks, text, value
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -92,13 +92,13 @@ class Answer:
 @contextmanager
 def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
     """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
-    start, path = page.evaluate("() => [window.comreadvAnswers.length, location.pathname]")
+    start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answer = Answer(site)
     yield answer
     found = page.wait_for_function(FIND, arg=[part, start, path]).json_value()
     if found == "gone":
         if urlsplit(site.login_url).path in page.url:
             raise SignedOut
-        check_marks(site, page.url, page.content())
+        check_marks(site, page.url, text(page))
         raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
     _, answer.status, answer.text, answer.retry_after, answer.where = found

@@ -11,6 +11,7 @@ import typer
 import params
 
 Origin = Annotated[str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")]
+Live = Annotated[bool, typer.Option("--live", help="Talk to the real site, with your account.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
 PARAMS = Path("params.yaml")
 IMAGES = Path("data/images")
@@ -22,7 +23,12 @@ more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 @app.command()
 def collect(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Upload at most so many new images.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Upload at most so many new files.")] = None,
+    mosaic: Annotated[bool, typer.Option("--mosaic", help="Upload many images as one.")] = False,
+    live: Live = False,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup", help="Delete from the platform what this tool uploaded, and do no more.")
+    ] = False,
     origin: Origin = None,
     params_file: ParamsFile = PARAMS,
 ) -> None:
@@ -36,12 +42,30 @@ def collect(
 
     settings = params.load(params_file)
     settings.platform(platform)
+    if cleanup:
+        from collect.cleanup import cleanup as delete
+
+        count = delete(platform, settings, origin=origin, live=live)
+        typer.echo(f"{platform}: {count} uploaded files deleted; what was downloaded stays.")
+        return
     if not IMAGES.exists():
         dataset.prepare(settings.dataset, IMAGES)
     originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in manifest.read_manifest(IMAGES)]
     out = Path("data/round_trips") / platform
     generation = fingerprint.generation(platform)
-    outcome = round_trip(platform, settings, originals, out, generation=generation, origin=origin, limit=limit)
+    outcome = round_trip(
+        platform,
+        settings,
+        originals,
+        out,
+        generation=generation,
+        origin=origin,
+        limit=limit,
+        mosaic=mosaic,
+        live=live,
+    )
+    if outcome.files < outcome.images:
+        typer.echo(f"{platform}: {outcome.images / outcome.files:.1f} pairs an upload, in {outcome.files} files.")
     typer.echo(
         f"{platform}: {outcome.uploaded} uploaded, {outcome.downloaded} downloaded, {outcome.complete} of"
         f" {outcome.images} images have their round trip in {out}"
@@ -59,6 +83,7 @@ def collect(
 def fingerprint_command(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
     write: Annotated[bool, typer.Option("--write", help="Keep it; a changed codec raises the generation.")] = False,
+    live: Live = False,
     origin: Origin = None,
     params_file: ParamsFile = PARAMS,
 ) -> None:
@@ -83,7 +108,9 @@ def fingerprint_command(
         originals.append(Original.of(folder / f"{index}.png"))
     known = fingerprint.FOLDER / f"{platform}.json"
     generation = fingerprint.generation(platform) if known.exists() else 1
-    outcome = round_trip(platform, settings, originals, folder / "served", generation=generation, origin=origin)
+    outcome = round_trip(
+        platform, settings, originals, folder / "served", generation=generation, origin=origin, live=live
+    )
     typer.echo(fingerprint.dumps(outcome.fingerprint), nl=False)
     if write and fingerprint.save(platform, outcome.fingerprint):
         typer.echo(f"{known}: generation {fingerprint.generation(platform)}.", err=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from collect import fingerprint
 from collect.ledger import Ledger
 from collect.mosaic import Uncuttable
-from collect.mosaics import cut_tiles
+from collect.mosaics import cut_tiles, mosaic_file
 from collect.originals import Original, stored
 from collect.platform import Platform
 from collect.tables import Download
@@ -69,7 +69,7 @@ def _lay_out(
     generation: int,
 ) -> Exported:
     folder.mkdir(parents=True)
-    rows, files = [], []
+    rows, files, complete = [], set[tuple[Path, Path]](), 0
     with tempfile.TemporaryDirectory(dir=folder) as cut:
         served, reasons = _served(rendition, ledger, originals, Path(cut))
         for each in sorted(originals, key=lambda original: original.name):
@@ -80,16 +80,20 @@ def _lay_out(
                 file = Path(each.name).with_suffix(f".{extension}")
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(found.file, folder / file)
-                files.append((each.path, folder / file))
+                if found.mosaic:  # whose own file is the platform's
+                    files.add((mosaic_file(found.mosaic), stored(found.download.sha256)))
+                else:
+                    files.add((each.path, folder / file))
+                complete += 1
                 about = {"source": each.name, "source_sha256": each.sha256, "file": file.as_posix(), "format": kind}
                 rows.append(about | _row(name, generation, found))
             elif reason := reasons.get(each.sha256):
                 rows.append({"source": each.name, "rejected": reason})
     with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         manifest.writelines(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
-    seen = fingerprint.observe(files)
+    seen = fingerprint.observe(sorted(files))
     (folder / "fingerprint.json").write_text(fingerprint.dumps(seen), encoding="utf-8")
-    return Exported(len(files), len(rows) - len(files), seen)
+    return Exported(complete, len(rows) - complete, seen)
 
 
 def _served(

@@ -44,20 +44,24 @@ def packed(originals: Sequence[Original], ledger: Ledger, longest_side: int, *, 
     files = {}
     for each in originals:
         tile = tiles.get(each.sha256)
-        files[tile.mosaic if tile else each.sha256] = _mosaic(tile) if tile else each.path
+        files[tile.mosaic if tile else each.sha256] = mosaic_file(tile.mosaic) if tile else each.path
     return files
 
 
-def _mosaic(tile: Tile) -> Path:
-    file = FOLDER / f"{tile.mosaic}.png"
+def mosaic_file(mosaic: str) -> Path:
+    """Name the file of a mosaic as uploaded; a UserError when it is gone."""
+    file = FOLDER / f"{mosaic}.png"
     if not file.exists():
         raise UserError(f"{file} is gone, which some images went up in. Bring it back, or use another collect.ledger.")
     return file
 
 
 def cut_tiles(served: Path, mosaic: str, tiles: Sequence[Tile], folder: Path) -> dict[str, Path]:
-    """Cut a served mosaic into files in `folder`, by the sha256 of the images; raises mosaic.Uncuttable."""
-    with Image.open(FOLDER / f"{mosaic}.png") as image:
+    """Cut a served mosaic into files in `folder`, by the sha256 of the images; raises mosaic.Uncuttable.
+
+    JPEGs are cut without decoding; of another format the decoded pixels are written, as PNG.
+    """
+    with Image.open(mosaic_file(mosaic)) as image:
         size = image.size
     destinations = [folder / each.sha256 for each in tiles]
     cut(served, size, [(each.x, each.y, each.width, each.height) for each in tiles], destinations)

@@ -87,7 +87,7 @@ class Platform(ABC):
     takes: ClassVar[tuple[str, ...]] = ("png", "jpeg")  # kinds of files that may be uploaded
     batch_size: ClassVar[int] = 10
     ordered: ClassVar[bool] = True  # False: nothing but its content tells which remote id is whose
-    longest_side: ClassVar[int] = 2048  # pixels that come back as many as went up; a mosaic keeps within them
+    longest_side: int = 2048  # pixels that come back as many as went up; a mosaic keeps within them
 
     def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
         if origin is not None and not origin.startswith(("http://", "https://")):
@@ -177,5 +177,5 @@ def load(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
     module = importlib.import_module(f"collect.platforms.{row.adapter}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Platform) and value.__module__ == module.__name__:
-            return value(row, origin=origin)
+            return value(row, origin=origin or row.origin)
     raise TypeError(f"collect/platforms/{row.adapter}.py defines no Platform")

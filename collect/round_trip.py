@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Sequence
+import os
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,12 @@ from collect.export import export
 from collect.ledger import Ledger
 from collect.mosaics import packed
 from collect.originals import LIVE_STATE, Original
-from collect.platform import Platform, Session, load
+from collect.platform import Platform, Session, Site, load
 from collect.run import Run
 from params import Params, UserError
+
+LIVE = "COMREADV_LIVE"
+NOTICE = 5.0  # seconds between saying what will happen on a real site and doing it
 
 
 @dataclass(frozen=True)
@@ -31,24 +36,33 @@ class Outcome:
     images: int
     uploaded: int  # files, in this run; a mosaic is one
     downloaded: int  # files, in this run
+    files: int  # that all images go up in
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
     fingerprint: dict[str, Any]
 
 
-Announce = Callable[[Platform, str, int], None]  # told the account and how many files are to go up, before any does
-
-
 @contextmanager
-def opened(name: str, params: Params, *, origin: str | None = None) -> Iterator[tuple[Platform, Session]]:
-    """Open a platform of params.yaml, its sandbox served for as long when that is what its row says."""
+def opened(
+    name: str, params: Params, *, origin: str | None = None, live: bool = False
+) -> Iterator[tuple[Platform, Session]]:
+    """Open a platform of params.yaml, its sandbox served for as long when that is what its row says.
+
+    Raises UserError for a real site unless `live`, or COMREADV_LIVE in the environment, asks for it.
+    """
     row = params.platform(name)
+    origin = origin or row.origin
     with ExitStack() as stack:
         LIVE_STATE.mkdir(parents=True, exist_ok=True)
         if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
             state = LIVE_STATE / "sandbox" / name
             origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
         platform = load(name, row, origin=origin)
+        if platform.is_live and not (live or os.environ.get(LIVE)):
+            raise UserError(
+                f"{name} is the real site, with your account: ask for it by --live, or by {LIVE}=1 in the environment"
+                " of dvc. `site: sandbox` in its row of params.yaml rehearses on this computer."
+            )
         yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
 
 
@@ -62,15 +76,16 @@ def round_trip(
     origin: str | None = None,
     limit: int | None = None,
     mosaic: bool = False,
-    announce: Announce | None = None,
+    live: bool = False,
 ) -> Outcome:
     """Send images to a platform, fetch what it serves, and export the files with a manifest to `out`.
 
     What the ledger knows already is not sent again. `limit`: send at most so many new files. `mosaic`: send many
-    images as one file. Raises UserError; whatever was done before stays done, and the next run goes on from there.
+    images as one file. `live`: a real site may be talked to. Raises UserError; whatever was done before stays done,
+    and the next run goes on from there.
     """
     with ExitStack() as stack:
-        platform, session = stack.enter_context(opened(name, params, origin=origin))
+        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         engine = stack.enter_context(open_ledger(params.collect.ledger))
         heart = stack.enter_context(at_work(engine))
         site = "live" if platform.is_live else "sandbox"
@@ -84,8 +99,8 @@ def round_trip(
         )
         files = packed(originals, ledger, platform.longest_side, mosaic=mosaic)
         run = Run(platform, session, ledger, heart, files)
-        if announce is not None:
-            announce(platform, session.account, min(len(run.left()), limit or len(files)))
+        if isinstance(platform, Site) and platform.is_live:
+            _announce(platform, session.account, min(len(run.left()), limit or len(files)))
         try:
             run.run(limit)
         except KeyboardInterrupt:
@@ -100,10 +115,30 @@ def round_trip(
         images=len(originals),
         uploaded=run.uploaded,
         downloaded=run.downloaded,
+        files=len(files),
         complete=exported.complete,
         rejected=exported.rejected,
         fingerprint=exported.fingerprint,
     )
+
+
+def _announce(site: Site, account: str, count: int) -> None:
+    """Say what is about to happen on a real site, and leave time to stop it."""
+    minutes = max(count / site.per_minute, (count / site.per_day - 1) * 24 * 60)
+    Console(stderr=True).print(
+        f"{site.name}, the real site: {count} images go up to the account {account}, for its owner's eyes only, at"
+        f" most {site.per_minute:g} a minute and {site.per_day} a day: {_spoken(minutes)} or more."
+        f" `comreadv collect --platform {site.name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
+        f" {NOTICE:g} seconds.",
+        soft_wrap=True,
+    )
+    time.sleep(NOTICE)
+
+
+def _spoken(minutes: float) -> str:
+    if minutes < 90:
+        return f"{max(1, round(minutes))} minutes"
+    return f"{minutes / 60:.0f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} days"
 
 
 @contextmanager

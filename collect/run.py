@@ -37,12 +37,20 @@ class Run:
         self.ledger = ledger
         self.heart = heart
         self.files = files
-        self.uploaded = 0
+        self.uploaded = 0  # by this run
         self.downloaded = 0
         self._size = platform.batch_size
+        self._sent: set[int] = set()
         self._looks: dict[str, Look] = {}
         self._tries: Counter[int] = Counter()
         self._rate: Rate | None = None
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
         if isinstance(platform, Site) and platform.is_live:
             account = {key: ledger.key[key] for key in ("platform", "site", "account")}
             self._rate = Rate(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)
@@ -55,14 +63,14 @@ class Run:
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
         total = min(len(self.left()), limit or len(self.files))
-        with _progress() as self.progress:
-            self._sending = self.progress.add_task(f"{self.platform.name}: upload", total=total)
-            self._fetching = self.progress.add_task(f"{self.platform.name}: download", total=total)
+        with self.progress:
+            for what in ("upload", "download"):
+                self.progress.add_task(f"{self.platform.name}: {what}", total=total)
             failures = 0
             while True:
                 before = self.uploaded + self.downloaded
                 try:
-                    self._settle()
+                    self.settle()
                     self._fetch()
                     if not self._send(limit):
                         if limit is not None or not self.ledger.busy_elsewhere(self.files):
@@ -84,7 +92,8 @@ class Run:
             self.progress.console.print(f"{trouble.message} Going on in {wait / 60:.1f} minutes.")
         self.heart.rest(wait)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Find out, from what the platform shows, what became of the attempts that were cut off."""
         for title, uploads in self.ledger.doubt().items():
             if isinstance(self.platform, Site) and self.platform.is_live:
                 sent = datetime.fromisoformat(uploads[0].sent_at or "1970-01-01T00:00:00+00:00")
@@ -93,8 +102,8 @@ class Run:
             files = [self.files.get(each.sha256, Path()) for each in uploads]
             shown = self.session.read_back(Batch(title, files, known=known))
             self.ledger.settle(uploads, shown)
-            self.uploaded += len(shown)
-            self.progress.advance(self._sending, len(shown))
+            self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
+            self._show()
 
     def _send(self, limit: int | None) -> bool:
         """Upload the next batch; tell whether there was one."""
@@ -108,6 +117,7 @@ class Run:
         uploads = self.ledger.claim(chosen)
         if not uploads:
             return True  # another collector was quicker
+        self._sent |= {each.id for each in uploads}
         files = [self.files[each.sha256] for each in uploads]
         batch = Batch(
             uploads[0].batch or "",
@@ -121,7 +131,7 @@ class Run:
             return True
         self._size = min(self.platform.batch_size, 2 * self._size)
         self.uploaded += len(uploads)
-        self.progress.advance(self._sending, len(uploads))
+        self._show()
         return True
 
     def _different(self, candidates: Sequence[str], room: int) -> list[str]:
@@ -188,7 +198,7 @@ class Run:
         self.ledger.keep(upload, rendition, address, sha256=file.name, size=file.stat().st_size, reason=reason)
         if reason is None:
             self.downloaded += 1
-            self.progress.advance(self._fetching)
+            self._show()
 
     def _find_owners(self, strays: list[tuple[Upload, str, Path]], rendition: str) -> None:
         """See whose the files of a batch are that are not what went up under their remote ids."""
@@ -213,12 +223,6 @@ class Run:
         if again:
             raise Interrupted(f"{self.platform.name}: the site serves another picture than went up.")
 
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    def _show(self) -> None:
+        for task, done in zip(self.progress.tasks, (self.uploaded, self.downloaded), strict=False):
+            self.progress.update(task.id, completed=done)

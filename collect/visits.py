@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, TimeoutError
 
+from collect.masking import reason
 from collect.platform import Challenged, Interrupted, SignedOut, TurnedAway
 from collect.rates import back_off
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 BUSY = (418, 420, 429)
 WHOLE = 30.0  # seconds that a page may take to load
-PAUSE = 10  # milliseconds between two looks
+PAUSE = 50  # milliseconds between two looks
 ATTEMPTS = 5  # at reading
 LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
 Answer = TypeVar("Answer")
@@ -98,7 +99,7 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
         for answer in answers:
             check(site, answer.status, answer.url, answer.headers.get("retry-after"))
             if not answer.request.is_navigation_request() and "html" in answer.headers.get("content-type", ""):
-                check_marks(site, "", str(page.evaluate("() => window.comreadvAnswers.map(([, , text]) => text)")))
+                check_marks(site, "", str(value(page, "window.comreadvAnswers.map(([, , text]) => text)")))
                 raise TurnedAway(f"{site.name}: the site answers with a page where data should be.")
 
     page.on("response", answered)
@@ -109,8 +110,7 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
         trouble()
         if "has been closed" in error.message or isinstance(error, TimeoutError):
             raise
-        reason = error.message.partition("\n")[0]
-        raise Interrupted(f"{site.name}: a page did not load ({reason}).") from None
+        raise Interrupted(f"{site.name}: a page did not load ({reason(error)}).") from None
     finally:
         page.remove_listener("response", answered)
         page.remove_listener("requestfailed", failed)
@@ -118,13 +118,29 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
 
 def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> None:
     end = time.monotonic() + WHOLE
-    while page.evaluate("document.readyState") != "complete":
+    while True:
         trouble()  # a page whose body was cut stays at "loading" for ever
-        if time.monotonic() > end:
-            raise Interrupted(f"{site.name}: a page takes too long to load.")
-        page.wait_for_timeout(PAUSE)
+        try:
+            page.wait_for_load_state("load", timeout=PAUSE)
+            break
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise Interrupted(f"{site.name}: a page takes too long to load.") from None
     trouble()
-    check_marks(site, page.url, page.content())
+    check_marks(site, page.url, text(page))
+
+
+def value(page: Page, expression: str) -> Any:
+    """Evaluate a JavaScript expression on a page, within the time that a step has.
+
+    Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
+    """
+    return page.wait_for_function(f"() => [{expression}]").json_value()[0]
+
+
+def text(page: Page) -> str:
+    """Return a page's HTML."""
+    return str(value(page, "document.documentElement.outerHTML"))
 
 
 def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:

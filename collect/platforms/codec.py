@@ -28,6 +28,8 @@ class Codec(Platform):
             codecs.check(self.codec)
         except ValueError as error:
             raise UserError(f"params.yaml: {error}") from None
+        if "jp2" in self.codec:
+            self.longest_side = 0  # its rate looks at the whole image, so no image may be part of another
 
     @contextmanager
     def session(self, storage: Path) -> Iterator[LocalSession]:

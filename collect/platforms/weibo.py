@@ -11,6 +11,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from collect.answers import Answer, expect_answer
+from collect.masking import reason
 from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
 from collect.visits import again, visit
 from params import UserError
@@ -70,7 +71,7 @@ class Weibo(Site):
         posts = dict.fromkeys(image["mid"] for image in self._album(page) if image["pid"] in remote_ids)
         for post in posts:
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
-                page.evaluate(DESTROY, post)
+                page.locator("body").evaluate(DESTROY, post)
             if destroyed.json().get("ok") != 1:
                 raise UserError(f"weibo does not delete a post: {destroyed.json().get('msg') or 'it does not say why'}")
 
@@ -94,10 +95,10 @@ class Weibo(Site):
             )
             return Answer(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
         except PlaywrightError as error:
-            raise Interrupted(f"weibo: the album was cut off ({error.message.partition(chr(10))[0]}).") from None
+            raise Interrupted(f"weibo: the album was cut off ({reason(error)}).") from None
 
 
-DESTROY = """mid => {
+DESTROY = """(_, mid) => {
   const token = document.cookie.split('; ').find((each) => each.startsWith('XSRF-TOKEN='));
   fetch('/ajax/statuses/destroy', {
     method: 'POST',

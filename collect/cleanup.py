@@ -1,0 +1,45 @@
+"""Delete from a platform what this tool uploaded there, and only that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import ExitStack
+
+from rich.console import Console
+from rich.progress import track
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from collect.collectors import at_work
+from collect.database import open_ledger
+from collect.ledger import HERE, Ledger
+from collect.round_trip import opened
+from collect.run import Run
+from collect.tables import Upload
+from params import Params
+
+
+def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool = False) -> int:
+    """Delete what the ledger says is up in the account, of every generation; return how many images.
+
+    Files that were downloaded stay. Raises UserError; what is deleted is known, and a second run goes on from there.
+    """
+    with ExitStack() as stack:
+        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        engine = stack.enter_context(open_ledger(params.collect.ledger))
+        heart = stack.enter_context(at_work(engine))
+        key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
+        with Session(engine) as books:
+            generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
+        count = 0
+        for generation in generations:
+            ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
+            Run(platform, session, ledger, heart, {}).settle()
+            batches: dict[str, list[Upload]] = defaultdict(list)
+            for each in ledger.uploads(*HERE):
+                batches[each.batch or ""].append(each)
+            for title, uploads in track(batches.items(), f"{name}: delete", console=Console(stderr=True)):
+                session.delete([each.remote_id or "" for each in uploads], title)
+                ledger.delete(uploads)
+                count += len(uploads)
+    return count
