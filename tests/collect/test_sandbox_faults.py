@@ -430,7 +430,7 @@ def test_a_watermark_stays_with_its_photo_and_received_knows_it(visitor: Owner, 
                 continue
             difference = np.abs(pixels(served(same)) - pixels(files[photo])).max(axis=2)
             mask = watermark.mask((120, 90))
-            assert difference[mask].mean() > 25
+            assert difference[mask].mean() > 10  # the same picture without a stamp has none
             assert difference[:60].max() == 0  # above the stamp
 
 
