@@ -52,8 +52,8 @@ def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
     What the site asks for (Retry-After) is the least.
     """
     first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
-    wait = first * 2.0 ** min(failures - 1, 20) * random.uniform(0.5, 1.0)
-    return max(trouble.wait or 0.0, min(wait, LONGEST if live else 2.0))
+    wait = min(first * 2.0 ** min(failures - 1, 20), LONGEST if live else 2.0)
+    return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
 
 
 def jitter(seconds: float) -> float:

