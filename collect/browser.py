@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from collect import answers, login
+from collect import answers, login, masking
 from collect.download import Downloader
 from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway
 from collect.rates import jitter
-from collect.visits import again, check_marks
+from collect.visits import again, check_marks, text, value
 from params import UserError
 
 SETTING = "COMREADV_BROWSER"
@@ -103,7 +103,7 @@ def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> 
         )
     except PlaywrightError as error:
         screen = " A visible browser needs a screen: run this where there is one." if visible else ""
-        reason = error.message.partition("\n")[0]
+        reason = masking.reason(error)
         raise UserError(f"The browser {path} does not start.{screen} {reason} Name another in {SETTING}.") from None
 
 
@@ -169,15 +169,7 @@ class BrowserSession:
         if self.account not in ("", account):
             raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
         self.account = account
-        self.downloader = Downloader(
-            self.platform,
-            cookies=self.context.cookies(),
-            headers={
-                "Referer": self.platform.at(self.platform.referer),
-                "Accept": self.platform.accept,
-                "User-Agent": self.page.evaluate("navigator.userAgent"),
-            },
-        )
+        self.downloader = downloader(self.platform, self.page)
 
     def _account(self) -> str:
         try:
@@ -236,30 +228,49 @@ class BrowserSession:
         except Challenged as challenged:
             return Challenged(challenged.message + keep_page(self.page, name))
         kept = keep_page(self.page, name)
-        reason = error.message.partition("\n")[0]
         return PageChanged(
-            f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}. {reason}{kept}"
+            f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}."
+            f" {masking.reason(error)}{kept}"
         )
 
 
+def downloader(site: Site, page: Page) -> Downloader:
+    """Make what downloads as the page's browser would."""
+    return Downloader(
+        site,
+        cookies=page.context.cookies(),
+        headers={
+            "Referer": site.at(site.referer),
+            "Accept": site.accept,
+            "User-Agent": value(page, "navigator.userAgent"),
+        },
+    )
+
+
 def keep_page(page: Page, name: str) -> str:
-    """Save a screenshot and the HTML of a page for whoever mends the adapter; say where they are."""
+    """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where they are."""
     folder = login.state_folder() / "failures"
     folder.mkdir(mode=0o700, exist_ok=True)
     stem = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    html = stem.with_suffix(".html")
-    html.touch(mode=0o600)  # a page holds tokens
-    html.write_text(_text(page), encoding="utf-8")
+    html, picture = stem.with_suffix(".html"), stem.with_suffix(".png")
+    login.write(html, _masked_text(page).encode())
     try:
-        page.screenshot(path=stem.with_suffix(".png"), timeout=5_000)
+        login.write(picture, page.screenshot(timeout=5_000))
     except PlaywrightError:
         return f" The page's HTML: {html}; it gave no screenshot."
-    return f" Screenshot and HTML: {stem}.png, {html}"
+    return f" Screenshot and HTML: {picture}, {html}"
+
+
+def _masked_text(page: Page) -> str:
+    try:
+        return masking.masked(text(page), [cookie["value"] for cookie in page.context.cookies()])
+    except PlaywrightError:
+        return ""
 
 
 def _text(page: Page) -> str:
     try:
-        return page.content()
+        return text(page)
     except PlaywrightError:
         return ""
 
