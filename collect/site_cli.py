@@ -1,4 +1,4 @@
-"""The commands for whoever looks after a platform."""
+"""The commands for whoever looks after a platform: `login` and `doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import params
-from collect.cli import PARAMS, Origin, ParamsFile
+from collect.cli import PARAMS, Live, Origin, ParamsFile
 from params import UserError
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -47,3 +47,22 @@ def login(
             adapter, window, lambda state: sign_in.account_of(adapter, quiet, state), minutes=minutes
         )
     typer.echo(f"Signed in to {platform} as {account}; kept in {sign_in.state_file(adapter)}, readable by you alone.")
+
+
+@app.command()
+def doctor(
+    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    live: Live = False,
+    origin: Origin = None,
+    params_file: ParamsFile = PARAMS,
+) -> None:
+    """Try each step of a platform's adapter with one tiny image, which is deleted again; tell which step fails.
+
+    Exit code 1 when one does, with the locator that found nothing, and a screenshot and the HTML of the page.
+    """
+    from rich.console import Console
+
+    from collect.doctor import examine
+
+    if not examine(platform, params.load(params_file), Console(soft_wrap=True), origin=origin, live=live):
+        raise typer.Exit(1)

@@ -1,0 +1,206 @@
+"""A platform as `comreadv doctor` examines it: each step of its adapter alone, on one tiny image."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from collect import answers, browser, fingerprint, login
+from collect.look import MOST, distance, look, shows
+from collect.platform import Batch, Platform, SignedOut, Site
+from params import UserError
+
+SIDE = 64  # pixels
+AGAIN = 5.0  # seconds between two looks at an album that lags behind
+
+
+class Patient(ABC):
+    """The steps that every platform has. Each returns what was seen, and raises whatever the adapter does."""
+
+    def __init__(self, name: str, platform: Platform, folder: Path) -> None:
+        self.name = name
+        self.platform = platform
+        self.original, self.served = folder / "doctor.png", folder / "served"
+        self.batch = Batch(f"comreadv doctor {secrets.token_hex(4)}", [self.original], self._received)
+        self.left_behind = ""  # what may be up and has to go
+
+    @abstractmethod
+    def _upload(self) -> list[str]: ...
+
+    @abstractmethod
+    def _shown(self, *, wanted: bool) -> dict[int, str]:
+        """Read back what the platform shows of the batch, once it is what is wanted or has had time to be."""
+
+    @abstractmethod
+    def _fetch(self) -> None: ...
+
+    @abstractmethod
+    def _delete(self, remote_ids: Sequence[str]) -> None: ...
+
+    def upload(self) -> str:
+        """Upload and publish an image that nobody has ever seen."""
+        colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
+        self.left_behind = f"perhaps what is called {self.batch.title!r}"
+        (remote_id,) = self._upload()
+        self._received(0, remote_id)
+        return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
+
+    def _received(self, position: int, remote_id: str) -> None:
+        self.batch.known[position] = remote_id
+        self.left_behind = f"{remote_id}, called {self.batch.title!r}"
+
+    def read_back(self) -> str:
+        shown = self._shown(wanted=True)
+        if list(shown.values()) != [self.remote_id]:
+            raise UserError(
+                f"Uploaded was {self.remote_id}; the account shows {', '.join(shown.values()) or 'nothing'}."
+            )
+        return f"the account shows {self.remote_id}"
+
+    @property
+    def remote_id(self) -> str:
+        return self.batch.known[0]
+
+    def download(self) -> str:
+        self._fetch()
+        seen = fingerprint.read(self.served)
+        return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
+
+    def compare(self) -> str:
+        served, original = look(self.served), look(self.original)
+        seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MOST:g}"
+        if not shows(served, original, []):
+            raise UserError(f"The site serves another picture than went up: {seen}.")
+        return f"the one that went up: {seen}"
+
+    def recognise_codec(self) -> str:
+        seen, known = fingerprint.read(self.served), fingerprint.load(self.name)["codec"]
+        differ = [
+            key for key in ("format", "quality", "sampling", "progressive", "tables") if seen.get(key) != known.get(key)
+        ]
+        if differ:
+            raise UserError(
+                f"{_spoken(seen)}, but fingerprints/{self.name}.json says {_spoken(known)} ({', '.join(differ)})."
+                f" Look at more images with `comreadv fingerprint --platform {self.name}`; --write keeps what it sees."
+            )
+        return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
+
+    def delete(self) -> str:
+        """Delete what went up, also when the upload failed half-way, and see that it is gone."""
+        if not self.left_behind:
+            return "nothing went up"
+        remote_ids = list(self._shown(wanted=True).values())
+        if remote_ids:
+            self._delete(remote_ids)
+            if still := self._shown(wanted=False):
+                raise UserError(f"The account still shows {', '.join(still.values())}.")
+        self.left_behind = ""
+        return f"{', '.join(remote_ids)} is gone" if remote_ids else "nothing was published"
+
+
+class Local(Patient):
+    """A platform without a site."""
+
+    def __init__(self, name: str, platform: Platform, folder: Path, stack: ExitStack) -> None:
+        super().__init__(name, platform, folder)
+        self._session = stack.enter_context(platform.session(folder / "local"))
+
+    def _upload(self) -> list[str]:
+        return self._session.upload(self.batch)
+
+    def _shown(self, *, wanted: bool) -> dict[int, str]:
+        return self._session.read_back(self.batch) if wanted else {}  # it would encode the image anew
+
+    def _fetch(self) -> None:
+        self._session.download(self.remote_id, self.platform.rendition, self.served)
+
+    def _delete(self, remote_ids: Sequence[str]) -> None:
+        self._session.delete(remote_ids, self.batch.title)
+
+
+class Web(Patient):
+    """A platform with pages."""
+
+    def __init__(self, name: str, site: Site, folder: Path, stack: ExitStack) -> None:
+        super().__init__(name, site, folder)
+        self.site = site
+        self.context: BrowserContext | None = None
+        self._stack = stack
+        self._address = ""
+
+    @property
+    def page(self) -> Page:
+        """The page that was opened last."""
+        assert self.context is not None
+        return self.context.pages[-1]
+
+    def start(self) -> str:
+        playwright = self._stack.enter_context(sync_playwright())
+        self._browser = browser.launch(playwright, self.site)
+        self._stack.callback(self._browser.close)
+        return f"{browser.find(playwright)}, version {self._browser.version}"
+
+    def state_folder(self) -> str:
+        return f"{login.state_folder()} is yours alone"
+
+    def sign_in(self) -> str:
+        state = login.stored_state(self.site) if self.site.is_live else None
+        self.context = self._browser.new_context(storage_state=state, locale="en-US")
+        self.context.set_default_timeout(browser.TIMEOUT if self.site.is_live else browser.SANDBOX_TIMEOUT)
+        if state is None:
+            login.sign_in_here(self.site, self.context)
+        elif not login.signed_in(self.site, self.context):
+            raise UserError(f"{state} lacks the cookies of a sign-in. Run `{login.login_command(self.site)}`.")
+        self.context.add_init_script(answers.KEEP)
+        return f"stored {login.age(state)}" if state else f"at {self.site.origin}"
+
+    def show_account(self) -> str:
+        assert self.context is not None
+        account = self.site.account(self.context.new_page())
+        if not account:
+            raise SignedOut
+        if self.site.is_live:
+            self._stack.callback(login.store, self.site, self.context)  # as the site has renewed it
+        return account
+
+    def _upload(self) -> list[str]:
+        return self.site.upload(self.page, self.batch)
+
+    def _shown(self, *, wanted: bool) -> dict[int, str]:
+        end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
+        while True:
+            shown = self.site.read_back(self.page, self.batch)
+            if bool(shown) == wanted or time.monotonic() > end:
+                return shown
+            time.sleep(AGAIN)
+
+    def find_address(self) -> str:
+        self._address = self.site.address(self.page, self.remote_id, self.site.rendition)
+        if not self._address:
+            raise UserError(f"The page has no address for {self.remote_id}.")
+        return urlsplit(self._address)._replace(query="", fragment="").geturl()
+
+    def _fetch(self) -> None:
+        browser.downloader(self.site, self.page).fetch(self._address, self.served)
+
+    def _delete(self, remote_ids: Sequence[str]) -> None:
+        self.site.delete(self.page, remote_ids, self.batch.title)
+
+
+def _spoken(codec: Mapping[str, Any]) -> str:
+    parts = [str(codec["format"])]
+    if "tables" in codec:
+        parts = [f"{codec['format']} quality {codec['quality']}", codec["sampling"]]
+        parts.append("progressive" if codec["progressive"] else "baseline")
+    return ", ".join(parts)
