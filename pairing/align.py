@@ -93,13 +93,17 @@ def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
             return Measurement(*served, "the original is blank: nothing tells its rendition from another")
         if luma(second).std() < BLANK:
             return Measurement(*served, "a blank placeholder")
-        alignment = register(first, second)
-        seen = _compare(first, second, alignment)
+        canvas = Canvas(first)
+        alignment = register(first, second, canvas)
+        seen = _compare(canvas, second, alignment)
     upright = turned(second, alignment.turn).size
     left, top, right, bottom = alignment.box
     mask = _on_original(seen.stamped, alignment, first.size)
     pixels, shown = np.asarray(first), read_aligned(rendition, first.size, alignment)
-    laid = np.where(mask[..., None], pixels, shown)  # what is covered must not tell the pictures apart
+    laid = shown
+    if mask.any():
+        laid = np.where(mask[..., None], pixels, shown)  # what is covered must not tell the pictures apart
+        pixels, shown = pixels[~mask], shown[~mask]
     found = Measurement(
         *served,
         None,
@@ -110,8 +114,8 @@ def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
         watermark=float(seen.stamped.mean()),
         mask=to_png(mask) if mask.any() else None,
         hash_distance=int(imagehash.phash(first) - imagehash.phash(Image.fromarray(laid))),
-        residual=mean_absolute_difference(pixels[~mask], shown[~mask]) if not mask.all() else None,
-        psnr=psnr(pixels[~mask], shown[~mask]) if not mask.all() else None,
+        residual=mean_absolute_difference(pixels, shown) if shown.size else None,
+        psnr=psnr(pixels, shown) if shown.size else None,
     )
     return replace(found, reason=_reason(found, seen, first.size, settings))
 
@@ -152,8 +156,8 @@ class Seen:
     stamped: Mask  # [H, W] of the upright rendition: the watermark
 
 
-def _compare(original: Image.Image, rendition: Image.Image, alignment: Alignment) -> Seen:
-    canvas, seen = Canvas(original), luma(turned(rendition, alignment.turn))
+def _compare(canvas: Canvas, rendition: Image.Image, alignment: Alignment) -> Seen:
+    seen = luma(turned(rendition, alignment.turn))
     size = (seen.shape[1], seen.shape[0])
     kernel = Image.Resampling[alignment.kernel.upper()] if alignment.kernel else Image.Resampling.BICUBIC
     shown, covered = canvas.show(alignment.box, size, kernel), canvas.covers(alignment.box, size)

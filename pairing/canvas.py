@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,28 @@ class Canvas:
     def __init__(self, image: Image.Image) -> None:
         self.size: Size = image.size
         self.margin = round(MARGIN * max(image.size)) + 1
-        self.image = Image.fromarray(np.pad(luma(image), self.margin, mode="edge"))
+        self.luma = np.pad(luma(image), self.margin, mode="edge")
+
+    @cached_property
+    def images(self) -> tuple[Image.Image, Image.Image, Image.Image]:
+        """The luma, and its slopes across and down, which show how what is shown changes when its box moves."""
+        down, across = np.gradient(self.luma)
+        return Image.fromarray(self.luma), Image.fromarray(across), Image.fromarray(down)
 
     def show(self, box: Box, size: Size, kernel: Image.Resampling = Image.Resampling.BICUBIC) -> Grey:
         """Resize a box to a width and height, as Pillow does."""
+        return self._show(0, box, size, kernel)
+
+    def slopes(self, box: Box, size: Size, kernel: Image.Resampling) -> tuple[Grey, Grey]:
+        """Return how what `show` gives changes a pixel of the original further right, and further down."""
+        return self._show(1, box, size, kernel), self._show(2, box, size, kernel)
+
+    def _show(self, which: int, box: Box, size: Size, kernel: Image.Resampling) -> Grey:
+        image = self.images[which]
         left, top, right, bottom = (edge + self.margin for edge in box)
-        width, height = self.image.size
+        width, height = image.size
         placed = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
-        return np.asarray(self.image.resize(size, kernel, box=placed))
+        return np.asarray(image.resize(size, kernel, box=placed))
 
     def covers(self, box: Box, size: Size) -> Grey:
         """Tell which pixels of a box shown at a size lie on the original: 1, others 0; [H, W]."""

@@ -13,12 +13,13 @@ from pairing.canvas import Box, Canvas, Grey, Size, correlate, encoded, loss, lu
 
 COARSEST = 24  # pixels, short side: where the search begins
 COARSE = 100  # pixels, short side: where its beginnings are compared
-STEPS = 10  # of the search, at most, at each size
+STEPS = 30  # of the search, at most, at each size
 STILL = 0.002  # pixels of the rendition: a step so small ends the search
 ROUNDS = 3  # of the search at full size
 STUCK = 0.8  # times the loss of what the search found: a simpler box that is so much better means it stopped short
 AS_GOOD = 1.01  # times the least loss: a simpler box that is no worse is the true one
-AS_GOOD_ENCODED = 1.1  # the same where the codec's part in the loss is known, and what is left of it tells more
+CLOSE = 0.05  # pixels: of a box that is so close to the one that was found, this is enough
+SAME = 1.1  # times the least loss
 SLIGHT = 0.2  # pixels: so small a shift is believed only if the loss without it is more than
 UNMOVED = 1.05  # times the loss with it
 NEAR = 0.8  # pixels of the original by which a simpler box may differ from the one that was found
@@ -53,13 +54,14 @@ class Alignment:
         return self.turn is None and self.box == (0, 0, *size)
 
 
-def register(original: Image.Image, rendition: Image.Image) -> Alignment:
+def register(original: Image.Image, rendition: Image.Image, canvas: Canvas | None = None) -> Alignment:
     """Place a rendition on its original, whether they belong together or not.
 
     A rendition that nothing moved has exactly the box of the whole. Images of any size and mode; the work is done
     on their luma. A JPEG as opened, not converted, lets what its quantisation does be told from what a kernel does.
+    `canvas` is the original's, if there is one already.
     """
-    canvas, seen = Canvas(original), rendition.convert("L")
+    canvas, seen = canvas or Canvas(original), rendition.convert("L")
     if canvas.size == seen.size and _is_unmoved(canvas, luma(seen)):
         return Alignment(0, 0, *canvas.size)
     found: list[tuple[float, Box, Turn]] = []
@@ -98,7 +100,7 @@ def _is_unmoved(canvas: Canvas, target: Grey) -> bool:
     shown = canvas.show(whole, canvas.size)
     if correlate(shown, target) < ALIKE:
         return False
-    box, weights = _step(canvas, target, whole, shown)
+    box, weights = _step(canvas, target, whole, shown, Image.Resampling.BICUBIC)
     if _distance(box, whole) > NEAR:
         return False
     _, limit = weigh(target, shown, weights)
@@ -135,19 +137,18 @@ def _descend(canvas: Canvas, target: Grey, box: Box, kernel: Image.Resampling = 
     """Follow the square residual downhill at one size."""
     for _ in range(STEPS):
         shown = canvas.show(box, target.shape[::-1], kernel)
-        before, (box, _) = box, _step(canvas, target, box, shown)
+        before, (box, _) = box, _step(canvas, target, box, shown, kernel)
         if _distance(box, before) < STILL * (before[2] - before[0]) / target.shape[1]:
             break
     return box
 
 
-def _step(canvas: Canvas, target: Grey, box: Box, shown: Grey) -> tuple[Box, Grey]:
+def _step(canvas: Canvas, target: Grey, box: Box, shown: Grey, kernel: Image.Resampling) -> tuple[Box, Grey]:
     """Take one Gauss-Newton step with brightness and contrast left free; return the box and the pixels' weights."""
     height, width = target.shape
     weights, _ = weigh(target, shown, canvas.covers(box, (width, height)))
     across, down = (box[2] - box[0]) / width, (box[3] - box[1]) / height
-    slope_y, slope_x = np.gradient(shown)
-    slope_x, slope_y = slope_x / across, slope_y / down
+    slope_x, slope_y = canvas.slopes(box, (width, height), kernel)
     right = (np.arange(width, dtype=np.float32) + 0.5) / width
     bottom = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
     edges = (slope_x * (1 - right), slope_y * (1 - bottom), slope_x * right, slope_y * bottom)
@@ -155,7 +156,7 @@ def _step(canvas: Canvas, target: Grey, box: Box, shown: Grey) -> tuple[Box, Gre
     weighted = design * weights.ravel()
     normal = (weighted @ design.T).astype(np.float64)
     place = range(4)  # of the edges, which stay where nothing in the image tells of them
-    normal[place, place] += 1e-4 * normal[place, place].max() + 1e-6
+    normal[place, place] += 1e-6 * normal[place, place].max() + 1e-6
     normal[range(4, 6), range(4, 6)] += 1e-6
     solution = np.linalg.solve(normal, weighted.astype(np.float64) @ target.ravel())
     change = solution[:4] / max(abs(solution[4]), 0.2) * np.sign(solution[4])
@@ -186,8 +187,12 @@ def _explain(canvas: Canvas, target: Grey, box: Box, turn: Turn, table: list[int
             (place, each): loss(encoded(canvas.show(boxes[place], size, each), table), target, weights, limit)
             for place, each in product(range(len(boxes)), Image.Resampling)
         }
-        most = (AS_GOOD_ENCODED if table else AS_GOOD) * min(losses.values())
-        good = {key: error for key, error in losses.items() if key[0] and error <= most}
+        least = min(losses.values())
+        good = {
+            key: error
+            for key, error in losses.items()
+            if key[0] and error <= (SAME if _distance(box, boxes[key[0]]) <= CLOSE else AS_GOOD) * least
+        }
         best = min(good or losses, key=losses.__getitem__)
         box, kernel = boxes[best[0]], best[1]
         if losses[best] > STUCK * min(losses[0, each] for each in Image.Resampling):
