@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,12 @@ from scipy import ndimage
 
 from pairing import watermark
 from pairing.canvas import Canvas, Grey, Size, correlate, fitted, luma, weigh
-from pairing.registration import Alignment, luma_table, register, turned
+from pairing.mask import Mask, on_original, to_png
+from pairing.registration import Alignment, register
+from pairing.turns import luma_table, turned
 from params import Pairing
 
 Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 MOST_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
 MOST_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
@@ -30,7 +30,6 @@ LEAST_CORRELATION = 0.8  # of what is not covered
 LEAST_DETAIL = 0.4  # correlation of what is finer than DETAIL
 CERTAIN = 0.98  # correlation from which the detail, which a codec may have smoothed away, need not tell
 DETAIL = 3.0  # pixels of the rendition
-CLOSE_TO = 0.01  # pixels that count as nothing
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
         seen = _compare(canvas, second, alignment)
     upright = turned(second, alignment.turn).size
     left, top, right, bottom = alignment.box
-    mask = _on_original(seen.stamped, alignment, first.size)
+    mask = on_original(seen.stamped, alignment, first.size)
     pixels, shown = np.asarray(first), read_aligned(rendition, first.size, alignment)
     laid = shown
     if mask.any():
@@ -178,31 +177,6 @@ def _compare(canvas: Canvas, rendition: Image.Image, alignment: Alignment) -> Se
 
 def _detail(image: Grey) -> Grey:
     return np.asarray(image - ndimage.gaussian_filter(image, DETAIL), np.float32)
-
-
-def _on_original(stamped: Mask, alignment: Alignment, size: Size) -> Mask:
-    """Mark the pixels of an original that a rendition doesn't show, or not whole."""
-    left, top, right, bottom = alignment.box
-    across, down = stamped.shape[1] / (right - left), stamped.shape[0] / (bottom - top)
-    place = (across, 0, -left * across, 0, down, -top * down)
-    under = Image.fromarray(stamped).convert("L").transform(size, Image.Transform.AFFINE, place)
-    x, y = np.arange(size[0]), np.arange(size[1])
-    shown_x = (x >= left - CLOSE_TO) & (x + 1 <= right + CLOSE_TO)
-    shown_y = (y >= top - CLOSE_TO) & (y + 1 <= bottom + CLOSE_TO)
-    return (np.asarray(under) > 0) | ~np.outer(shown_y, shown_x)
-
-
-def to_png(mask: Mask) -> bytes:
-    """Pack a mask into a PNG of one bit a pixel."""
-    file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG")
-    return file.getvalue()
-
-
-def from_png(mask: bytes) -> Mask:
-    """Unpack what `to_png` packed."""
-    with Image.open(io.BytesIO(mask)) as image:
-        return np.asarray(image.convert("1"))
 
 
 def mean_absolute_difference(first: Pixels, second: Pixels) -> float:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairing.align import Measurement, from_png, measure, read_aligned
-from pairing.registration import Alignment, Turn, turned
+from pairing.align import Measurement, measure, read_aligned
+from pairing.mask import from_png
+from pairing.registration import Alignment
+from pairing.turns import Turn, turned
 from params import Pairing
 
 COARSE = 16  # pixels, side of the thumbnails that find look-alikes

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from pairing.align import BLANK, Measurement, measure
 from pairing.canvas import luma
-from pairing.registration import turned
+from pairing.turns import turned
 from params import Pairing
 
 SIDE = 16  # pixels, of the thumbnails that choose the candidates

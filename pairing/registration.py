@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pairing.canvas import Box, Canvas, Grey, Size, correlate, encoded, loss, luma, weigh
+from pairing.turns import Turn, likely_turns, luma_table, turned
 
 COARSEST = 24  # pixels, short side: where the search begins
 COARSE = 100  # pixels, short side: where its beginnings are compared
@@ -25,9 +26,6 @@ UNMOVED = 1.05  # times the loss with it
 NEAR = 0.8  # pixels of the original by which a simpler box may differ from the one that was found
 UNSURE = 0.3  # pixels by which what was found may be off, for choosing whole pixels
 ALIKE = 0.8  # correlation from which a rendition may be taken for unmoved at first sight
-THUMBNAIL = 16  # pixels, side
-
-Turn = Image.Transpose | None
 
 
 @dataclass(frozen=True)
@@ -73,25 +71,6 @@ def register(original: Image.Image, rendition: Image.Image, canvas: Canvas | Non
     upright = turned(seen, turn)
     _, box = _search(canvas, upright, box, 2 * COARSE, max(upright.size))
     return _explain(canvas, luma(upright), box, turn, luma_table(rendition, turn))
-
-
-def luma_table(rendition: Image.Image, turn: Turn = None) -> list[int] | None:
-    """Return a JPEG's luma quantisation; None where it is no JPEG, or not as it was encoded."""
-    table: list[int] | None = getattr(rendition, "quantization", {}).get(0)
-    return table if turn is None else None
-
-
-def turned(image: Image.Image, turn: Turn) -> Image.Image:
-    """Turn or mirror an image; None leaves it."""
-    return image if turn is None else image.transpose(turn)
-
-
-def likely_turns(original: Image.Image, rendition: Image.Image) -> list[Turn]:
-    """List the turns under which a rendition looks most like its original, upright first."""
-    size = (THUMBNAIL, THUMBNAIL)
-    first, second = (image.convert("L").resize(size, Image.Resampling.BOX) for image in (original, rendition))
-    alike = {turn: correlate(luma(first), luma(turned(second, turn))) for turn in (None, *Image.Transpose)}
-    return [turn for turn in alike if alike[turn] >= max(alike.values()) - 0.1]
 
 
 def _is_unmoved(canvas: Canvas, target: Grey) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sqlalchemy import select
 
-from pairing.align import Pixels, from_png, read_aligned, read_pixels
+from pairing.align import Pixels, read_aligned, read_pixels
 from pairing.build import kind
 from pairing.database import Pair, RoundTrip, Source, alignment_of, open_pairs
+from pairing.mask import from_png
 
 TIMES = 8  # by which the picture multiplies differences
 SIDE = 224  # pixels, of a picture's longer side

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from pairing.canvas import Grey, encoded
-
-Mask = NDArray[np.bool_]  # [H, W]
+from pairing.mask import Mask
 
 BLUR = 1.5  # pixels over which square differences are averaged
 BINS = 12  # of busyness: the busier a place, the more a codec errs

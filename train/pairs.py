@@ -12,8 +12,9 @@ from PIL import Image
 from sqlalchemy.exc import DatabaseError
 from torch import Tensor
 
-from pairing.align import Pixels, from_png, read_aligned, read_pixels
+from pairing.align import Pixels, read_aligned, read_pixels
 from pairing.database import Accepted, aligned
+from pairing.mask import from_png
 from params import UserError
 
 BLOCK = 16  # the coarsest grid of common codecs, pixels: a JPEG macroblock with halved chroma
@@ -61,9 +62,8 @@ class Pairs:
         return Pairs([self.files[place * len(self) // count] for place in range(count)], self.remedy, self.placed)
 
     def plain(self) -> list[tuple[Path, Path]]:
-        """List the files of the pairs that show their originals whole and unmoved; all, where fewer than two do."""
-        plain = [files for files in self.files if files not in self.placed]
-        return plain if len(plain) > 1 else self.files
+        """List the files of the pairs that show their originals whole, unmoved and without a watermark."""
+        return [files for files in self.files if files not in self.placed]
 
 
 class Cache:

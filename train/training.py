@@ -63,7 +63,8 @@ def fit(
     part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform))
     unfinished = part.read()
     if unfinished is None:
-        emulator = identify([*training.plain(), *validation.plain()])
+        plain = [*training.plain(), *validation.plain()]
+        emulator = identify(plain if len(plain) > 1 else [*training.files, *validation.files])
     else:
         emulator = Emulator.model_validate(unfinished["emulator"])
     chain = emulator if emulator.mae <= NEAR_ENOUGH else None

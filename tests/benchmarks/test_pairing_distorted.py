@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pairing.align import from_png
+from pairing.mask import from_png
 from pairing.match import match
 from params import Pairing
 

@@ -8,7 +8,8 @@ from distorted import Distorted, corner_error, distort, on_original
 from PIL import Image
 from skimage import data
 
-from pairing.align import from_png, measure, read_aligned, read_pixels
+from pairing.align import measure, read_aligned, read_pixels
+from pairing.mask import from_png
 from pairing.match import match
 from params import Pairing
 

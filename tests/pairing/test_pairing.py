@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from pairing.align import from_png, mean_absolute_difference, measure, psnr, read_pixels
+from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
 from pairing.build import build
 from pairing.database import Pair, RoundTrip, Source, accepted, aligned, open_pairs
+from pairing.mask import from_png
 from pairing.registration import Alignment
 from params import Pairing, UserError
 
