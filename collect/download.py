@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from PIL import Image
 
+from collect.photos import DAMAGED, FORMATS
 from collect.platform import Interrupted
 from collect.rates import back_off
 from collect.visits import check, check_marks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST = 64 * 1024 * 1024  # bytes
 TIMEOUT = (10, 60)  # seconds to connect, and between two reads
 ATTEMPTS = 5
+BEGINNING = 100_000  # bytes of a page that are looked at
 
 
 class Downloader:
@@ -35,9 +37,8 @@ class Downloader:
         self.session.trust_env = site.is_live  # a proxy of the environment's knows no sandbox
         self.session.headers.update(headers)
         for cookie in cookies:
-            self.session.cookies.set(
-                cookie["name"], cookie["value"], domain=cookie["domain"], path=cookie.get("path", "/")
-            )
+            about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
+            self.session.cookies.set(cookie["name"], cookie["value"], **about)
 
     def fetch(self, address: str, destination: Path) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.
@@ -58,10 +59,9 @@ class Downloader:
                     raise
                 time.sleep(wait)
             except OSError as error:
-                part.unlink(missing_ok=True)
-                raise UserError(
-                    f"{destination} can't be written: {error.strerror}. Make room, then run again."
-                ) from None
+                _drop(part)
+                reason = error.strerror or error
+                raise UserError(f"{destination} can't be written: {reason}. Make room, then run again.") from None
 
     def _fetch(self, address: str, public: str, part: Path) -> None:
         try:
@@ -69,35 +69,49 @@ class Downloader:
         except requests.RequestException as error:  # whose own text holds the address with its signature
             raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
         if problem := body_problem(part.read_bytes()):
-            body = part.read_bytes()[:100_000].decode(errors="replace")
+            body = part.read_bytes()[:BEGINNING].decode(errors="replace")
             part.unlink()
             check_marks(self.site, "", body if problem == PAGE else "")
             raise Interrupted(f"{public}: {problem}.")
 
     def _receive(self, address: str, public: str, part: Path) -> None:
         """Write the body to `part`, or the rest of it to what is there, if that is of the very same file."""
-        tag = part.with_name(part.name + ".tag")
+        tag = _tag(part)
         here = part.stat().st_size if part.exists() and tag.exists() else 0
         asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
         with self.session.get(address, timeout=TIMEOUT, stream=True, headers=asked) as answer:
-            check(self.site, answer.status_code, "", answer.headers.get("Retry-After"))
-            if answer.status_code in (403, 404, 410):
-                raise Gone(f"{public}: no download (HTTP {answer.status_code}).")
-            if answer.status_code == 416:
-                part.unlink()
+            check(self.site, answer.status_code, answer.url, answer.headers.get("Retry-After"))
             if answer.status_code >= 400:
-                raise Interrupted(f"{public}: no download (HTTP {answer.status_code}).")
-            rest = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+                check_marks(self.site, "", next(answer.iter_content(BEGINNING), b"").decode(errors="replace"))
+                if answer.status_code == 416:
+                    _drop(part)
+                kind = Gone if answer.status_code in (403, 404, 410) else Interrupted
+                raise kind(f"{public}: no download (HTTP {answer.status_code}).")
+            rest = answer.status_code == 206
+            if rest and not (here and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
+                _drop(part)
+                raise Interrupted(f"{public}: another part of the file than was asked for.")
             if not rest:
                 tag.unlink(missing_ok=True)
             with part.open("ab" if rest else "wb") as file:
-                if strong := answer.headers.get("ETag", "W/").removeprefix("W/"):
-                    tag.write_text(strong, encoding="utf-8")
+                etag = answer.headers.get("ETag", "")
+                if etag.startswith('"') and "Content-Encoding" not in answer.headers:  # else bytes can't be counted on
+                    tag.write_text(etag, encoding="utf-8")
                 for chunk in answer.iter_content(1 << 16):
                     file.write(chunk)
                     if file.tell() > LARGEST:
                         break
         tag.unlink(missing_ok=True)
+
+
+def _tag(part: Path) -> Path:
+    """Name the file that keeps which file of the site's a part is of (its ETag)."""
+    return part.with_name(part.name + ".tag")
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag(part).unlink(missing_ok=True)
 
 
 class Gone(Interrupted):
@@ -113,19 +127,13 @@ def body_problem(body: bytes) -> str | None:
         return "an empty answer instead of an image"
     if len(body) > LARGEST:
         return f"more than {LARGEST >> 20} MB"
-    if body.lstrip()[:1] == b"<":
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return PAGE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(body)) as image:
+            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
                 image.load()
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-    ) as error:
+    except (*DAMAGED, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         return f"not an image that can be decoded ({error})"
     return None
