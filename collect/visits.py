@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -148,7 +149,9 @@ def check(site: Site, status: int, where: str, retry_after: str | None = None) -
     if status in BUSY:
         raise TurnedAway(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
     if status >= 500:
-        raise Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
+        trouble = Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
+        trouble.wait = seconds(retry_after)
+        raise trouble
     check_marks(site, where, "")
 
 
@@ -167,10 +170,11 @@ def seconds(retry_after: str | None) -> float | None:
     """Read a Retry-After header, seconds or a date, as seconds from now; None for none or for nonsense."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
+    if (number := retry_after.strip()).isdecimal():
+        wait = float(number)
+        return wait if math.isfinite(wait) else None
     try:
         then = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())
