@@ -9,7 +9,8 @@ from skimage import data
 from torch import Tensor
 
 from pairing.align import measure
-from pairing.database import Accepted
+from pairing.build import columns, writing
+from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
 from train import pairs
 from train.measure import difference, mean_absolute_error
@@ -124,15 +125,16 @@ def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def load_measured(original: Path, renditions: list[Path]) -> pairs.Pairs:
-    """Give pairs as `pairs.load` does, but without a database."""
-    placed = {}
-    for file in renditions:
-        measured = measure(original, file, Pairing())
-        assert measured.reason is None
-        accepted = Accepted(original, file, measured.alignment, measured.mask)
-        if accepted.mask or not accepted.is_whole:
-            placed[original, file] = accepted
-    return pairs.Pairs([(original, file) for file in renditions], placed=placed)
+    """Measure pairs, write them into a database, and read them back for training."""
+    with writing(original.parent / "tiny.db") as session:
+        source = Source(name="train/original.png", path=str(original), split="train", sha256="0")
+        for number, file in enumerate(renditions):
+            measured = measure(original, file, Pairing())
+            assert measured.reason is None
+            told = {"rendition": str(number), "remote_id": "", "format": "PNG", "bytes": 1, "sha256": "0"}
+            trip = RoundTrip(source=source, platform="tiny", generation=1, path=str(file), **told)
+            session.add(Pair(round_trip=trip, **columns(measured)))
+    return pairs.load(original.parent / "tiny.db", "train")
 
 
 def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: Path) -> None:
