@@ -29,6 +29,7 @@ for commands in (
     collect.dataset.app,
     collect.cli.app,
     pairing.cli.app,
+    pairing.cli.more,
     train.cli.app,
     attack.cli.app,
     attack.protect_cli.app,
