@@ -7,40 +7,51 @@ from inspector cache"), so the page itself keeps the text of every answer that i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
 from collect.platform import Interrupted, SignedOut, TurnedAway
-from collect.visits import check, check_marks, text, value
+from collect.visits import POLLING, check, check_marks, text, value
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
 KEEP = """
 window.comreadvAnswers = [];
-const keep = (asked, status, text, retry, where) =>
-  window.comreadvAnswers.push([String(asked), status, text, retry, where]);
+const keep = (asked, body, status, text, retry, where) =>
+  window.comreadvAnswers.push([String(asked), fileIn(body), status, text, retry, where]);
+const fileIn = (body) => {
+  const parts = body instanceof FormData ? [...body.values()] : [body];
+  return parts.find((part) => part instanceof File)?.name ?? null;
+};
 const open = XMLHttpRequest.prototype.open;
 XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+  this.comreadvAsked = url;
+  return open.call(this, method, url, ...rest);
+};
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (body) {
   this.addEventListener('loadend', () => {
     const text = typeof this.response === 'string' ? this.response : JSON.stringify(this.response);
-    keep(url, this.status, text, this.getResponseHeader('Retry-After'), this.responseURL);
+    keep(this.comreadvAsked, body, this.status, text, this.getResponseHeader('Retry-After'), this.responseURL);
   });
-  return open.call(this, method, url, ...rest);
+  return send.call(this, body);
 };
 const ask = window.fetch;
 window.fetch = async (...rest) => {
   const asked = rest[0] instanceof Request ? rest[0].url : rest[0];
-  const cut = () => keep(asked, 0, '', null, '');
+  const body = rest[1]?.body;
+  const cut = () => keep(asked, body, 0, '', null, '');
   try {
     const answer = await ask(...rest);
     answer.clone().text().then(
-      (text) => keep(asked, answer.status, text, answer.headers.get('Retry-After'), answer.url), cut);
+      (text) => keep(asked, body, answer.status, text, answer.headers.get('Retry-After'), answer.url), cut);
     return answer;
   } catch (error) {
     cut();
@@ -48,9 +59,11 @@ window.fetch = async (...rest) => {
   }
 };
 """
-FIND = """([part, start, path]) =>
-  window.comreadvAnswers.slice(start).find(([asked]) => asked.includes(part))
-  || (location.pathname !== path && document.readyState === 'complete' ? 'gone' : null)"""
+FIND = """([part, start, count, path]) => {
+  const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
+  if (found.length >= count || found.some(([, , status]) => status !== 200)) return found;
+  return location.pathname !== path && document.readyState === 'complete' ? 'gone' : null;
+}"""
 
 
 @dataclass
@@ -62,6 +75,7 @@ class Answer:
     text: str = ""
     retry_after: str | None = None
     where: str = ""  # the address that answered, after redirects
+    file: str | None = None  # the name of the file that the request carried
 
     def json(self) -> dict[str, Any]:
         """Read the site's JSON object.
@@ -90,15 +104,40 @@ class Answer:
 
 
 @contextmanager
+def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
+    """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
+
+    One that is not HTTP 200 ends the wait: it is then the last of those that there are.
+    """
+    start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
+    answers: list[Answer] = []
+    yield answers
+    for so_many in range(1, count + 1):  # each may take as long as a step may
+        found = page.wait_for_function(FIND, arg=[part, start, so_many, path], polling=POLLING).json_value()
+        if found == "gone":
+            if urlsplit(site.login_url).path in page.url:
+                raise SignedOut
+            check_marks(site, page.url, text(page))
+            raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
+        if len(found) >= count or any(status != 200 for _, _, status, *_ in found):
+            break
+    found.sort(key=lambda each: each[2] != 200)
+    answers.extend(Answer(site, status, body, retry, where, file) for _, file, status, body, retry, where in found)
+
+
+@contextmanager
 def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
     """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
-    start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answer = Answer(site)
-    yield answer
-    found = page.wait_for_function(FIND, arg=[part, start, path]).json_value()
-    if found == "gone":
-        if urlsplit(site.login_url).path in page.url:
-            raise SignedOut
-        check_marks(site, page.url, text(page))
-        raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
-    _, answer.status, answer.text, answer.retry_after, answer.where = found
+    with expect_answers(site, page, part, 1) as answers:
+        yield answer
+    vars(answer).update(vars(answers[0]))
+
+
+def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:
+    """Tell which file each answer is about: by the name that its request carried, else in their order."""
+    left = dict(enumerate(file.name for file in files))
+    for answer in answers:
+        position = next((each for each, name in left.items() if name == answer.file), min(left))
+        del left[position]
+        yield position, answer

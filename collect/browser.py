@@ -10,7 +10,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ SETTING = "COMREADV_BROWSER"
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
 SANDBOX_TIMEOUT = 8_000
+AT_ONCE = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
 MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
 QUIET = (
@@ -140,12 +143,35 @@ class BrowserSession:
     def read_back(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.read_back(self.page, batch))
 
-    def download(self, remote_id: str, rendition: str, destination: Path) -> str:
+    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Interrupted]:
+        """Download, as one person on a live site and several at once from this computer."""
+        waits: list[Callable[[], str]] = []
+        with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
+            for remote_id, file in zip(remote_ids, files, strict=True):
+                waits.append(self._download(pool, remote_id, rendition, file))
+        results: list[str | Interrupted] = []
+        for wait in waits:
+            try:
+                results.append(self._step(wait))
+            except Interrupted as trouble:
+                results.append(trouble)
+        return results
+
+    def _download(self, pool: Executor, remote_id: str, rendition: str, file: Path) -> Callable[[], str]:
+        """Begin a download; return what waits for its end and gives its address without secrets."""
         if self.platform.is_live:
             time.sleep(jitter(self.platform.pause))
-        address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
-        self._step(lambda: self.downloader.fetch(address, destination))
-        return urlsplit(address)._replace(query="", fragment="").geturl()
+        try:
+            address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
+        except Interrupted as trouble:
+            return partial(_again, trouble)
+        fetched = pool.submit(self.downloader.fetch, address, file)
+
+        def wait() -> str:
+            fetched.result()
+            return urlsplit(address)._replace(query="", fragment="").geturl()
+
+        return wait
 
     def delete(self, remote_ids: Sequence[str], title: str) -> None:
         self._step(lambda: self.platform.delete(self.page, remote_ids, title))
@@ -232,6 +258,10 @@ class BrowserSession:
             f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}."
             f" {masking.reason(error)}{kept}"
         )
+
+
+def _again(trouble: Interrupted) -> str:
+    raise trouble
 
 
 def downloader(site: Site, page: Page) -> Downloader:

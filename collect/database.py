@@ -81,6 +81,7 @@ def _one_writer_at_a_time(engine: Engine) -> None:
     def _connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 60000")
+        connection.execute("PRAGMA journal_mode = WAL")  # half the waits for the disk
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collect.platform import Site
 
 LARGEST = 64 * 1024 * 1024  # bytes
+MOST_PIXELS = 80_000_000  # Pillow warns above 89 million, and refuses twice as many
 TIMEOUT = (10, 60)  # seconds to connect, and between two reads
 ATTEMPTS = 5
 BEGINNING = 100_000  # bytes of a page that are looked at
@@ -130,10 +130,10 @@ def body_problem(body: bytes) -> str | None:
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return PAGE
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-                image.load()
-    except (*DAMAGED, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return f"more than {MOST_PIXELS:,} pixels"
+            image.load()
+    except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return f"not an image that can be decoded ({error})"
     return None

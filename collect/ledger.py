@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Select, delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -15,6 +16,15 @@ from collect.database import insert_new, transaction
 from collect.tables import Download, Tile, Upload, now
 
 HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
+
+
+class Arrival(NamedTuple):
+    """A file that a platform served of an upload, in the store; and why it is not what went up, if it is not."""
+
+    upload: Upload
+    address: str  # without its query
+    file: Path
+    reason: str | None = None
 
 
 class Ledger:
@@ -49,6 +59,12 @@ class Ledger:
                 if each not in known
             ]
             insert_new(session, Upload, rows)
+
+    def planned(self) -> list[str]:
+        """List the images, by sha256, that are to go up, in the order of their plan."""
+        with self.transaction() as session:
+            chosen = select(Upload.sha256).filter_by(**self.key, state="planned", deleted_at=None)
+            return list(session.scalars(chosen.order_by(Upload.id)))
 
     def uploads(self, *states: str) -> list[Upload]:
         """List the uploads in some states, in the order of their plan."""
@@ -98,11 +114,13 @@ class Ledger:
                 else:
                     each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
 
-    def receive(self, upload: Upload, remote_id: str) -> None:
-        """Keep a remote id as soon as the site has said it, ahead of publication."""
-        upload.remote_id = remote_id
+    def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
+        """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
         with self.transaction() as session:
-            session.execute(update(Upload).where(Upload.id == upload.id).values(remote_id=remote_id))
+            for position, remote_id in remote_ids.items():
+                uploads[position].remote_id = remote_id
+                change = update(Upload).where(Upload.id == uploads[position].id)
+                session.execute(change.values(remote_id=remote_id))
 
     def confirm(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down that a batch is published."""
@@ -130,16 +148,24 @@ class Ledger:
                 each.collector = self.collector
         return taken
 
-    def keep(
-        self, upload: Upload, rendition: str, address: str, *, sha256: str, size: int, reason: str | None = None
-    ) -> None:
-        """Write down a download: verified, or the reason why it is not what was uploaded."""
+    def keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
+        """Write down downloads: verified, or the reason why one is not what was uploaded."""
         with self.transaction() as session:
-            session.execute(delete(Download).filter_by(upload_id=upload.id, rendition=rendition))
-            values = {"address": address, "sha256": sha256, "bytes": size, "verified": reason is None}
-            session.add(Download(upload_id=upload.id, rendition=rendition, **values))
-            state = "downloaded" if reason else "verified"
-            session.execute(update(Upload).where(Upload.id == upload.id).values(state=state, reason=reason))
+            for each in arrivals:
+                session.execute(delete(Download).filter_by(upload_id=each.upload.id, rendition=rendition))
+                session.add(
+                    Download(
+                        upload_id=each.upload.id,
+                        rendition=rendition,
+                        address=each.address,
+                        sha256=each.file.name,
+                        bytes=each.file.stat().st_size,
+                        verified=each.reason is None,
+                    )
+                )
+                state = "downloaded" if each.reason else "verified"
+                change = update(Upload).where(Upload.id == each.upload.id)
+                session.execute(change.values(state=state, reason=each.reason))
 
     def reassign(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down which remote id is whose, once the contents have told."""

@@ -53,12 +53,12 @@ class Patient(ABC):
         Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
         self.left_behind = f"perhaps what is called {self.batch.title!r}"
         (remote_id,) = self._upload()
-        self._received(0, remote_id)
+        self._received({0: remote_id})
         return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
 
-    def _received(self, position: int, remote_id: str) -> None:
-        self.batch.known[position] = remote_id
-        self.left_behind = f"{remote_id}, called {self.batch.title!r}"
+    def _received(self, remote_ids: Mapping[int, str]) -> None:
+        self.batch.known.update(remote_ids)
+        self.left_behind = f"{', '.join(remote_ids.values())}, called {self.batch.title!r}"
 
     def read_back(self) -> str:
         shown = self._shown(wanted=True)
@@ -123,7 +123,7 @@ class Local(Patient):
         return self._session.read_back(self.batch) if wanted else {}  # it would encode the image anew
 
     def _fetch(self) -> None:
-        self._session.download(self.remote_id, self.platform.rendition, self.served)
+        self._session.download([self.remote_id], self.platform.rendition, [self.served])
 
     def _delete(self, remote_ids: Sequence[str]) -> None:
         self._session.delete(remote_ids, self.batch.title)

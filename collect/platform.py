@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +53,11 @@ class SignedOut(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that go up together; `received` is told each remote id as soon as the site answers with it."""
+    """Images that go up together; `received` is told remote ids by position as soon as the site answers with them."""
 
     title: str
     files: list[Path]
-    received: Callable[[int, str], None] = lambda _position, _remote_id: None
+    received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
     known: dict[int, str] = field(default_factory=dict)  # position → remote id, from an earlier attempt
 
 
@@ -72,8 +72,8 @@ class Session(Protocol):
     def read_back(self, batch: Batch) -> dict[int, str]:
         """Tell which images of a batch the platform shows: position → remote id."""
 
-    def download(self, remote_id: str, rendition: str, destination: Path) -> str:
-        """Write what the platform serves, byte for byte; return its address without secrets."""
+    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Interrupted]:
+        """Write what the platform serves, byte for byte; return each address without secrets, or what went wrong."""
 
     def delete(self, remote_ids: Sequence[str], title: str) -> None:
         """Delete those images of the batch of that title from the platform."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from collect.collectors import Heart
-from collect.ledger import Ledger
+from collect.ledger import Arrival, Ledger
 from collect.look import ALIKE, Look, distance, look, match, shows
 from collect.originals import LIVE_STATE, stored
 from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, TurnedAway
@@ -23,6 +23,7 @@ from params import UserError
 PATIENCE = 12  # troubles in a row, without any progress, after which a run ends with the last one
 PATIENCE_WITH_A_SITE = 36  # that turns us away: with the longest waits, a day and a half
 PATIENCE_WITH_A_PAGE = 3  # that is not as the adapter expects
+AT_ONCE = 32  # files that are downloaded and written down together; no fewer than go up together without an order
 TRIES = 3  # at downloading something that is not what went up
 
 
@@ -37,6 +38,7 @@ class Run:
         self.ledger = ledger
         self.heart = heart
         self.files = files
+        ledger.plan(files)
         self.uploaded = 0  # by this run
         self.downloaded = 0
         self._size = platform.batch_size
@@ -57,11 +59,11 @@ class Run:
 
     def left(self) -> list[str]:
         """List what is to go up yet, in the order of the plan."""
-        self.ledger.plan(self.files)
-        return [each.sha256 for each in self.ledger.uploads("planned") if each.sha256 in self.files]
+        return [sha256 for sha256 in self.ledger.planned() if sha256 in self.files]
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
+        self._miss_files()
         total = min(len(self.left()), limit or len(self.files))
         with self.progress:
             for what in ("upload", "download"):
@@ -122,7 +124,7 @@ class Run:
         batch = Batch(
             uploads[0].batch or "",
             files,
-            lambda position, remote_id: self.ledger.receive(uploads[position], remote_id),
+            lambda remote_ids: self.ledger.receive(uploads, remote_ids),
         )
         try:
             self.ledger.confirm(uploads, self.session.upload(batch))
@@ -151,75 +153,82 @@ class Run:
             self._looks[sha256] = look(self.files[sha256])
         return self._looks[sha256]
 
-    def _fetch(self) -> None:
-        """Download what is up and not yet down, in every rendition asked for, and see that it is what went up."""
-        trouble: Interrupted | None = None
-        for rendition in (self.platform.rendition, *self.platform.row.more_renditions):
+    def _renditions(self) -> tuple[str, ...]:
+        return (self.platform.rendition, *self.platform.row.more_renditions)
+
+    def _miss_files(self) -> None:
+        """Have downloads fetched again whose files are gone from the store."""
+        for rendition in self._renditions():
             for download in self.ledger.downloads(rendition).values():
                 if not stored(download.sha256).exists():
                     self.ledger.forget(download)
-            strays: dict[str, list[tuple[Upload, str, Path]]] = defaultdict(list)
-            for each in self.ledger.waiting(rendition, self.files):
-                if self._tries[each.id] >= TRIES:
+
+    def _fetch(self) -> None:
+        """Download what is up and not yet down, in every rendition asked for, and see that it is what went up."""
+        for rendition in self._renditions():
+            waiting = self.ledger.waiting(rendition, self.files)
+            waiting = [each for each in waiting if self._tries[each.id] < TRIES]
+            for at in range(0, len(waiting), AT_ONCE):
+                self._fetch_some(waiting[at : at + AT_ONCE], rendition)
+
+    def _fetch_some(self, uploads: Sequence[Upload], rendition: str) -> None:
+        self.heart.beat()
+        folder = LIVE_STATE / "incoming"
+        files = [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
+        arrived: list[Arrival] = []
+        trouble: Interrupted | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
+            for upload, address, file in zip(uploads, found, files, strict=True):
+                if isinstance(address, Interrupted):
+                    trouble = address
                     continue
-                try:
-                    address, kept = self._download(each, rendition)
-                except Interrupted as failed:
-                    trouble = failed
-                    continue
-                if self._shown(each, kept):
-                    self._keep(each, rendition, address, kept)
-                else:
-                    strays[each.batch or ""].append((each, address, kept))
-            for batch in strays.values():
-                self._find_owners(batch, rendition)
+                kept = stored(hashlib.sha256(file.read_bytes()).hexdigest())
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(kept)
+                arrived.append(Arrival(upload, address, kept))
+        except OSError as error:
+            raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
+        verified = [each for each in arrived if self._shown(each.upload, each.file)]
+        self._keep(rendition, verified)
+        strays: dict[str, list[Arrival]] = defaultdict(list)
+        for each in arrived:
+            if each not in verified:
+                strays[each.upload.batch or ""].append(each)
+        for batch in strays.values():
+            self._find_owners(batch, rendition)
         if trouble:
             raise trouble
-
-    def _download(self, upload: Upload, rendition: str) -> tuple[str, Path]:
-        assert upload.remote_id is not None
-        self.heart.beat()
-        part = LIVE_STATE / "incoming" / f"{self.platform.name}-{upload.id}-{rendition}"
-        try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            address = self.session.download(upload.remote_id, rendition, part)
-            kept = stored(hashlib.sha256(part.read_bytes()).hexdigest())
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(kept)
-        except OSError as error:
-            raise UserError(f"{part} can't be written: {error.strerror}. Make room, then run again.") from None
-        return address, kept
 
     def _shown(self, upload: Upload, file: Path) -> bool:
         own = self._look(upload.sha256)
         return shows(look(file), own, [other for other in self._looks.values() if other is not own])
 
-    def _keep(self, upload: Upload, rendition: str, address: str, file: Path, reason: str | None = None) -> None:
-        self.ledger.keep(upload, rendition, address, sha256=file.name, size=file.stat().st_size, reason=reason)
-        if reason is None:
-            self.downloaded += 1
-            self._show()
+    def _keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
+        self.ledger.keep(rendition, arrivals)
+        self.downloaded += sum(each.reason is None for each in arrivals)
+        self._show()
 
-    def _find_owners(self, strays: list[tuple[Upload, str, Path]], rendition: str) -> None:
+    def _find_owners(self, strays: Sequence[Arrival], rendition: str) -> None:
         """See whose the files of a batch are that are not what went up under their remote ids."""
-        uploads = [upload for upload, _, _ in strays]
+        uploads = [each.upload for each in strays]
+        ids = [each.remote_id or "" for each in uploads]
         owners: dict[int, int] = {}
         if not self.platform.ordered:
-            owners = match([look(file) for _, _, file in strays], [self._look(each.sha256) for each in uploads])
+            owners = match([look(each.file) for each in strays], [self._look(each.sha256) for each in uploads])
             orphans = [at for at in range(len(strays)) if at not in owners]
             left = [at for at in range(len(strays)) if at not in owners.values()]
             whose = owners | dict(zip(orphans, left, strict=True))
-            ids = [each.remote_id or "" for each in uploads]
             self.ledger.reassign([uploads[whose[at]] for at in range(len(strays))], ids)
-            for at, owner in owners.items():
-                self._keep(uploads[owner], rendition, *strays[at][1:])
+            self._keep(rendition, [strays[at]._replace(upload=uploads[owner]) for at, owner in owners.items()])
         again = False
-        for at, (upload, address, file) in enumerate(strays):  # perhaps a passing fault of the site's
+        for at, each in enumerate(strays):  # perhaps a passing fault of the site's
             if at not in owners.values():
-                self._tries[upload.id] += 1
-                again |= self._tries[upload.id] < TRIES
-                if self._tries[upload.id] >= TRIES:
-                    self._keep(upload, rendition, address, file, "the site serves another picture")
+                self._tries[each.upload.id] += 1
+                again |= self._tries[each.upload.id] < TRIES
+                if self._tries[each.upload.id] >= TRIES:
+                    self._keep(rendition, [each._replace(reason="the site serves another picture")])
         if again:
             raise Interrupted(f"{self.platform.name}: the site serves another picture than went up.")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BUSY = (418, 420, 429)
 WHOLE = 30.0  # seconds that a page may take to load
 PAUSE = 50  # milliseconds between two looks
+POLLING = 5  # milliseconds, of the page's own looking
 ATTEMPTS = 5  # at reading
 LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
 Answer = TypeVar("Answer")
@@ -38,10 +39,11 @@ def visit(site: Site, page: Page, address: str) -> Response:
     """
 
     def once() -> Response:
-        with _heard(site, page) as trouble:
+        with _heard(site, page, answers=False) as trouble:
             answer = page.goto(address, wait_until="commit")
+            assert answer is not None  # only an address on the same page, with a #, has no answer
+            check(site, answer.status, page.url, answer.headers.get("retry-after"))
             _wait_until_whole(site, page, trouble)
-        assert answer is not None  # only an address on the same page, with a #, has no answer
         if urlsplit(site.login_url).path in page.url:
             raise SignedOut
         return answer
@@ -78,9 +80,12 @@ def expect_arrival(site: Site, page: Page, address: re.Pattern[str]) -> Iterator
 
 
 @contextmanager
-def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
-    """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss."""
-    answers: list[Response] = []
+def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable[[], None]]:
+    """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss.
+
+    Without `answers`, only to what is cut: to hear of every thumbnail takes its time.
+    """
+    heard: list[Response] = []
     cut: list[Request] = []
 
     def ours(request: Request) -> bool:
@@ -88,7 +93,7 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
 
     def answered(answer: Response) -> None:
         if ours(answer.request):
-            answers.append(answer)
+            heard.append(answer)
 
     def failed(request: Request) -> None:
         if ours(request):
@@ -97,13 +102,14 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
     def trouble() -> None:
         for request in cut:
             raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
-        for answer in answers:
+        for answer in heard:
             check(site, answer.status, answer.url, answer.headers.get("retry-after"))
             if not answer.request.is_navigation_request() and "html" in answer.headers.get("content-type", ""):
-                check_marks(site, "", str(value(page, "window.comreadvAnswers.map(([, , text]) => text)")))
+                check_marks(site, "", str(value(page, "window.comreadvAnswers.map(([, , , text]) => text)")))
                 raise TurnedAway(f"{site.name}: the site answers with a page where data should be.")
 
-    page.on("response", answered)
+    if answers:
+        page.on("response", answered)
     page.on("requestfailed", failed)
     try:
         yield trouble
@@ -113,16 +119,17 @@ def _heard(site: Site, page: Page) -> Iterator[Callable[[], None]]:
             raise
         raise Interrupted(f"{site.name}: a page did not load ({reason(error)}).") from None
     finally:
-        page.remove_listener("response", answered)
+        if answers:
+            page.remove_listener("response", answered)
         page.remove_listener("requestfailed", failed)
 
 
 def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> None:
     end = time.monotonic() + WHOLE
     while True:
-        trouble()  # a page whose body was cut stays at "loading" for ever
+        trouble()  # a page whose body was cut stays there for ever
         try:
-            page.wait_for_load_state("load", timeout=PAUSE)
+            page.wait_for_load_state("domcontentloaded", timeout=PAUSE)
             break
         except TimeoutError:
             if time.monotonic() > end:
@@ -136,7 +143,7 @@ def value(page: Page, expression: str) -> Any:
 
     Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
     """
-    return page.wait_for_function(f"() => [{expression}]").json_value()[0]
+    return page.wait_for_function(f"() => [{expression}]", polling=POLLING).json_value()[0]
 
 
 def text(page: Page) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from playwright.sync_api import Page
 
-from collect.answers import expect_answer
+from collect.answers import by_position, expect_answers
 from collect.platform import Batch, Refused, SignedOut, Site
 from collect.visits import expect_arrival, visit
 from params import UserError
@@ -36,18 +36,19 @@ class Douban(Site):
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
         visit(self, page, f"{self._album()}upload")
-        photos: list[str] = []
-        for position, file in enumerate(batch.files):
-            with expect_answer(self, page, "/j/photos/addphoto_draft") as uploaded:
-                page.locator('input[type="file"]').set_input_files(file)
+        with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
+            page.locator('input[type="file"]').set_input_files(batch.files)
+        photos: dict[int, str] = {}
+        for position, uploaded in by_position(answers, batch.files):
             if not uploaded.json().get("id"):
                 raise Refused(position, str(uploaded.json().get("msg") or "no id, without a reason"))
-            photos.append(str(uploaded.json()["id"]))
-            batch.received(position, photos[-1])
-            page.locator(f'textarea[name="desc_{photos[-1]}"]').fill(batch.title)
+            photos[position] = str(uploaded.json()["id"])
+        batch.received(photos)
+        for photo in photos.values():
+            page.locator(f'textarea[name="desc_{photo}"]').fill(batch.title)
         with expect_arrival(self, page, self._at_album()):
             page.get_by_role("button", name=re.compile("^(保存|Save)$")).click()
-        return photos
+        return [photo for _, photo in sorted(photos.items())]
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:

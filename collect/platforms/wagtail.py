@@ -75,7 +75,7 @@ class Wagtail(Site):
                     " again; collect from a Wagtail without."
                 )
             images.append(str(answer["image_id"]))
-            batch.received(position, images[-1])
+            batch.received({position: images[-1]})
         return images
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

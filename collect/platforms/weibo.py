@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect.answers import Answer, expect_answer
+from collect.answers import Answer, by_position, expect_answer, expect_answers
 from collect.masking import reason
 from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
 from collect.visits import again, visit
@@ -39,16 +39,16 @@ class Weibo(Site):
         page.get_by_placeholder(re.compile("有什么新鲜事想分享给大家|What's on your mind")).fill(batch.title)
         page.get_by_role("button", name=re.compile("^(公开|Public)$")).click()
         page.get_by_text(re.compile("^(仅自己可见|Only me)$")).click()
-        pids = []
-        for position, file in enumerate(batch.files):
-            with expect_answer(self, page, "/interface/upload.php") as uploaded:
-                page.locator('input[type="file"]').set_input_files(file)
+        with expect_answers(self, page, "/interface/upload.php", len(batch.files)) as answers:
+            page.locator('input[type="file"]').set_input_files(batch.files)
+        pids: dict[int, str] = {}
+        for position, uploaded in by_position(answers, batch.files):
             if "<data>100006</data>" in uploaded.text:
                 raise SignedOut
             if not uploaded.json().get("ret"):
                 raise Refused(position, str(uploaded.json().get("msg") or "ret: false, without a reason"))
-            pids.append(uploaded.json()["pic"]["pid"])
-            batch.received(position, pids[-1])
+            pids[position] = uploaded.json()["pic"]["pid"]
+        batch.received(pids)
         page.get_by_title(re.compile("^(删除|Delete)$")).nth(len(pids) - 1).wait_for()
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
             page.get_by_role("button", name=re.compile("^(发送|Send)$")).click()
@@ -56,7 +56,7 @@ class Weibo(Site):
             raise SignedOut
         if posted.json().get("ok") != 1:
             raise UserError(f"weibo refuses the post: {posted.json().get('msg') or 'it does not say why'}")
-        return pids
+        return [pid for _, pid in sorted(pids.items())]
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:

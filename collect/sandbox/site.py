@@ -144,7 +144,10 @@ class Site(ABC):
         file = self.store.rendition(f"{rendition}-{photo.key}.{extension}")
         if not file.is_file():
             write(file, self.render(photo, self.renditions[rendition], own))
-        part = FileResponse(file, media_type=codecs.media_type(photo.codec or own), stat_result=file.stat())
+        kept = {"Cache-Control": "max-age=2592000"} if photo.key == key else {}  # thumbnails come up on every page
+        part = FileResponse(
+            file, headers=kept, media_type=codecs.media_type(photo.codec or own), stat_result=file.stat()
+        )
         if "range" in request.headers:
             return part
         return Response(file.read_bytes(), headers=dict(part.headers))  # twice as fast as in chunks

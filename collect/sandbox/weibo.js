@@ -101,7 +101,7 @@ function compose(composer) {
     sending = false;
     if (answer.ok === 1) {
       const gallery = element('div', { className: '_pics_19xm2_7' },
-        ...attached.map((pid) => element('img', { src: `/orj360/${pid}.jpg`, alt: '' })));
+        ...attached.map((pid) => element('img', { loading: 'lazy', src: `/orj360/${pid}.jpg`, alt: '' })));
       document.querySelector('#feed').prepend(element('article', { className: '_feed_9dkk2_1' },
         element('a', { href: document.querySelector('a[href^="/u/"]').href, textContent: '我' }), ' ',
         element('i', { className: '_eye_k2m4w_8', title: audience.textContent }),
@@ -127,7 +127,7 @@ function showWall(wall) {
     const query = new URLSearchParams({ uid: wall.dataset.uid, sinceid: cursor });
     try {
       const { data } = await (await fetch('/ajax/profile/getImageWall?' + query)).json();
-      wall.append(...data.list.map(({ pid }) => element('img', { src: `/orj360/${pid}.jpg`, alt: '' })));
+      wall.append(...data.list.map(({ pid }) => element('img', { loading: 'lazy', src: `/orj360/${pid}.jpg`, alt: '' })));
       cursor = data.since_id;
       more.hidden = !cursor;
     } catch {

@@ -78,7 +78,9 @@ class Sandbox(Site):
 
     def shown(self, post: Album) -> str:
         """Show a post in the feed."""
-        pictures = "".join(f'<img src="/orj360/{entry.key}.jpg" alt="">' for entry in self.store.entries(post.key))
+        pictures = "".join(
+            f'<img src="/orj360/{entry.key}.jpg" alt="" loading="lazy">' for entry in self.store.entries(post.key)
+        )
         return (
             f'<article class="_feed_9dkk2_1" data-mid="{post.key}"><a href="/u/{self.account}">我</a>'
             f' <i class="_eye_k2m4w_8" title="{VISIBLE[post.audience]}"></i><p>{escape(post.name)}</p>'
