@@ -211,7 +211,7 @@ REFUSED = {
     "nearly": (Answer(200, b"GIF89a, nearly"), "not an image that can be decoded"),
     "data": (Answer(200, b'{"error": "later"}'), "not an image that can be decoded"),
     "no site's kind": (Answer(200, encoded("PCX")), "not an image that can be decoded"),
-    "bomb": (Answer(200, bomb(10_000)), "not an image that can be decoded"),
+    "bomb": (Answer(200, bomb(9_000)), "more than 80,000,000 pixels"),
     "large bomb": (Answer(200, bomb(14_000)), "not an image that can be decoded"),
     "another part": (Answer(206, JPEG, {"Content-Range": "bytes 5-9/10"}), "another part of the file"),
     "unasked part": (Answer(206, JPEG, {"Content-Range": "bytes 0-9/10"}), "another part of the file"),
