@@ -1,6 +1,7 @@
 """The contract: an adapter is found by its file, and points every address at the origin in use."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from collect import codecs
 from collect.export import read_manifest
 from collect.login import state_folder
 from collect.platform import Platform, Site, load
-from collect.round_trip import round_trip
+from collect.round_trip import alone, round_trip
 from params import PlatformRow, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,9 @@ def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
         assert adapter.login_url.startswith("https://")
         assert adapter.referer.startswith("https://")
         assert adapter.cookie_names
-        assert adapter.interval > 0
+        assert adapter.per_minute > 0
+        assert adapter.per_day >= adapter.batch_size  # else a batch would wait for ever
+        assert "image/" in adapter.accept
 
 
 def test_an_origin_takes_the_place_of_every_host_and_keeps_path_and_query() -> None:
@@ -63,11 +66,49 @@ def test_the_manifest_is_sorted_and_leaves_out_what_the_limit_left(photos, workp
     assert len(names) == 4
 
 
-def test_one_collector_at_a_time(photos, workplace) -> None:
-    from collect.round_trip import alone
+def test_what_is_exported_by_one_is_not_written_by_another_at_the_same_time(photos, workplace: Path) -> None:
+    originals = photos(3)
+    round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    with ThreadPoolExecutor(1) as pool:
+        with alone(Path("out")):
+            before = Path("out").stat().st_ino
+            second = pool.submit(round_trip, "jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+            assert wait([second], timeout=1).not_done
+            assert Path("out").stat().st_ino == before
+        assert second.result(timeout=30).complete == 3
+    assert Path("out").stat().st_ino != before
 
-    with alone("jpeg-75"), pytest.raises(UserError, match="by another process"):
-        round_trip("jpeg-75", SETTINGS, photos(1), Path("out"), generation=1)
+
+def test_two_runs_at_once_on_one_ledger_send_each_image_once(photos, workplace: Path) -> None:
+    originals = photos(30)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(round_trip, "webp-50", SETTINGS, originals, Path(out), generation=1) for out in ("one", "two")
+        ]
+        outcomes = [each.result(timeout=60) for each in runs]
+    assert sum(each.uploaded for each in outcomes) == 30
+    assert [each.complete for each in outcomes] == [30, 30]
+    assert Path("one/manifest.jsonl").read_bytes() == Path("two/manifest.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "live"),
+    [
+        ("sandbox", None, False),
+        ("live", None, True),
+        ("live", "http://127.0.0.1:8001", False),
+        ("sandbox", "http://[::1]:8001", False),
+        ("sandbox", "https://weibo.example", True),
+        ("sandbox", "http://127.0.0.1.example", True),
+    ],
+)
+def test_only_what_is_on_this_computer_is_not_live(site: str, origin: str | None, live: bool) -> None:
+    assert load("weibo", PlatformRow(adapter="weibo", site=site), origin=origin).is_live is live
+
+
+def test_an_origin_without_a_scheme_is_a_user_error() -> None:
+    with pytest.raises(UserError, match="full address"):
+        load("weibo", PlatformRow(adapter="weibo"), origin="127.0.0.1:8001")
 
 
 def test_a_folder_of_secrets_that_others_can_read_is_refused(workplace) -> None:

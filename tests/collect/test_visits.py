@@ -1,0 +1,217 @@
+"""A page is the page that was asked for, or what is amiss is told, in the words that decide what comes next."""
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from collect import visits
+from collect.browser import launch
+from collect.platform import Challenged, Interrupted, SignedOut, Site, TurnedAway, load
+from collect.visits import again, check, check_marks, expect_arrival, visit
+from params import PlatformRow, UserError
+
+ORIGIN = "http://127.0.0.1:1"
+
+
+def adapter(origin: str = ORIGIN) -> Site:
+    site = load("weibo", PlatformRow(adapter="weibo"), origin=origin)
+    assert isinstance(site, Site)
+    return site
+
+
+@pytest.mark.parametrize("status", [418, 420, 429])
+def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
+    with pytest.raises(TurnedAway, match=f"HTTP {status}") as caught:
+        check(adapter(), status, "", "12")
+    assert caught.value.wait == 12
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_the_servers_own_trouble_is_no_turning_away(status: int) -> None:
+    with pytest.raises(Interrupted, match=f"HTTP {status}") as caught:
+        check(adapter(), status, "", "12")
+    assert not isinstance(caught.value, TurnedAway)
+    assert caught.value.wait == 12
+    with pytest.raises(Interrupted) as caught:
+        check(adapter(), status, "")
+    assert caught.value.wait is None
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 304, 404])
+def test_other_statuses_pass(status: int) -> None:
+    check(adapter(), status, f"{ORIGIN}/u/7", "12")
+
+
+def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = adapter()
+    for where, text in (("https://weibo.com/signin/captcha?t=s3cret", ""), ("", "<p>请输入验证码</p>")):
+        with pytest.raises(Challenged, match="asks for a person") as caught:
+            check_marks(site, where, text)
+        assert not isinstance(caught.value, Interrupted)  # nobody tries again
+        assert "s3cret" not in caught.value.message
+    monkeypatch.setattr(type(site), "block_marks", ("too often",))
+    with pytest.raises(TurnedAway, match="block page"):
+        check_marks(site, "", "you come too often")
+    check_marks(site, "https://weibo.com/", "<p>hello</p>")
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch, clock) -> list[float]:
+    monkeypatch.setattr(visits, "time", clock)
+    return clock.slept
+
+
+def failing(*troubles: Exception):
+    """Make what raises the troubles in turn, then reads "done"; its list tells how often it was called."""
+    calls: list[int] = []
+
+    def read() -> str:
+        calls.append(1)
+        if len(calls) <= len(troubles):
+            raise troubles[len(calls) - 1]
+        return "done"
+
+    return read, calls
+
+
+def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
+    read, calls = failing(*[Interrupted("x")] * (visits.ATTEMPTS - 1))
+    assert again(adapter(), read) == "done"
+    assert (len(calls), len(waits)) == (visits.ATTEMPTS, visits.ATTEMPTS - 1)
+    read, calls = failing(*[Interrupted("x")] * visits.ATTEMPTS)
+    with pytest.raises(Interrupted):
+        again(adapter(), read)
+    assert len(calls) == visits.ATTEMPTS
+
+
+@pytest.mark.parametrize("trouble", [Challenged("x"), SignedOut(), UserError("x"), KeyError("x")])
+def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, waits: list[float]) -> None:
+    read, calls = failing(trouble)
+    with pytest.raises(type(trouble)):
+        again(adapter(), read)
+    assert (len(calls), waits) == (1, [])
+
+
+def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
+    read, calls = failing(TurnedAway("x", visits.LONGEST_ON_THE_SPOT + 1))
+    with pytest.raises(TurnedAway):
+        again(adapter(), read)
+    assert (len(calls), waits) == (1, [])
+    read, calls = failing(TurnedAway("x", 9))
+    assert again(adapter(), read) == "done"
+    assert waits == [9]
+
+
+PAGES = {  # path → status, body, headers
+    "/fine": (200, "<p>fine</p>", {}),
+    "/captcha": (200, "<p>请输入验证码</p>", {}),
+    "/signin/captcha": (200, "<p>hello</p>", {}),
+    "/to-captcha": (302, "", {"Location": "/signin/captcha?ticket=s3cret"}),
+    "/to-sign-in": (302, "", {"Location": "/sso/signin?ticket=s3cret"}),
+    "/sso/signin": (200, "<p>who are you?</p>", {}),
+    "/busy": (429, "<p>later</p>", {"Retry-After": "3600"}),
+    "/broken": (503, "<p>sorry</p>", {"Retry-After": "3600"}),
+    "/form": (200, '<form action="/done" method="post"><button>Go</button></form>', {}),
+    "/bad-form": (200, '<form action="/broken" method="post"><button>Go</button></form>', {}),
+    "/cut-form": (200, '<form action="/cut" method="post"><button>Go</button></form>', {}),
+    "/done": (200, "<p>done</p>", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serve PAGES; /cut breaks off in the middle, /once answers with 500 the first time."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            seen.append(path)
+            status, body, headers = PAGES.get(path, (404, "", {}))
+            if path == "/once":
+                status, body = (500, "") if seen.count(path) % 2 else (200, "<p>at last</p>")
+            whole = body.encode() if path != "/cut" else b"<p>half" + bytes(5000)
+            self.send_response(status if path != "/cut" else 200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(whole) + (1000 if path == "/cut" else 0)))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(whole)
+            self.close_connection = True
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.daemon_threads = True
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page(origin: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright, adapter(origin))
+        opened = browser.new_page()
+        opened.set_default_timeout(8_000)
+        yield opened
+        browser.close()
+
+
+@pytest.mark.browser
+def test_a_page_that_is_whole_is_visited(page: Page, origin: str) -> None:
+    assert visit(adapter(origin), page, f"{origin}/fine").status == 200
+    assert page.inner_text("p") == "fine"
+    assert visit(adapter(origin), page, f"{origin}/once").status == 200
+    assert page.inner_text("p") == "at last"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/captcha", Challenged),
+        ("/to-captcha", Challenged),
+        ("/to-sign-in", SignedOut),
+        ("/busy", TurnedAway),
+        ("/broken", Interrupted),
+        ("/cut", Interrupted),
+    ],
+)
+def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        visit(adapter(origin), page, f"{origin}{path}?ticket=s3cret")
+    assert type(caught.value) is kind
+    assert "s3cret" not in str(caught.value)
+    if path in ("/busy", "/broken"):
+        assert isinstance(caught.value, Interrupted)
+        assert caught.value.wait == 3600
+
+
+@pytest.mark.browser
+def test_a_server_that_is_not_there_is_an_interruption(page: Page) -> None:
+    with pytest.raises(Interrupted, match=r"did not load|was cut") as caught:
+        visit(adapter(), page, f"{ORIGIN}/?ticket=s3cret")
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("form", "kind"), [("/bad-form", Interrupted), ("/cut-form", Interrupted)])
+def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind: type[Exception]) -> None:
+    site = adapter(origin)
+    visit(site, page, f"{origin}/form")
+    with expect_arrival(site, page, re.compile("/done$")):
+        page.get_by_role("button").click()
+    assert page.inner_text("p") == "done"
+    visit(site, page, f"{origin}{form}")
+    with pytest.raises(kind), expect_arrival(site, page, re.compile("/done$")):
+        page.get_by_role("button").click()
