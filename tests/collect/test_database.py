@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from collect.database import open_ledger
-from collect.ledger import Ledger
+from collect.ledger import Arrival, Ledger
 from collect.tables import Base
 from params import UserError
 
@@ -110,7 +110,7 @@ def test_an_old_ledger_is_brought_up_to_date_with_its_rows(old: str) -> None:
         assert tuple(row) == ("large", "https://wx1.sinaimg.cn/large/pid-1.jpg", "served", 5, False)
         assert ledger.downloads("large") == {}  # nobody has looked at what it shows
         assert [each.sha256 for each in ledger.waiting("large", {"up", "new"})] == ["up"]
-        ledger.keep(up, "large", "address", sha256="served", size=5)
+        ledger.keep("large", [Arrival(up, "address", Path(__file__))])
         assert list(ledger.downloads("large")) == ["up"]
         assert [[each.remote_id for each in batch] for batch in ledger.doubt().values()] == [["pid-2"]]
         ledger.plan(["newer"])

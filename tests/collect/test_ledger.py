@@ -16,13 +16,14 @@ from sqlalchemy.exc import IntegrityError
 
 from collect.collectors import at_work
 from collect.database import open_ledger
-from collect.ledger import Ledger
+from collect.ledger import Arrival, Ledger
 from collect.tables import Collector, Download, Tile, Upload
 from params import UserError
 
 KEY: dict[str, Any] = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
 OTHERS = [{"account": "8"}, {"generation": 2}, {"platform": "douban"}, {"site": "live"}]
 TILE = {"mosaic": "m", "x": 0, "y": 0, "width": 16, "height": 16}
+ANY_FILE = Path(__file__)  # as served
 DEADLINE = 60  # seconds for what runs at once
 
 
@@ -79,21 +80,21 @@ def at_once(url: str, count: int, work: Callable[[Ledger, int], Any]) -> list[An
 def test_an_image_is_planned_once_for_an_account_and_a_generation(ledger: Ledger) -> None:
     ledger.plan(["b", "a", "b"])
     ledger.plan(["a", "c"])
-    assert names(ledger.uploads("planned")) == ["b", "a", "c"]
+    assert ledger.planned() == ["b", "a", "c"]
     for key in OTHERS:
         elsewhere = Ledger(ledger.engine, **KEY | key, collector="me")
         elsewhere.plan(["a"])
-        assert names(elsewhere.uploads("planned")) == ["a"]
+        assert elsewhere.planned() == ["a"]
         assert names(elsewhere.claim(["a", "b", "c"])) == ["a"]
-    assert names(ledger.uploads("planned")) == ["b", "a", "c"]
+    assert ledger.planned() == ["b", "a", "c"]
 
 
 def test_what_went_up_is_not_planned_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b")
-    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
     ledger.delete([up[0]])
     ledger.plan(["a", "b", "c"])
-    assert names(ledger.uploads("planned")) == ["c"]
+    assert ledger.planned() == ["c"]
 
 
 def test_several_plan_at_once_in_any_order(ledger_url: str) -> None:
@@ -106,7 +107,7 @@ def test_several_plan_at_once_in_any_order(ledger_url: str) -> None:
     at_once(ledger_url, 4, plan)
     with open_ledger(ledger_url) as engine:
         ledger = Ledger(engine, **KEY, collector="me")
-        assert sorted(names(ledger.uploads("planned"))) == images
+        assert sorted(ledger.planned()) == images
         assert sorted(ledger.tiles()) == images
 
 
@@ -150,7 +151,7 @@ def test_many_collectors_never_claim_the_same_image(ledger_url: str) -> None:
         mine = []
         while True:
             see.wait(DEADLINE)
-            left = names(ledger.uploads("planned"))
+            left = ledger.planned()
             if not left:
                 return mine
             go.wait(DEADLINE)
@@ -171,14 +172,13 @@ def test_collectors_that_work_all_at_once_neither_stall_nor_share(ledger_url: st
     def collect(ledger: Ledger, number: int) -> list[str]:
         mine = []
         ledger.plan(images[::-1] if number % 2 else images)
-        while left := names(ledger.uploads("planned")):
+        while left := ledger.planned():
             claimed = ledger.claim(left[:5])
             assert ledger.doubt().keys() == {each.batch for each in claimed}
             ledger.confirm(claimed, names(claimed))
             taken = ledger.waiting("large", images)
             ledger.reassign(taken[::-1], names(taken)[::-1])
-            for each in taken[::-1]:
-                ledger.keep(each, "large", "address", sha256="x", size=1)
+            ledger.keep("large", [Arrival(each, "address", ANY_FILE) for each in taken[::-1]])
             mine += names(taken)
             ledger.busy_elsewhere(images)
         ledger.release()
@@ -203,7 +203,7 @@ def test_a_dead_ones_attempts_are_taken_over_by_one_alone(ledger_url: str) -> No
 def test_doubt_is_settled_by_what_the_platform_shows(ledger: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
     claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed[1], "remote-b")
+    ledger.receive(claimed, {1: "remote-b"})
     assert claimed[1].remote_id == "remote-b"
     doubtful = ledger.doubt()
     assert list(doubtful) == [claimed[0].batch]
@@ -276,19 +276,23 @@ def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger,
 def test_a_refusal_keeps_its_reason_and_frees_the_rest_of_the_batch(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
     claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed[0], "remote-a")
+    ledger.receive(claimed, {0: "remote-a"})
     ledger.reject(claimed, 1, "too dull")
     assert ledger.rejections() == {"b": "too dull"}
-    assert names(ledger.uploads("planned")) == ["a", "c"]
+    assert ledger.planned() == ["a", "c"]
     assert ledger.doubt() == {}
     assert names(other.claim(["a", "b", "c"])) == ["a", "c"]
 
 
-def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger) -> None:
+def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger, tmp_path: Path) -> None:
     up = confirmed(ledger, "a", "b")
     address = "https://wx1.sinaimg.cn/large/1.jpg"
-    ledger.keep(up[0], "large", address, sha256="x", size=5)
-    ledger.keep(up[1], "large", address, sha256="y", size=6, reason="the site serves another picture")
+    (tmp_path / "x").write_bytes(b"bytes")
+    arrivals = [
+        Arrival(up[0], address, tmp_path / "x"),
+        Arrival(up[1], address, ANY_FILE, "the site serves another picture"),
+    ]
+    ledger.keep("large", arrivals)
     assert names(ledger.uploads("verified")) == ["a"]
     assert [(each.sha256, each.reason) for each in ledger.uploads("downloaded")] == [
         ("b", "the site serves another picture")
@@ -299,8 +303,8 @@ def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger) -> No
     assert ledger.downloads("thumb150") == {}
     kept = ledger.downloads("large")["a"]
     assert (kept.address, kept.sha256, kept.bytes, kept.upload.remote_id) == (address, "x", 5, "A")
-    ledger.keep(up[1], "large", address, sha256="z", size=7)
-    assert ledger.downloads("large")["b"].sha256 == "z"
+    ledger.keep("large", [Arrival(up[1], address, tmp_path / "x")])
+    assert ledger.downloads("large")["b"].sha256 == "x"
     assert [each.reason for each in ledger.uploads("verified")] == [None, None]
     assert ledger.waiting("large", {"a", "b"}) == []
 
@@ -326,7 +330,7 @@ def test_what_a_living_collector_has_in_hand_is_not_waiting_for_another(ledger: 
 
 
 def test_what_is_done_or_nobodys_is_not_waited_for(ledger: Ledger, other: Ledger) -> None:
-    ledger.keep(confirmed(ledger, "a")[0], "large", "address", sha256="x", size=1)
+    ledger.keep("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
     ledger.plan(["b", "c", "d"])
     ledger.reject(ledger.claim(["b"]), 0, "too dull")
     assert not other.busy_elsewhere({"a", "b", "c", "d"})
@@ -362,7 +366,7 @@ def test_remote_ids_change_hands_once_the_contents_have_told(ledger: Ledger) -> 
 def test_a_download_whose_file_is_gone_is_fetched_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b")
     for each in up:
-        ledger.keep(each, "large", "address", sha256="x", size=1)
+        ledger.keep("large", [Arrival(each, "address", ANY_FILE)])
     ledger.forget(ledger.downloads("large")["a"])
     assert names(ledger.uploads("confirmed")) == ["a"]
     assert list(ledger.downloads("large")) == ["b"]
@@ -372,7 +376,7 @@ def test_a_download_whose_file_is_gone_is_fetched_again(ledger: Ledger) -> None:
 
 def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b", "c")
-    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
     ledger.delete(up[:2])
     assert ledger.uploads("verified") == []
     assert names(ledger.uploads("confirmed")) == ["c"]
@@ -383,13 +387,13 @@ def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -
 
 def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")
-    ledger.keep(up[0], "large", "address", sha256="x", size=1)
+    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
     ledger.delete(up)
     ledger.forget(ledger.downloads("large")["a"])
     assert [(each.sha256, each.remote_id, each.batch) for each in ledger.uploads("planned")] == [("a", None, None)]
     again = ledger.claim(["a"])
     ledger.confirm(again, ["A2"])
-    ledger.keep(again[0], "large", "address", sha256="y", size=1)
+    ledger.keep("large", [Arrival(again[0], "address", ANY_FILE)])
     assert ledger.downloads("large")["a"].upload.remote_id == "A2"
 
 
@@ -409,7 +413,7 @@ def test_an_image_is_packed_once(ledger: Ledger, other: Ledger) -> None:
 def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")[0]
     ledger.plan(["b"])
-    ledger.keep(up, "large", "address", sha256="x", size=1)
+    ledger.keep("large", [Arrival(up, "address", ANY_FILE)])
     ledger.pack([TILE | {"sha256": "a"}])
     planned = update(Upload).where(Upload.sha256 == "b")
     download = {"upload_id": up.id, "rendition": "large", "address": "", "sha256": "", "bytes": 1, "verified": False}
@@ -458,7 +462,7 @@ def test_a_full_disk_is_a_user_error_and_what_is_done_stays_done(small_disk: Pat
         filler.unlink()
         ledger.confirm(sent, ["A"])
         assert names(ledger.uploads("confirmed")) == ["a"]
-        assert "b" in names(ledger.uploads("planned"))
+        assert "b" in ledger.planned()
         with engine.connect() as connection:
             assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
 
