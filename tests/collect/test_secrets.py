@@ -1,0 +1,192 @@
+"""No cookie, token or signature leaves the browser, whatever goes wrong: a search for those that a sandbox issued."""
+
+import json
+import logging
+import stat
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import sync_playwright
+
+import params
+from collect import browser, login, masking, sandbox
+from collect.download import Downloader
+from collect.platform import Interrupted, Site, load
+from collect.sandbox import douban, facebook, weibo
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+SITES = ["douban", "weibo", "facebook"]
+SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}
+REDESIGNS = {"douban": "保存", "weibo": "仅自己可见", "facebook": "media-vc-image"}
+SETTINGS = params.load(ROOT / "params.yaml")
+PLAIN = "import comreadv; comreadv.main()"
+CRASH = f"from collect import download; download.body_problem = lambda body: body.no_such_thing; {PLAIN}"
+LIVE = f"from collect.platform import Platform, Site; Platform.is_live = True; Site.lag = 0; Site.pause = 0; {PLAIN}"
+SIGNED = "https://scontent.example/v/1_n.jpg?stp=dst&oh=0123456789abcdef0123456789abcdef&oe=6F"
+
+
+@pytest.fixture
+def issued(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Note down what the sandboxes of this process tell in confidence: cookies, tokens and signatures."""
+    secrets: set[str] = set()
+
+    def note(kind: type, name: str, secret_of) -> None:
+        original = getattr(kind, name)
+
+        def noted(*arguments):
+            answer = original(*arguments)
+            secrets.update(secret_of(answer))
+            return answer
+
+        monkeypatch.setattr(kind, name, noted)
+
+    for kind in SANDBOXES.values():
+        whole = kind.cookies
+
+        def cookies(self, session, whole=whole):
+            answer = list(whole(self, session))
+            secrets.update([session.csrf, *(each.value for each in answer if each.name != "c_user")])
+            return answer
+
+        monkeypatch.setattr(kind, "cookies", cookies)
+    note(douban.Sandbox, "upload_token", lambda token: [token])
+    note(facebook.Sandbox, "signature", lambda signature: [signature])
+    return secrets
+
+
+@pytest.fixture
+def project(workplace, photos) -> Path:
+    """Make a folder to run the commands in, with four images."""
+    images = workplace / "data" / "images"
+    images.mkdir(parents=True)
+    (images / "train").symlink_to(workplace / "photos")
+    plain = {"split": "train", "source": "x", "label": None, "crop": None}
+    rows = [plain | {"name": each.name, "sha256": each.sha256} for each in photos(4)]
+    (images / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("params.yaml", "fingerprints"):
+        (workplace / name).symlink_to(ROOT / name)
+    return workplace
+
+
+def run(code: str, *arguments: str) -> str:
+    """Run a command in a process of its own; return all that it says."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200).stdout
+
+
+def found(secrets: set[str], folder: Path) -> set[Path]:
+    """List the files below a folder that hold one of the secrets, or have one in their name."""
+    forms = {form.encode() for each in secrets for form in (each, quote(each, safe=""))}
+    return {
+        file
+        for file in folder.rglob("*")
+        if any(form in str(file).encode() or (file.is_file() and form in file.read_bytes()) for form in forms)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("site", SITES)
+def test_nothing_that_a_site_told_in_confidence_is_said_or_kept(
+    site, issued, project, tmp_path_factory, monkeypatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("site")
+    at = ("--platform", site, "--origin")
+    with sandbox.serve(site, state=elsewhere) as origin:
+        crashed = run(CRASH, "collect", *at, origin)
+        assert "no_such_thing" in crashed and "Traceback" in crashed
+    said = [crashed]
+    with sandbox.serve(site, state=elsewhere, faults={"all": 0.1}, seed=1) as origin:
+        said.append(run(PLAIN, "collect", *at, origin))
+        said.append(run(PLAIN, "doctor", *at, origin))
+    assert "✗" in "".join(said) or "Error: " in "".join(said)
+
+    whole = SANDBOXES[site].page
+    monkeypatch.setattr(SANDBOXES[site], "page", redesigned(whole, REDESIGNS[site]))
+    with sandbox.serve(site, state=elsewhere) as origin:
+        said.append(run(PLAIN, "doctor", *at, origin))
+        assert "found nothing: " in said[-1]
+    monkeypatch.setattr(SANDBOXES[site], "page", whole)
+    with sandbox.serve(site, state=elsewhere) as origin:
+        said.append(run(PLAIN, "collect", *at, origin))
+    assert "4 of 4 images have their round trip" in said[-1]
+
+    assert len(issued) >= 2 * len(said)
+    assert found(issued, elsewhere)  # the site knows them: the search would see them
+    assert found(issued, project) == set()
+    for secret in issued:
+        assert secret not in "".join(said)
+    kept = list((project / "state" / "comreadv" / "failures").iterdir())
+    assert {file.suffix for file in kept} >= {".html", ".png"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in kept} == {0o600}
+    assert any(masking.MASK in file.read_text() for file in kept if file.suffix == ".html") or site == "weibo"
+
+
+def redesigned(page, word: str):
+    """Make pages without a word that the adapter looks for."""
+
+    def instead(*arguments, **more):
+        answer = page(*arguments, **more)
+        answer.body = answer.body.replace(word.encode(), b"x" * len(word.encode()))  # as long as the header says
+        return answer
+
+    return instead
+
+
+def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("site")
+    with sandbox.serve("facebook", state=elsewhere) as origin:
+        adapter = load("facebook", SETTINGS.platform("facebook"), origin=origin)
+        assert isinstance(adapter, Site)
+        with sync_playwright() as playwright:
+            context = browser.launch(playwright, adapter).new_context()
+            login.sign_in_here(adapter, context)
+            login.store(adapter, context)
+        at = ("--platform", "facebook", "--origin", origin)
+        said = [run(LIVE, "doctor", *at, "--live"), run(LIVE, "collect", *at, "--live")]
+        said.append(run(PLAIN, "login", *at, "--check"))
+    assert "facebook: everything works." in said[0]
+    assert "4 of 4 images have their round trip" in said[1]
+    assert "Signed in to facebook as " in said[2]
+    (state,) = found(issued, project)
+    assert state == login.state_file(adapter)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    assert not any(secret in "".join(said) for secret in issued)
+
+
+def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, caplog) -> None:
+    signed = SIGNED.replace("https://scontent.example", "http://127.0.0.1:9")
+    adapter = load("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
+    assert isinstance(adapter, Site)
+    with sync_playwright() as playwright:
+        page = browser.launch(playwright, adapter).new_page()
+        with pytest.raises(PlaywrightError) as failed:
+            page.goto(signed)
+    assert "oh=0123" in failed.value.message
+    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in masking.reason(failed.value)
+    assert "0123456789abcdef" not in masking.reason(failed.value)
+    downloader = Downloader(adapter, cookies=[], headers={})
+    with caplog.at_level(logging.INFO), pytest.raises(Interrupted) as cut:
+        downloader.fetch(signed, workplace / "file")
+    told = "".join(traceback.format_exception(cut.value)) + caplog.text
+    assert "http://127.0.0.1:9/v/1_n.jpg" in told
+    assert "0123456789abcdef" not in told
+
+
+PAGE = f"""<form><input type="hidden" name="ck" value="hidden-1"><input value="hidden-2" type=hidden name=x>
+<input type="text" value="kept-1"></form><script>var UPLOAD = {{UPLOAD_AUTH_TOKEN: "named-1", "fb_dtsg":"named-2"}}
+document.cookie = "cookie%2Fvalue"; let more = "cookie/value";</script><p title="token: it">kept-2 kept-3</p>
+<img src="{SIGNED.replace("&", "&amp;")}"><a href="/photo/?fbid=123456789012345&amp;set=a.99">kept-4</a>"""
+
+
+def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
+    masked = masking.masked(PAGE, ["cookie/value", "1", "kept"])
+    for secret in ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef"):
+        assert secret not in masked, secret
+    for rest in ("kept-1", "kept-2", "kept-3", "kept-4", "fbid=123456789012345&amp;set=a.99", 'name="ck"', "UPLOAD"):
+        assert rest in masked, rest
