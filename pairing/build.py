@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from collect.export import read_manifest as read_round_trips
 from collect.manifest import read_manifest as read_images
+from collect.photos import DAMAGED
 from pairing.align import Measurement, measure
 from pairing.database import Base, Pair, RoundTrip, Source
 from pairing.look_alikes import LookAlikes
@@ -92,7 +93,7 @@ def columns(measured: Measurement) -> dict[str, Any]:
 def _measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
     try:
         return measure(original, rendition, settings)
-    except OSError as error:
+    except DAMAGED as error:
         return Measurement(None, None, f"unreadable: {error}")
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from collect.photos import DAMAGED
 from pairing.align import BLANK, Measurement, measure
 from pairing.canvas import luma
 from pairing.turns import turned
@@ -58,7 +59,7 @@ def match(originals: Sequence[Path], renditions: Sequence[Path], settings: Pairi
 def _match(originals: Sequence[Path], thumbnails: NDArray[np.float32], rendition: Path, settings: Pairing) -> Match:
     try:
         alike = (thumbnails @ _thumbnails(rendition).T).max(axis=1)
-    except OSError as error:
+    except DAMAGED as error:
         return Match(rendition, None, None, f"unreadable: {error}")
     accepted: list[tuple[Path, Measurement]] = []
     reasons: list[str] = []
