@@ -17,6 +17,7 @@ from collect.tables import Collector
 from params import UserError
 
 LEASE = 15 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
+FORGOTTEN = 30 * 24 * 3600.0  # seconds without a beat, after which nobody needs to know that it is dead
 HEART = 10.0  # seconds between two beats, at least
 
 
@@ -49,6 +50,7 @@ def at_work(engine: Engine) -> Iterator[Heart]:
     heart = Heart(engine)
     me = psutil.Process()
     with transaction(engine) as session:
+        session.execute(delete(Collector).where(Collector.beat < time.time() - FORGOTTEN))
         host, started = socket.gethostname(), _started(me)
         session.add(Collector(id=heart.id, host=host, pid=me.pid, started=started, beat=time.time()))
     try:

@@ -66,6 +66,11 @@ class Ledger:
             chosen = select(Upload.sha256).filter_by(**self.key, state="planned", deleted_at=None)
             return list(session.scalars(chosen.order_by(Upload.id)))
 
+    def begun(self) -> set[str]:
+        """Return all, by sha256, that are more than planned; also what has been deleted since."""
+        with self.transaction() as session:
+            return set(session.scalars(select(Upload.sha256).filter_by(**self.key).where(Upload.state != "planned")))
+
     def uploads(self, *states: str) -> list[Upload]:
         """List the uploads in some states, in the order of their plan."""
         with self.transaction() as session:

@@ -11,7 +11,7 @@ from PIL import Image
 from collect.ledger import Ledger
 from collect.mosaic import cut, pack
 from collect.originals import LIVE_STATE, Original
-from collect.tables import STATES, Tile
+from collect.tables import Tile
 from params import UserError
 
 FOLDER = LIVE_STATE / "mosaics"
@@ -23,7 +23,7 @@ def packed(originals: Sequence[Original], ledger: Ledger, longest_side: int, *, 
     With `mosaic`, images that the ledger has neither sent nor packed yet are packed now.
     """
     if mosaic:
-        alone = {each.sha256 for each in ledger.uploads(*STATES) if each.state != "planned"}
+        alone = ledger.begun()
         known = ledger.tiles()
         new = {each.sha256: each for each in originals if each.sha256 not in alone and each.sha256 not in known}
         for group in pack(list(new.values()), longest_side)[0] if new else []:

@@ -13,13 +13,15 @@ from collect.platform import Interrupted, TurnedAway
 from collect.tables import Bucket
 
 DAY = 24 * 60.0  # minutes
+AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
 LONGEST = 3600.0  # seconds between two tries
 
 
 class Rate:
     """An account's token buckets, one for the minute and one for the day, in the ledger: they outlive a restart.
 
-    All collectors of the account draw on the same ones.
+    All collectors of the account draw on the same ones. In any day no more than `per_day` go up, unless one batch
+    alone is more than a tenth of that; in any minute about `per_minute`, for what was not used before comes on top.
     """
 
     def __init__(self, engine: Engine, account: dict[str, Any], *, per_minute: float, per_day: float) -> None:
@@ -31,14 +33,15 @@ class Rate:
     def take(self, count: int) -> float:
         """Take so many tokens; return 0.0, or how many seconds to wait before asking again, none being taken."""
         with transaction(self.engine) as session:
-            full = {"minute": self.per_minute, "day": self.per_day, "filled": time.time()}
+            full = {"minute": self.per_minute, "day": self.per_day * AT_HAND, "filled": time.time()}
             insert_new(session, Bucket, [self.account | full])
             bucket = session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
             minutes = max(0.0, time.time() - bucket.filled) / 60
             bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
-            bucket.day = min(self.per_day, bucket.day + minutes * self.per_day / DAY)
+            per_minute_of_day = self.per_day * (1 - AT_HAND) / DAY
+            bucket.day = min(max(self.per_day * AT_HAND, count), bucket.day + minutes * per_minute_of_day)
             bucket.filled = time.time()
-            short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / (self.per_day / DAY))
+            short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / per_minute_of_day)
             if short > 1e-9:
                 return 60 * short
             bucket.minute -= count

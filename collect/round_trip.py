@@ -21,6 +21,7 @@ from collect.ledger import Ledger
 from collect.mosaics import packed
 from collect.originals import LIVE_STATE, Original
 from collect.platform import Platform, Session, Site, load
+from collect.rates import AT_HAND, DAY
 from collect.run import Run
 from params import Params, UserError
 
@@ -124,10 +125,10 @@ def round_trip(
 
 def _announce(site: Site, account: str, count: int) -> None:
     """Say what is about to happen on a real site, and leave time to stop it."""
-    minutes = max(count / site.per_minute, (count / site.per_day - 1) * 24 * 60)
+    minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
     Console(stderr=True).print(
-        f"{site.name}, the real site: {count} images go up to the account {account}, for its owner's eyes only, at"
-        f" most {site.per_minute:g} a minute and {site.per_day} a day: {_spoken(minutes)} or more."
+        f"{site.name}, the real site: {count} images go up to the account {account}, for its owner's eyes only,"
+        f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
         f" `comreadv collect --platform {site.name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
         f" {NOTICE:g} seconds.",
         soft_wrap=True,

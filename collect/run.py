@@ -21,7 +21,7 @@ from collect.tables import Upload
 from params import UserError
 
 PATIENCE = 12  # troubles in a row, without any progress, after which a run ends with the last one
-PATIENCE_WITH_A_SITE = 36  # that turns us away: with the longest waits, a day and a half
+PATIENCE_WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
 PATIENCE_WITH_A_PAGE = 3  # that is not as the adapter expects
 AT_ONCE = 32  # files that are downloaded and written down together; no fewer than go up together without an order
 TRIES = 3  # at downloading something that is not what went up
