@@ -42,7 +42,10 @@ def open_ledger(url: str) -> Iterator[Engine]:
         _migrate(engine)
     except (SQLAlchemyError, OSError, ImportError) as error:
         shown = str(error).replace(str(where.password), "***") if where.password else str(error)
-        raise UserError(f"collect.ledger in params.yaml can't be opened: {shown}") from None
+        raise UserError(
+            f"collect.ledger in params.yaml can't be opened: {where.database}: {shown}. Make room if its disk is full,"
+            " then run again."
+        ) from None
     try:
         yield engine
     finally:
@@ -56,7 +59,10 @@ def transaction(engine: Engine) -> Iterator[Session]:
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
     except OperationalError as error:
-        raise UserError(f"The ledger can't be written: {error.orig}. What is done stays done; run again.") from None
+        raise UserError(
+            f"The ledger {engine.url.database} can't be written: {error.orig}. Make room if its disk is full, then run"
+            " again; what is done stays done."
+        ) from None
 
 
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:

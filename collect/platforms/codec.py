@@ -65,6 +65,10 @@ class LocalSession:
         if not kept.exists():
             part = kept.with_suffix(".part")
             with Image.open(file) as image:
-                part.write_bytes(codecs.encode(image, self.codec))
+                encoded = codecs.encode(image, self.codec)
+            try:
+                part.write_bytes(encoded)
+            except OSError as error:
+                raise UserError(f"{part} can't be written: {error.strerror}. Make room, then run again.") from None
             part.replace(kept)
         return remote_id
