@@ -59,6 +59,7 @@ window.fetch = async (...rest) => {
   }
 };
 """
+FIRST, EACH = 15_000, 5_000  # milliseconds that the answers to some files may take
 FIND = """([part, start, count, path]) => {
   const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
   if (found.length >= count || found.some(([, , status]) => status !== 200)) return found;
@@ -112,15 +113,13 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answers: list[Answer] = []
     yield answers
-    for so_many in range(1, count + 1):  # each may take as long as a step may
-        found = page.wait_for_function(FIND, arg=[part, start, so_many, path], polling=POLLING).json_value()
-        if found == "gone":
-            if urlsplit(site.login_url).path in page.url:
-                raise SignedOut
-            check_marks(site, page.url, text(page))
-            raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
-        if len(found) >= count or any(status != 200 for _, _, status, *_ in found):
-            break
+    timeout = FIRST + count * EACH
+    found = page.wait_for_function(FIND, arg=[part, start, count, path], polling=POLLING, timeout=timeout).json_value()
+    if found == "gone":
+        if urlsplit(site.login_url).path in page.url:
+            raise SignedOut
+        check_marks(site, page.url, text(page))
+        raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
     found.sort(key=lambda each: each[2] != 200)
     answers.extend(Answer(site, status, body, retry, where, file) for _, file, status, body, retry, where in found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -135,7 +136,9 @@ def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> No
             if time.monotonic() > end:
                 raise Interrupted(f"{site.name}: a page takes too long to load.") from None
     trouble()
-    check_marks(site, page.url, text(page))
+    marks = json.dumps([*site.challenge_marks, *site.block_marks])
+    seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
+    check_marks(site, page.url, " ".join(seen))
 
 
 def value(page: Page, expression: str) -> Any:

@@ -44,8 +44,9 @@ class Douban(Site):
                 raise Refused(position, str(uploaded.json().get("msg") or "no id, without a reason"))
             photos[position] = str(uploaded.json()["id"])
         batch.received(photos)
-        for photo in photos.values():
-            page.locator(f'textarea[name="desc_{photo}"]').fill(batch.title)
+        boxes = page.locator('textarea[name^="desc_"]')
+        boxes.nth(len(photos) - 1).wait_for()
+        boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
         with expect_arrival(self, page, self._at_album()):
             page.get_by_role("button", name=re.compile("^(保存|Save)$")).click()
         return [photo for _, photo in sorted(photos.items())]
