@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import psutil
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
@@ -31,6 +33,8 @@ SETTING = "COMREADV_BROWSER"
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
 SANDBOX_TIMEOUT = 8_000
+LONGEST = 900.0  # seconds that a step may take, with all its retries, before the browser is taken to hang
+SANDBOX_LONGEST = 120.0
 AT_ONCE = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
 MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
@@ -116,26 +120,29 @@ def open_session(platform: Site) -> Iterator[BrowserSession]:
     if platform.is_live:
         login.stored_state(platform)  # nobody signed in: say so before a browser starts
     with sync_playwright() as playwright:
-        browser = launch(playwright, platform)
+        session = BrowserSession(platform, playwright)
         try:
-            session = BrowserSession(platform, browser)
             yield session
             session.keep_sign_in()
         finally:
-            browser.close()
+            session.close()
 
 
 class BrowserSession:
     """A platform's pages, driven by its adapter; a step that fails leaves a screenshot and the page's HTML.
 
-    A context that meets trouble too often, or that is signed out, is retired and another one is signed in.
+    A context that meets trouble too often, or that is signed out, is retired and another one is signed in. A browser
+    that has ended, or hangs and is ended for it, gives way to another.
     """
 
-    def __init__(self, platform: Site, browser: Browser) -> None:
+    def __init__(self, platform: Site, playwright: Playwright) -> None:
         self.platform = platform
-        self.browser = browser
+        self.playwright = playwright
+        self.browser = launch(playwright, platform)
         self.account = ""
-        again(platform, self._open)
+        self._trouble, self._steps = 0.0, 0
+        with self._watched():
+            again(platform, self._open)
 
     def upload(self, batch: Batch) -> list[str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
@@ -181,21 +188,29 @@ class BrowserSession:
         if self.platform.is_live and login.signed_in(self.platform, self.context):
             login.store(self.platform, self.context)
 
+    def close(self) -> None:
+        with self._watched(), contextlib.suppress(PlaywrightError):
+            self.browser.close()
+
     def _open(self) -> None:
         """Open a context and sign in; a UserError when it can't be, or somebody else is signed in."""
+        for context in self.browser.contexts:
+            context.close()
+        if not self.browser.is_connected():
+            self.browser = launch(self.playwright, self.platform)
         state = login.stored_state(self.platform) if self.platform.is_live else None
         self.context = self.browser.new_context(storage_state=state, locale="en-US")
         self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
-        if not self.platform.is_live:
-            login.sign_in_here(self.platform, self.context)
         self.context.add_init_script(answers.KEEP)
         self.page = self.context.new_page()
-        self._trouble, self._steps = 0.0, 0
+        if not self.platform.is_live:
+            login.sign_in_here(self.platform, self.page)
         account = self._account()
         if self.account not in ("", account):
             raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
         self.account = account
         self.downloader = downloader(self.platform, self.page)
+        self._trouble, self._steps = 0.0, 0
 
     def _account(self) -> str:
         try:
@@ -204,11 +219,11 @@ class BrowserSession:
             raise (UserError if self.platform.is_live else Interrupted)(self._signed_out) from None
 
     def _step(self, action: Callable[[], Answer]) -> Answer:
-        if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
-            self.context.close()
-            again(self.platform, self._open)
         try:
-            answer = self._judged(action)
+            with self._watched():
+                if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
+                    again(self.platform, self._open)
+                answer = self._judged(action)
         except SignedOut:
             self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
             raise Interrupted(self._signed_out) from None
@@ -217,6 +232,17 @@ class BrowserSession:
             raise
         self._trouble, self._steps = max(0.0, self._trouble - 0.5), self._steps + 1
         return answer
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End the browser when a step hangs: Playwright waits for ever for some answers of a browser's."""
+        timer = threading.Timer(LONGEST if self.platform.is_live else SANDBOX_LONGEST, end_browsers)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _judged(self, action: Callable[[], Answer]) -> Answer:
         """Do something with the page; say of what goes wrong what it means."""
@@ -236,7 +262,8 @@ class BrowserSession:
     def _explain(self, error: PlaywrightError) -> UserError | SignedOut:
         name = self.platform.name
         if "has been closed" in error.message:
-            return UserError(f"{name}: the browser was closed. What is done stays done; run again to go on.")
+            self._trouble = MOST_TROUBLE
+            return Interrupted(f"{name}: the browser has ended. What is done stays done; run again to go on.")
         where = next(
             (
                 f"{frame.name}, line {frame.lineno}: {frame.line}"
@@ -258,6 +285,14 @@ class BrowserSession:
             f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}."
             f" {masking.reason(error)}{kept}"
         )
+
+
+def end_browsers() -> None:
+    """Kill the browsers that this process has started."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name() or "headless" in process.name():
+                process.kill()
 
 
 def _again(trouble: Interrupted) -> str:

@@ -7,10 +7,11 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, StorageState
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import answers
@@ -79,15 +80,17 @@ def signed_in(platform: Site, context: BrowserContext) -> bool:
     return set(platform.cookie_names) <= {cookie.get("name") for cookie in context.cookies()}
 
 
-def sign_in_here(platform: Site, context: BrowserContext) -> None:
+def sign_in_here(platform: Site, page: Page) -> None:
     """Sign in to a site on this computer; a UserError when the origin is not that platform's."""
-    page = context.new_page()
+    context = page.context
     try:
         page.goto(platform.at(platform.login_url))
         platform.sign_in(page)
         end = time.monotonic() + 5
         while not signed_in(platform, context) and time.monotonic() < end:
             page.wait_for_timeout(20)
+        with suppress(TimeoutError):  # the page that it leads to need not come whole
+            page.wait_for_load_state("domcontentloaded", timeout=2_000)
     except PlaywrightError as error:
         raise UserError(
             f"{platform.name}: no sign-in at {platform.origin}, is its sandbox there? {reason(error)}"
@@ -97,7 +100,6 @@ def sign_in_here(platform: Site, context: BrowserContext) -> None:
             f"{platform.name}: signing in at {platform.origin} set no cookies {', '.join(platform.cookie_names)}."
             " Is that the sandbox of this platform?"
         )
-    page.close()
 
 
 def sign_in_by_hand(

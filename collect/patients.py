@@ -159,7 +159,7 @@ class Web(Patient):
         self.context = self._browser.new_context(storage_state=state, locale="en-US")
         self.context.set_default_timeout(browser.TIMEOUT if self.site.is_live else browser.SANDBOX_TIMEOUT)
         if state is None:
-            login.sign_in_here(self.site, self.context)
+            login.sign_in_here(self.site, self.context.new_page())
         elif not login.signed_in(self.site, self.context):
             raise UserError(f"{state} lacks the cookies of a sign-in. Run `{login.login_command(self.site)}`.")
         self.context.add_init_script(answers.KEEP)

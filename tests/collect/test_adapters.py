@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image, JpegImagePlugin
+from playwright.sync_api import Page
 
 import params
 from collect import sandbox
-from collect.browser import open_session
+from collect.browser import end_browsers, open_session
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
 from collect.platform import Batch, load
+from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
 from params import Params, PlatformRow, UserError
 
@@ -139,6 +141,38 @@ def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
         assert received(origin) == {each.sha256: 1 for each in originals}
 
 
+def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplace, monkeypatch) -> None:
+    originals = photos(30)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        confirm, ended = Ledger.confirm, []
+
+        def confirm_and_end(self: Ledger, *arguments: object) -> None:
+            confirm(self, *arguments)
+            if len(ended) < 2:
+                ended.append(end_browsers())
+
+        monkeypatch.setattr(Ledger, "confirm", confirm_and_end)
+        assert collect("weibo", originals, origin).complete == 30
+        assert len(ended) == 2 and received(origin) == {each.sha256: 1 for each in originals}
+
+
+def test_a_browser_that_hangs_is_ended(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr("collect.browser.SANDBOX_LONGEST", 3.0)
+    originals = photos(3)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        upload, hung = Weibo.upload, []
+
+        def hang(self: Weibo, page: Page, batch: Batch) -> list[str]:
+            if not hung:
+                hung.append(True)
+                page.evaluate("() => new Promise(() => {})")
+            return upload(self, page, batch)
+
+        monkeypatch.setattr(Weibo, "upload", hang)
+        assert collect("weibo", originals, origin).complete == 3
+        assert received(origin) == {each.sha256: 1 for each in originals}
+
+
 def ledger_counts(workplace: Path) -> int:
     """Count the images that the ledger has a remote id for."""
     file = workplace / "data" / "ledger" / "ledger.db"
@@ -190,7 +224,7 @@ def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workpl
     assert refused["source"] == originals[1].name and refused["rejected"]
 
 
-@pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "turns us away"), (403, "signed in")])
+@pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "trouble of its own"), (403, "signed in")])
 def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, workplace) -> None:
     originals = photos(2)
     with sandbox.serve("weibo", state=workplace / "site") as origin:

@@ -235,7 +235,7 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, monk
         assert isinstance(adapter, Site)
         with sync_playwright() as playwright:
             context = browser.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context)
+            login.sign_in_here(adapter, context.new_page())
             login.store(adapter, context)
         monkeypatch.setattr(Platform, "is_live", True)  # as far as anything here can tell
         monkeypatch.setattr(Site, "lag", 0)

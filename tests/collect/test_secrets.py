@@ -145,7 +145,7 @@ def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project,
         assert isinstance(adapter, Site)
         with sync_playwright() as playwright:
             context = browser.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context)
+            login.sign_in_here(adapter, context.new_page())
             login.store(adapter, context)
         at = ("--platform", "facebook", "--origin", origin)
         said = [run(LIVE, "doctor", *at, "--live"), run(LIVE, "collect", *at, "--live")]
