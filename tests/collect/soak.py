@@ -92,13 +92,14 @@ def command(site: str, origin: str) -> list[str]:
     return [sys.executable, "-m", "collect", "--platform", site, "--origin", origin]
 
 
-def soak(people: Sequence[Person], ledger: str, *, kills: int = 0, seed: int = 0) -> float:
+def soak(people: Sequence[Person], ledger: str, *, kills: int = 0, batch: int = 30, seed: int = 0) -> float:
     """Let everybody collect until all is there; kill the first one's collectors at random moments; return seconds.
 
-    A moment is a count of steps done, of two an image, and up to half a second more; nine tenths of the work hold all.
+    A moment is a count of steps done, of two an image, and up to half a second more; each comes before the last
+    `batch` of images, which may go so fast that there is nobody left to kill.
     """
     chance = random.Random(seed)
-    moments = sorted(chance.randrange(int(1.8 * people[0].count)) for _ in range(kills))
+    moments = sorted(chance.randrange(2 * (people[0].count - batch)) for _ in range(kills))
     engine = create_engine(ledger.replace("postgresql:", "postgresql+psycopg:"))
     start = changed = time.monotonic()
     last = 0
