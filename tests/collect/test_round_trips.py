@@ -1,0 +1,161 @@
+"""What a run does besides the plain way: mosaics, further renditions, lost order, cleanup, live sites."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image
+
+import params
+from collect import fingerprint, sandbox
+from collect.browser import open_session
+from collect.cleanup import cleanup
+from collect.export import read_manifest
+from collect.look import look, shows
+from collect.platform import load
+from collect.platforms.weibo import Weibo
+from collect.round_trip import round_trip
+from pairing.build import build
+from params import Params, UserError
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = params.load(ROOT / "params.yaml")
+SITES = ["douban", "weibo", "facebook"]
+
+
+def with_row(name: str, **changes: object) -> Params:
+    """Return the settings with a platform's row changed."""
+    row = SETTINGS.platform(name).model_copy(update=changes)
+    return SETTINGS.model_copy(update={"platforms": SETTINGS.platforms | {name: row}})
+
+
+def prepared(originals: list) -> None:
+    """Lay the images out as `prepare` does, so that pairing finds them."""
+    (Path("data") / "images").mkdir(parents=True)
+    Path("data/images/train").symlink_to(originals[0].path.parent)
+    rows = [
+        {"name": each.name, "split": "train", "source": "x", "label": None, "crop": None, "sha256": each.sha256}
+        for each in originals
+    ]
+    Path("data/images/manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.browser
+def test_a_mosaic_goes_up_once_and_its_tiles_are_what_single_uploads_are(photos, workplace) -> None:
+    originals = photos(40)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, mosaic=True)
+        again = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+        assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 1
+    assert (outcome.complete, outcome.files, outcome.uploaded) == (40, 1, 1)
+    assert (again.complete, again.uploaded, again.downloaded) == (40, 0, 0)
+    with sandbox.serve("weibo", state=workplace / "other") as origin:
+        alone = round_trip("weibo", SETTINGS, originals, Path("alone"), generation=1, origin=origin)
+    assert alone.files == 40 and alone.fingerprint["codec"] == outcome.fingerprint["codec"]
+    for tile, single in zip(read_manifest(Path("out")), read_manifest(Path("alone")), strict=True):
+        assert tile["mosaic"] and tile["source"] == single["source"]
+        assert fingerprint.read(Path("out", tile["file"])) == fingerprint.read(Path("alone", single["file"]))
+        with Image.open(Path("out", tile["file"])) as first, Image.open(Path("alone", single["file"])) as second:
+            assert first.tobytes() == second.tobytes()
+    prepared(originals)
+    assert build(Path("data/images"), Path("out"), Path("data/pairs/weibo.db"), SETTINGS.pairing) == {None: 40}
+
+
+def test_images_that_went_up_alone_are_never_packed(photos, workplace) -> None:
+    originals = photos(6)
+    round_trip("jpeg-75", SETTINGS, originals[:2], Path("out"), generation=1)
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.uploaded, outcome.files) == (6, 1, 3)
+    assert cleanup("jpeg-75", SETTINGS) == 3
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.uploaded) == (6, 0)
+
+
+def test_a_codec_that_looks_at_the_whole_image_gets_no_mosaic(photos, workplace) -> None:
+    outcome = round_trip("jp2-10", SETTINGS, photos(4), Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.files) == (4, 4)
+
+
+@pytest.mark.browser
+def test_further_renditions_are_exported_beside_the_first(photos, workplace) -> None:
+    originals = photos(3)
+    settings = with_row("douban", more_renditions=("l", "m"))
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        outcome = round_trip("douban", settings, originals, Path("out"), generation=1, origin=origin)
+    assert outcome.complete == 3
+    for rendition, kind in (("l", "WEBP"), ("m", "JPEG")):
+        rows = read_manifest(Path("out/renditions", rendition))
+        assert [(row["rendition"], row["format"]) for row in rows] == [(rendition, kind)] * 3
+        assert all(Path("out/renditions", rendition, row["file"]).is_file() for row in rows)
+    assert {row["rendition"] for row in read_manifest(Path("out"))} == {"xl"}
+    with pytest.raises(UserError, match="no rendition 'huge'"):
+        round_trip("jpeg-75", with_row("jpeg-75", more_renditions=("huge",)), originals, Path("x"), generation=1)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("faults", [{"reordered": 1.0}, {"wrong": 0.3}, {"duplicate": 1.0}], ids=str)
+def test_each_file_is_its_own_originals_whatever_the_album_says(faults, photos, workplace) -> None:
+    originals = photos(12)
+    with sandbox.serve("facebook", state=workplace / "site", faults=faults, seed=1) as origin:
+        for _ in range(10):  # what stays wrong three times is asked for again by the next run
+            outcome = round_trip("facebook", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+            if outcome.complete == 12:
+                break
+        assert {each["times"] for each in requests.get(f"{origin}/sandbox/received").json()["images"]} == {1}
+    assert outcome.complete == 12
+    looks = {each.name: look(each.path) for each in originals}
+    for row in read_manifest(Path("out")):
+        others = [each for name, each in looks.items() if name != row["source"]]
+        assert shows(look(Path("out", row["file"])), looks[row["source"]], others)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("site", SITES)
+def test_cleanup_deletes_what_was_uploaded_and_only_that(site, photos, workplace) -> None:
+    originals = photos(5)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        round_trip(site, SETTINGS, originals[:2], Path("ours"), generation=1, origin=origin)
+        shutil.move("data/ledger/ledger.db", "elsewhere.db")  # those of somebody else from now on
+        for suffix in ("-wal", "-shm"):
+            Path(f"data/ledger/ledger.db{suffix}").unlink(missing_ok=True)
+        round_trip(site, SETTINGS, originals[2:], Path("out"), generation=1, origin=origin)
+        assert cleanup(site, SETTINGS, origin=origin) == 3
+        left = {each["sha256"] for each in requests.get(f"{origin}/sandbox/received").json()["images"]}
+        assert left == {each.sha256 for each in originals[:2]}
+        assert cleanup(site, SETTINGS, origin=origin) == 0
+        again = round_trip(site, SETTINGS, originals[2:], Path("out"), generation=1, origin=origin)
+    assert (again.complete, again.uploaded) == (3, 0)  # what was downloaded stays
+
+
+def test_a_real_site_has_to_be_asked_for(photos, workplace, monkeypatch) -> None:
+    monkeypatch.delenv("COMREADV_LIVE", raising=False)
+    for settings, origin in ((with_row("weibo", site="live"), None), (SETTINGS, "https://weibo.example")):
+        with pytest.raises(UserError, match=r"the real site, with your account: ask for it by --live"):
+            round_trip("weibo", settings, photos(1), Path("out"), generation=1, origin=origin)
+    with pytest.raises(UserError, match="comreadv login"):  # asked for, it goes on to the sign-in
+        round_trip("weibo", with_row("weibo", site="live"), photos(1), Path("out"), generation=1, live=True)
+
+
+@pytest.mark.browser
+def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workplace, monkeypatch, clock, capfd) -> None:
+    """The sandbox stands in for the live site: only that it is one is made up."""
+    originals = photos(12)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+            session.context.storage_state(path="state.json")
+            account = session.account
+        monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
+        monkeypatch.setattr(Weibo, "pause", 0.0)
+        monkeypatch.setattr("collect.login.stored_state", lambda _site: Path("state.json"))
+        monkeypatch.setattr("collect.login.store", lambda *_: None)
+        monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
+        monkeypatch.setattr("collect.rates.time", clock)
+        monkeypatch.setattr("collect.collectors.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
+        outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
+    assert outcome.complete == 12 and outcome.site == "live"
+    assert sum(clock.slept) >= 20  # 9 at once, the other 3 at 9 a minute
+    said = capfd.readouterr().err
+    assert f"weibo, the real site: 12 images go up to the account {account}" in said
+    assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
