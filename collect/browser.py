@@ -24,7 +24,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from collect import answers, login, masking
 from collect.download import Downloader
-from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway
+from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, Trouble, TurnedAway
 from collect.rates import jitter
 from collect.visits import again, check_marks, text, value
 from params import UserError
@@ -150,17 +150,26 @@ class BrowserSession:
     def read_back(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.read_back(self.page, batch))
 
-    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Interrupted]:
+    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
         """Download, as one person on a live site and several at once from this computer."""
         waits: list[Callable[[], str]] = []
+        challenge: Challenged | None = None
         with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
-                waits.append(self._download(pool, remote_id, rendition, file))
-        results: list[str | Interrupted] = []
+                try:
+                    if challenge is not None:
+                        raise challenge
+                    waits.append(self._download(pool, remote_id, rendition, file))
+                except Challenged as challenged:  # what has been begun is still brought to its end
+                    challenge = challenged
+                    waits.append(partial(_raise, challenged))
+                except Interrupted as trouble:
+                    waits.append(partial(_raise, trouble))
+        results: list[str | Trouble] = []
         for wait in waits:
             try:
                 results.append(self._step(wait))
-            except Interrupted as trouble:
+            except (Interrupted, Challenged) as trouble:
                 results.append(trouble)
         return results
 
@@ -168,10 +177,7 @@ class BrowserSession:
         """Begin a download; return what waits for its end and gives its address without secrets."""
         if self.platform.is_live:
             time.sleep(jitter(self.platform.pause))
-        try:
-            address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
-        except Interrupted as trouble:
-            return partial(_again, trouble)
+        address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
         fetched = pool.submit(self.downloader.fetch, address, file)
 
         def wait() -> str:
@@ -295,7 +301,7 @@ def end_browsers() -> None:
                 process.kill()
 
 
-def _again(trouble: Interrupted) -> str:
+def _raise(trouble: Trouble) -> str:
     raise trouble
 
 

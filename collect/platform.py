@@ -39,6 +39,9 @@ class Challenged(UserError):
     """Say that the site wants to see a person; the run stops, for nobody here solves that."""
 
 
+Trouble = Interrupted | Challenged
+
+
 class Refused(Exception):
     """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
 
@@ -72,7 +75,7 @@ class Session(Protocol):
     def read_back(self, batch: Batch) -> dict[int, str]:
         """Tell which images of a batch the platform shows: position → remote id."""
 
-    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Interrupted]:
+    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
         """Write what the platform serves, byte for byte; return each address without secrets, or what went wrong."""
 
     def delete(self, remote_ids: Sequence[str], title: str) -> None:

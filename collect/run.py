@@ -15,7 +15,18 @@ from collect.collectors import Heart
 from collect.ledger import Arrival, Ledger
 from collect.look import ALIKE, Look, distance, look, match, shows
 from collect.originals import LIVE_STATE, stored
-from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, TurnedAway
+from collect.platform import (
+    Batch,
+    Challenged,
+    Interrupted,
+    PageChanged,
+    Platform,
+    Refused,
+    Session,
+    Site,
+    Trouble,
+    TurnedAway,
+)
 from collect.rates import Rate, back_off, jitter
 from collect.tables import Upload
 from params import UserError
@@ -176,13 +187,13 @@ class Run:
         folder = LIVE_STATE / "incoming"
         files = [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         arrived: list[Arrival] = []
-        trouble: Interrupted | None = None
+        trouble: Trouble | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
             for upload, address, file in zip(uploads, found, files, strict=True):
-                if isinstance(address, Interrupted):
-                    trouble = address
+                if not isinstance(address, str):
+                    trouble = trouble if isinstance(trouble, Challenged) else address
                     continue
                 kept = stored(hashlib.sha256(file.read_bytes()).hexdigest())
                 kept.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +207,8 @@ class Run:
         for each in arrived:
             if each not in verified:
                 strays[each.upload.batch or ""].append(each)
+        if isinstance(trouble, Challenged):
+            raise trouble
         for batch in strays.values():
             self._find_owners(batch, rendition)
         if trouble:
