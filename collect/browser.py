@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -152,23 +151,20 @@ class BrowserSession:
 
     def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
         """Download, as one person on a live site and several at once from this computer."""
-        waits: list[Callable[[], str]] = []
+        begun: list[Callable[[], str] | Trouble] = []
         challenge: Challenged | None = None
         with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
-                    if challenge is not None:
-                        raise challenge
-                    waits.append(self._download(pool, remote_id, rendition, file))
-                except Challenged as challenged:  # what has been begun is still brought to its end
-                    challenge = challenged
-                    waits.append(partial(_raise, challenged))
-                except Interrupted as trouble:
-                    waits.append(partial(_raise, trouble))
+                    begun.append(challenge or self._download(pool, remote_id, rendition, file))
+                except (Interrupted, Challenged) as trouble:
+                    begun.append(trouble)
+                    if isinstance(trouble, Challenged):  # what has been begun is still brought to its end
+                        challenge = trouble
         results: list[str | Trouble] = []
-        for wait in waits:
+        for each in begun:
             try:
-                results.append(self._step(wait))
+                results.append(self._step(each) if callable(each) else each)
             except (Interrupted, Challenged) as trouble:
                 results.append(trouble)
         return results
@@ -299,10 +295,6 @@ def end_browsers() -> None:
         with contextlib.suppress(psutil.Error):
             if "chrom" in process.name() or "headless" in process.name():
                 process.kill()
-
-
-def _raise(trouble: Trouble) -> str:
-    raise trouble
 
 
 def downloader(site: Site, page: Page) -> Downloader:
