@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from collect.platform import Interrupted, SignedOut, TurnedAway
+from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
 from collect.visits import POLLING, check, check_marks, text, value
 
 if TYPE_CHECKING:
@@ -134,9 +134,15 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
 
 
 def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:
-    """Tell which file each answer is about: by the name that its request carried, else in their order."""
-    left = dict(enumerate(file.name for file in files))
+    """Tell which file each answer is about, by the name that its request carried.
+
+    Raises PageChanged when requests carry no such names: with a batch of one there is nothing to tell apart.
+    """
+    positions = {file.name: position for position, file in enumerate(files)}
     for answer in answers:
-        position = next((each for each, name in left.items() if name == answer.file), min(left))
-        del left[position]
-        yield position, answer
+        if len(files) > 1 and answer.file not in positions:
+            raise PageChanged(
+                f"{answer.site.name}: the page no longer sends files under their names, so that nobody can tell which"
+                f" answer is whose. Set batch_size = 1 in collect/platforms/{answer.site.name}.py."
+            )
+        yield positions.get(answer.file or "", 0), answer

@@ -122,7 +122,6 @@ def open_session(platform: Site) -> Iterator[BrowserSession]:
         session = BrowserSession(platform, playwright)
         try:
             yield session
-            session.keep_sign_in()
         finally:
             session.close()
 
@@ -139,9 +138,9 @@ class BrowserSession:
         self.playwright = playwright
         self.browser = launch(playwright, platform)
         self.account = ""
-        self._trouble, self._steps = 0.0, 0
+        self._trouble, self._steps, self._signed_out_seen = 0.0, 0, False
         with self._watched():
-            again(platform, self._open)
+            again(platform, self._renew)
 
     def upload(self, batch: Batch) -> list[str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
@@ -152,15 +151,15 @@ class BrowserSession:
     def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
         """Download, as one person on a live site and several at once from this computer."""
         begun: list[Callable[[], str] | Trouble] = []
-        challenge: Challenged | None = None
+        stop: Trouble | None = None
         with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
-                    begun.append(challenge or self._download(pool, remote_id, rendition, file))
+                    begun.append(stop or self._download(pool, remote_id, rendition, file))
                 except (Interrupted, Challenged) as trouble:
                     begun.append(trouble)
-                    if isinstance(trouble, Challenged):  # what has been begun is still brought to its end
-                        challenge = trouble
+                    if isinstance(trouble, Challenged | TurnedAway):  # what has been begun is still brought to its end
+                        stop = trouble
         results: list[str | Trouble] = []
         for each in begun:
             try:
@@ -175,6 +174,8 @@ class BrowserSession:
             time.sleep(jitter(self.platform.pause))
         address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
         fetched = pool.submit(self.downloader.fetch, address, file)
+        if self.platform.is_live:
+            self._step(fetched.result)
 
         def wait() -> str:
             fetched.result()
@@ -186,16 +187,26 @@ class BrowserSession:
         self._step(lambda: self.platform.delete(self.page, remote_ids, title))
 
     def keep_sign_in(self) -> None:
-        """Store the sign-in as the site has renewed it."""
-        if self.platform.is_live and login.signed_in(self.platform, self.context):
+        """Store the sign-in as the site has renewed it, while it holds."""
+        if self.platform.is_live and self.account and not self._signed_out_seen:
             login.store(self.platform, self.context)
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):
+            self.keep_sign_in()
             self.browser.close()
+
+    def _renew(self) -> None:
+        try:
+            self._open()
+        except PlaywrightError as error:
+            raise Interrupted(
+                f"{self.platform.name}: the browser does not open the site. {masking.reason(error)}"
+            ) from None
 
     def _open(self) -> None:
         """Open a context and sign in; a UserError when it can't be, or somebody else is signed in."""
+        self.keep_sign_in()
         for context in self.browser.contexts:
             context.close()
         if not self.browser.is_connected():
@@ -212,7 +223,7 @@ class BrowserSession:
             raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
         self.account = account
         self.downloader = downloader(self.platform, self.page)
-        self._trouble, self._steps = 0.0, 0
+        self._trouble, self._steps, self._signed_out_seen = 0.0, 0, False
 
     def _account(self) -> str:
         try:
@@ -224,10 +235,11 @@ class BrowserSession:
         try:
             with self._watched():
                 if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
-                    again(self.platform, self._open)
+                    again(self.platform, self._renew)
                 answer = self._judged(action)
         except SignedOut:
             self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
+            self._signed_out_seen = True
             raise Interrupted(self._signed_out) from None
         except Interrupted:
             self._trouble += 1

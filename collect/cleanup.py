@@ -15,8 +15,8 @@ from collect.database import open_ledger
 from collect.ledger import HERE, Ledger
 from collect.round_trip import opened
 from collect.run import Run
-from collect.tables import Upload
-from params import Params
+from collect.tables import STATES, Upload
+from params import Params, UserError
 
 
 def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool = False) -> int:
@@ -25,15 +25,17 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
     Files that were downloaded stay. Raises UserError; what is deleted is known, and a second run goes on from there.
     """
     with ExitStack() as stack:
-        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         engine = stack.enter_context(open_ledger(params.collect.ledger))
         heart = stack.enter_context(at_work(engine))
+        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
         with Session(engine) as books:
             generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
         count = 0
         for generation in generations:
             ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
+            if ledger.busy_elsewhere({each.sha256 for each in ledger.uploads(*STATES)}):
+                raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
             Run(platform, session, ledger, heart, {}).settle()
             batches: dict[str, list[Upload]] = defaultdict(list)
             for each in ledger.uploads(*HERE):

@@ -71,6 +71,12 @@ def collect(
         f" {outcome.images} images have their round trip in {out}"
         + (f", {outcome.rejected} refused by the site (reasons in manifest.jsonl)." if outcome.rejected else ".")
     )
+    if outcome.missing:
+        typer.echo(
+            f"{platform}: {outcome.missing} are on the site and did not come back as what went up (reasons in"
+            " manifest.jsonl). Run again to try once more.",
+            err=True,
+        )
     if outcome.complete and outcome.fingerprint["codec"] != fingerprint.load(platform).get("codec"):
         typer.echo(
             f"{platform}: the files don't match fingerprints/{platform}.json: the platform may have changed its codec."

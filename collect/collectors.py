@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from collect.database import transaction
 from collect.tables import Collector
 from params import UserError
 
-LEASE = 15 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
+LEASE = 30 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
 FORGOTTEN = 30 * 24 * 3600.0  # seconds without a beat, after which nobody needs to know that it is dead
 HEART = 10.0  # seconds between two beats, at least
 
@@ -30,7 +31,7 @@ class Heart:
         self._last = 0.0
 
     def beat(self) -> None:
-        """Tell the others that we live; cheap, to be called at every step and while waiting."""
+        """Tell the others that we live."""
         if time.monotonic() - self._last > HEART:
             self._last = time.monotonic()
             with transaction(self.engine) as session:
@@ -53,9 +54,18 @@ def at_work(engine: Engine) -> Iterator[Heart]:
         session.execute(delete(Collector).where(Collector.beat < time.time() - FORGOTTEN))
         host, started = socket.gethostname(), _started(me)
         session.add(Collector(id=heart.id, host=host, pid=me.pid, started=started, beat=time.time()))
+    ended = threading.Event()
+
+    def keep_beating() -> None:
+        while not ended.wait(HEART):
+            with suppress(UserError):
+                heart.beat()
+
+    threading.Thread(target=keep_beating, daemon=True).start()
     try:
         yield heart
     finally:
+        ended.set()
         with suppress(UserError), transaction(engine) as session:  # else the end of our process tells the same
             session.execute(delete(Collector).filter_by(id=heart.id))
 

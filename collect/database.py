@@ -1,4 +1,4 @@
-"""The ledger's database: opened, made or brought up to date; SQLite, or any other that SQLAlchemy knows."""
+"""The ledger's database: opened, made or brought up to date; SQLite or PostgreSQL."""
 
 from __future__ import annotations
 

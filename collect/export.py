@@ -30,6 +30,7 @@ class Exported:
 
     complete: int
     rejected: int
+    missing: int
     fingerprint: dict[str, Any]
 
 
@@ -69,6 +70,7 @@ def _lay_out(
     generation: int,
 ) -> Exported:
     folder.mkdir(parents=True)
+    missing = ledger.missing()
     rows, files, complete = [], set[tuple[Path, Path]](), 0
     with tempfile.TemporaryDirectory(dir=folder) as cut:
         served, reasons = _served(rendition, ledger, originals, Path(cut))
@@ -89,11 +91,14 @@ def _lay_out(
                 rows.append(about | _row(name, generation, found))
             elif reason := reasons.get(each.sha256):
                 rows.append({"source": each.name, "rejected": reason})
+            elif reason := missing.get(each.sha256):
+                rows.append({"source": each.name, "missing": reason})
     with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         manifest.writelines(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
     seen = fingerprint.observe(sorted(files))
     (folder / "fingerprint.json").write_text(fingerprint.dumps(seen), encoding="utf-8")
-    return Exported(complete, len(rows) - complete, seen)
+    rejected = sum("rejected" in row for row in rows)
+    return Exported(complete, rejected, len(rows) - complete - rejected, seen)
 
 
 def _served(
@@ -138,9 +143,9 @@ def _row(name: str, generation: int, served: Served) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Read the round trips that `collect` exported, rejected ones left out; a UserError when there are none."""
+    """Read the round trips that `collect` exported, those that have a file; a UserError when there are none."""
     try:
         lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"No round trips in {folder}. Run `comreadv collect --platform {folder.name}`.") from None
-    return [row for row in map(json.loads, lines) if "rejected" not in row]
+    return [row for row in map(json.loads, lines) if "file" in row]

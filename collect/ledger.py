@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from collect.collectors import dead
 from collect.database import insert_new, transaction
+from collect.platform import Interrupted
 from collect.tables import Download, Tile, Upload, now
 
 HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
@@ -108,16 +109,25 @@ class Ledger:
                 batches.setdefault(each.batch or "", []).append(each)
         return batches
 
-    def settle(self, batch: Sequence[Upload], shown: Mapping[int, str]) -> None:
-        """Confirm what the platform shows of a batch in doubt; the rest never arrived and is planned again."""
+    def settle(self, batch: Sequence[Upload], shown: Mapping[int, str], *, gone: str | None = None) -> None:
+        """Confirm what the platform shows of a batch; the rest never arrived and is planned again.
+
+        `gone`: the reason why the rest is not to go up again. Raises Interrupted when the batch is another
+        collector's by now, which took us for dead.
+        """
         with self.transaction() as session:
-            for each in map(session.merge, batch):
+            rows = select(Upload).where(Upload.id.in_([each.id for each in batch])).order_by(Upload.id)
+            for each in session.scalars(rows.with_for_update()).all():
+                if each.collector != self.collector:
+                    raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
                 remote_id = shown.get(each.position if each.position is not None else -1)
-                if remote_id is None:
+                if remote_id is not None:
+                    each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
+                elif gone is not None:
+                    each.state, each.reason, each.collector = "rejected", gone, None
+                else:
                     each.state, each.batch, each.position, each.remote_id = "planned", None, None, None
                     each.collector = None
-                else:
-                    each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
 
     def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
         """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
@@ -172,6 +182,11 @@ class Ledger:
                 change = update(Upload).where(Upload.id == each.upload.id)
                 session.execute(change.values(state=state, reason=each.reason))
 
+    def miss(self, upload: Upload, reason: str) -> None:
+        """Write down why what is on the platform did not come down; the next run tries again."""
+        with self.transaction() as session:
+            session.execute(update(Upload).where(Upload.id == upload.id).values(reason=reason, collector=None))
+
     def reassign(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down which remote id is whose, once the contents have told."""
         with self.transaction() as session:
@@ -184,7 +199,7 @@ class Ledger:
         with self.transaction() as session:
             session.execute(delete(Download).filter_by(id=download.id))
             upload = session.get_one(Upload, download.upload_id)
-            upload.state = "planned" if upload.deleted_at else "confirmed"
+            upload.state = "confirmed" if upload.remote_id and not upload.deleted_at else "planned"
             if upload.deleted_at:
                 upload.deleted_at = upload.remote_id = upload.batch = upload.position = upload.collector = None
 
@@ -203,17 +218,25 @@ class Ledger:
         """Return the site's reasons by the sha256 of what was uploaded."""
         return {each.sha256: each.reason or "" for each in self.uploads("rejected")}
 
+    def missing(self) -> dict[str, str]:
+        """Return why what is on the platform has not come down, by the sha256 of what was uploaded."""
+        with self.transaction() as session:
+            chosen = select(Upload).filter_by(**self.key).where(Upload.state.in_(HERE), Upload.reason.is_not(None))
+            return {each.sha256: each.reason or "" for each in session.scalars(chosen)}
+
     def busy_elsewhere(self, images: Collection[str]) -> bool:
         """Tell whether another collector has some of these images in hand, so that they are to be waited for."""
         with self.transaction() as session:
             rows = select(Upload).filter_by(**self.key)
-            rows = rows.where(Upload.state.in_(("sent", "unknown", "confirmed", "downloaded")))
+            rows = rows.where(Upload.state.in_(("sent", "unknown", "confirmed", "downloaded")), Upload.reason.is_(None))
             found = session.scalars(rows.where(Upload.collector.not_in(self._ours(session, rows))))
             return any(each.sha256 in images for each in found)
 
     def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
         """Write down which images go up as parts of which mosaic; what another collector packed before stays so."""
         with self.transaction() as session:
+            alone = delete(Upload).filter_by(**self.key, state="planned")
+            session.execute(alone.where(Upload.sha256.in_([each["sha256"] for each in tiles])))
             insert_new(session, Tile, [{**self.key, **each} for each in tiles])
 
     def tiles(self) -> dict[str, Tile]:
@@ -222,10 +245,14 @@ class Ledger:
             return {each.sha256: each for each in session.scalars(select(Tile).filter_by(**self.key))}
 
     def delete(self, uploads: Sequence[Upload]) -> None:
-        """Write down that images are no longer on the platform."""
+        """Write down that images are no longer on the platform; those that never came down are planned again."""
         with self.transaction() as session:
-            change = update(Upload).where(Upload.id.in_([each.id for each in uploads]))
-            session.execute(change.values(deleted_at=now()))
+            for each in uploads:
+                row = session.get_one(Upload, each.id)
+                row.deleted_at = now()
+                if row.state != "verified":
+                    row.state, row.remote_id, row.batch, row.position = "planned", None, None, None
+                    row.deleted_at = row.collector = row.reason = None
 
     def release(self) -> None:
         """Leave what this collector has in hand, and is not on its way up, to the others."""

@@ -15,7 +15,7 @@ Look = NDArray[np.float32]
 SIDE = 16  # cells
 MOST = 10.0  # grey levels, on average, that codecs, resizing and a watermark may change a cell by
 CLEARLY = 2.0  # grey levels by which another image has to be nearer to be taken for the one that is shown
-ALIKE = 4.0  # grey levels; images nearer to each other than this are not told apart for sure
+ALIKE = 8.0  # grey levels; images nearer to each other than this are not told apart for sure
 
 
 def look(file: Path) -> Look:

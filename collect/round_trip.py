@@ -40,6 +40,7 @@ class Outcome:
     files: int  # that all images go up in
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
+    missing: int  # on the platform, and not come down, or not as what went up
     fingerprint: dict[str, Any]
 
 
@@ -86,9 +87,14 @@ def round_trip(
     and the next run goes on from there.
     """
     with ExitStack() as stack:
-        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))
+        heart = stack.enter_context(at_work(engine))  # until the browser is closed, with all that it sends
+        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        if mosaic and platform.rendition != platform.renditions[0]:
+            raise UserError(
+                f"--mosaic needs {name}'s rendition {platform.renditions[0]}: {platform.rendition} is made smaller, and"
+                " what is made smaller can't be cut."
+            )
         site = "live" if platform.is_live else "sandbox"
         ledger = Ledger(
             engine,
@@ -119,6 +125,7 @@ def round_trip(
         files=len(files),
         complete=exported.complete,
         rejected=exported.rejected,
+        missing=exported.missing,
         fingerprint=exported.fingerprint,
     )
 

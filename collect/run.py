@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,7 +36,7 @@ from params import UserError
 PATIENCE = 12  # troubles in a row, without any progress, after which a run ends with the last one
 PATIENCE_WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
 PATIENCE_WITH_A_PAGE = 3  # that is not as the adapter expects
-AT_ONCE = 32  # files that are downloaded and written down together; no fewer than go up together without an order
+AT_ONCE = 32  # files that are downloaded and written down together
 TRIES = 3  # at downloading something that is not what went up
 
 
@@ -50,12 +52,14 @@ class Run:
         self.heart = heart
         self.files = files
         ledger.plan(files)
+        self._miss_files()
         self.uploaded = 0  # by this run
         self.downloaded = 0
         self._size = platform.batch_size
         self._sent: set[int] = set()
         self._looks: dict[str, Look] = {}
         self._tries: Counter[int] = Counter()
+        self._partly: Counter[str] = Counter()
         self._rate: Rate | None = None
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -74,7 +78,6 @@ class Run:
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
-        self._miss_files()
         total = min(len(self.left()), limit or len(self.files))
         with self.progress:
             for what in ("upload", "download"):
@@ -107,14 +110,20 @@ class Run:
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
-        for title, uploads in self.ledger.doubt().items():
-            if isinstance(self.platform, Site) and self.platform.is_live:
-                sent = datetime.fromisoformat(uploads[0].sent_at or "1970-01-01T00:00:00+00:00")
-                self.heart.rest(self.platform.lag - (datetime.now(UTC) - sent).total_seconds())
+        doubt = self.ledger.doubt()
+        if doubt and isinstance(self.platform, Site) and self.platform.is_live:
+            self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
+        for title, uploads in doubt.items():
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
             files = [self.files.get(each.sha256, Path()) for each in uploads]
             shown = self.session.read_back(Batch(title, files, known=known))
-            self.ledger.settle(uploads, shown)
+            gone: str | None = None
+            if self.platform.atomic and 0 < len(shown) < len(uploads):
+                self._partly[title] += 1
+                if self._partly[title] < TRIES:
+                    raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(uploads)} images.")
+                gone = "it was published and is not shown any more"
+            self.ledger.settle(uploads, shown, gone=gone)
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
 
@@ -126,26 +135,35 @@ class Run:
             return False
         while self._rate and (wait := self._rate.take(len(chosen))):
             self.heart.rest(jitter(wait) if wait < 60 else wait)
-        self.heart.beat()
         uploads = self.ledger.claim(chosen)
         if not uploads:
             return True  # another collector was quicker
         self._sent |= {each.id for each in uploads}
-        files = [self.files[each.sha256] for each in uploads]
-        batch = Batch(
-            uploads[0].batch or "",
-            files,
-            lambda remote_ids: self.ledger.receive(uploads, remote_ids),
-        )
-        try:
-            self.ledger.confirm(uploads, self.session.upload(batch))
-        except Refused as refused:
-            self.ledger.reject(uploads, refused.position, str(refused))
-            return True
+        title = uploads[0].batch or ""
+        with self._outgoing([self.files[each.sha256] for each in uploads]) as files:
+            batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
+            try:
+                self.ledger.confirm(uploads, self.session.upload(batch))
+            except Refused as refused:
+                self.ledger.reject(uploads, refused.position, str(refused))
+                return True
         self._size = min(self.platform.batch_size, 2 * self._size)
         self.uploaded += len(uploads)
         self._show()
         return True
+
+    @contextmanager
+    def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:
+        """Give the files names of their own in the batch, by which the site's answers are told apart."""
+        LIVE_STATE.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="outgoing-", dir=LIVE_STATE) as folder:
+            named = [Path(folder, f"{position:03}{file.suffix}") for position, file in enumerate(files)]
+            for file, name in zip(files, named, strict=True):
+                try:
+                    name.hardlink_to(file.resolve())
+                except OSError:  # another disk
+                    shutil.copyfile(file, name)
+            yield named
 
     def _different(self, candidates: Sequence[str], room: int) -> list[str]:
         """Choose the next files; where only content tells them apart, none that look alike."""
@@ -179,11 +197,20 @@ class Run:
         for rendition in self._renditions():
             waiting = self.ledger.waiting(rendition, self.files)
             waiting = [each for each in waiting if self._tries[each.id] < TRIES]
-            for at in range(0, len(waiting), AT_ONCE):
-                self._fetch_some(waiting[at : at + AT_ONCE], rendition)
+            for uploads in self._together(waiting):
+                self._fetch_some(uploads, rendition)
+
+    def _together(self, uploads: Sequence[Upload]) -> Iterator[Sequence[Upload]]:
+        """Share out what is downloaded and written down at once: whole batches, where order tells nothing."""
+        if self.platform.ordered:
+            yield from (uploads[at : at + AT_ONCE] for at in range(0, len(uploads), AT_ONCE))
+        else:
+            batches: dict[str | None, list[Upload]] = defaultdict(list)
+            for each in uploads:
+                batches[each.batch].append(each)
+            yield from batches.values()
 
     def _fetch_some(self, uploads: Sequence[Upload], rendition: str) -> None:
-        self.heart.beat()
         folder = LIVE_STATE / "incoming"
         files = [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         arrived: list[Arrival] = []
@@ -193,7 +220,8 @@ class Run:
             found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
             for upload, address, file in zip(uploads, found, files, strict=True):
                 if not isinstance(address, str):
-                    trouble = trouble if isinstance(trouble, Challenged) else address
+                    if isinstance(address, Challenged | TurnedAway) or self._may_try_again(upload, address.message):
+                        trouble = trouble if isinstance(trouble, Challenged) else address
                     continue
                 kept = stored(hashlib.sha256(file.read_bytes()).hexdigest())
                 kept.parent.mkdir(parents=True, exist_ok=True)
@@ -201,6 +229,8 @@ class Run:
                 arrived.append(Arrival(upload, address, kept))
         except OSError as error:
             raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
+        for upload in uploads:
+            self._look(upload.sha256)  # with which every arrival is compared
         verified = [each for each in arrived if self._shown(each.upload, each.file)]
         self._keep(rendition, verified)
         strays: dict[str, list[Arrival]] = defaultdict(list)
@@ -213,6 +243,14 @@ class Run:
             self._find_owners(batch, rendition)
         if trouble:
             raise trouble
+
+    def _may_try_again(self, upload: Upload, reason: str) -> bool:
+        """Count a try; after the last one of this run, write down why."""
+        self._tries[upload.id] += 1
+        if self._tries[upload.id] < TRIES:
+            return True
+        self.ledger.miss(upload, reason)
+        return False
 
     def _shown(self, upload: Upload, file: Path) -> bool:
         own = self._look(upload.sha256)

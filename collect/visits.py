@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -166,13 +166,20 @@ def check(site: Site, status: int, where: str, retry_after: str | None = None) -
 
 
 def check_marks(site: Site, where: str, text: str) -> None:
-    """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not."""
-    if any(mark in where or mark in text for mark in site.challenge_marks):
+    """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not.
+
+    A mark that begins with a slash is one of addresses: pages link to much.
+    """
+
+    def found(marks: Sequence[str]) -> bool:
+        return any(mark in where or (mark in text and not mark.startswith("/")) for mark in marks)
+
+    if found(site.challenge_marks):
         raise Challenged(
             f"{site.name}: the site asks for a person (a captcha). Nobody here solves that: open the site in your own"
             " browser, do what it asks, and run again later; what is done stays done."
         )
-    if any(mark in where or mark in text for mark in site.block_marks):
+    if found(site.block_marks):
         raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).")
 
 

@@ -16,6 +16,7 @@ from params import PlatformRow, UserError
 
 class Codec(Platform):
     name = "codec"
+    atomic = False
     renditions = ("file",)
     batch_size = 64
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from html import unescape
 from urllib.parse import urlsplit
@@ -50,12 +51,12 @@ class Facebook(Site):
         page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
         with expect_arrival(self, page, ALBUM):
             page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
-        return self._photos(page, len(batch.files), batch.title)
+        return self._whole(page, len(batch.files), batch.title)
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not self._open_album(page, batch.title):
             return {}
-        return dict(enumerate(self._photos(page, len(batch.files), batch.title)))
+        return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
@@ -83,35 +84,48 @@ class Facebook(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not self._open_album(page, title):
             return
-        if set(self._photos(page, len(remote_ids), title)) != set(remote_ids):
+        if not set(self._photos(page, len(remote_ids) + 1)) <= set(remote_ids):
             raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
         page.get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
         with expect_arrival(self, page, re.compile("/photos_albums")):
             page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
 
     def _open_album(self, page: Page, title: str) -> bool:
-        visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
-        page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()  # else "never arrived" is a guess
-        album = page.get_by_role("link", name=title)
-        self._scroll(page, page.locator('a[href*="/media/set/?set=a."]'), until=album.count)
-        if not album.count():
-            return False
-        visit(self, page, album.first.evaluate("link => link.href"))
-        return True
+        for _ in range(2):  # a list that has not come yet looks like one that lacks the album
+            visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
+            page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
+            albums = page.locator('a[href*="/media/set/?set=a."]')
+            with suppress(TimeoutError):  # there may be none at all
+                albums.first.wait_for(timeout=5_000 if self.is_live else 500)
+            album = page.get_by_role("link", name=title)
+            self._scroll(page, albums, until=album.count)
+            if album.count():
+                visit(self, page, album.first.evaluate("link => link.href"))
+                return True
+        return False
 
-    def _photos(self, page: Page, count: int, title: str) -> list[str]:
+    def _whole(self, page: Page, count: int, title: str) -> list[str]:
+        photos = self._photos(page, count)
+        if len(photos) != count:
+            raise Interrupted(
+                f"facebook: the album {title!r} shows {len(photos)} of {count} photos, so that nobody can tell which is"
+                " which. If it stays so, delete the album on the site."
+            )
+        return photos
+
+    def _photos(self, page: Page, count: int) -> list[str]:
+        """List the photos of the album that is open, until there are so many or no more come."""
         links = page.locator('a[href*="/photo/?fbid="]')
         links.first.wait_for()
         photos: list[str] = []
 
-        def all_here() -> bool:
+        def enough() -> bool:
             addresses = links.evaluate_all("links => links.map((link) => link.href)")
             photos[:] = dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each)))
             return len(photos) >= count
 
-        self._scroll(page, links, until=all_here)
-        if not all_here():
-            raise Interrupted(f"facebook: the album {title!r} shows {len(photos)} of {count} photos.")
+        self._scroll(page, links, until=enough)
+        enough()
         return photos
 
     def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:

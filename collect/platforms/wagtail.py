@@ -21,6 +21,7 @@ USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an acco
 
 class Wagtail(Site):
     name = "wagtail"
+    atomic = False  # each image is there as soon as it is up
     root = "https://wagtail.invalid/admin/"  # each Wagtail has an address of its own: --origin
     login_url = "https://wagtail.invalid/admin/login/"
     cookie_names = ("sessionid",)

@@ -68,7 +68,12 @@ class Weibo(Site):
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
-        posts = dict.fromkeys(image["mid"] for image in self._album(page) if image["pid"] in remote_ids)
+        posts: dict[str, set[str]] = {}
+        for image in self._album(page):
+            posts.setdefault(image["mid"], set()).add(image["pid"])
+        posts = {post: pids for post, pids in posts.items() if pids & set(remote_ids)}
+        if others := [post for post, pids in posts.items() if not pids <= set(remote_ids)]:
+            raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
         for post in posts:
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
                 page.locator("body").evaluate(DESTROY, post)
