@@ -116,18 +116,18 @@ class Ledger:
         collector's by now, which took us for dead.
         """
         with self.transaction() as session:
-            rows = select(Upload).where(Upload.id.in_([each.id for each in batch])).order_by(Upload.id)
-            for each in session.scalars(rows.with_for_update()).all():
-                if each.collector != self.collector:
-                    raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
+            for each in sorted(batch, key=lambda upload: upload.id):
                 remote_id = shown.get(each.position if each.position is not None else -1)
+                values: dict[str, Any] = {"state": "planned", "batch": None, "position": None, "remote_id": None}
                 if remote_id is not None:
-                    each.state, each.remote_id, each.confirmed_at = "confirmed", remote_id, now()
+                    values = {"state": "confirmed", "remote_id": remote_id, "confirmed_at": now()}
                 elif gone is not None:
-                    each.state, each.reason, each.collector = "rejected", gone, None
+                    values = {"state": "rejected", "reason": gone, "collector": None}
                 else:
-                    each.state, each.batch, each.position, each.remote_id = "planned", None, None, None
-                    each.collector = None
+                    values["collector"] = None
+                ours = update(Upload).where(Upload.id == each.id, Upload.collector == self.collector)
+                if session.execute(ours.values(**values)).rowcount != 1:  # type: ignore[attr-defined]
+                    raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
 
     def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
         """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
