@@ -1,13 +1,13 @@
 # make repro   set everything up and run the pipeline        make check   ruff and mypy
 # make test    set everything up and run the tests           make bench   speed and strength, side by side
-# make setup   .venv, the package with its extras, a browser
+# make setup   .venv, the package with its extras, a browser   make soak   300 images a site under all faults; hours
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test check bench setup
+.PHONY: repro test check bench soak setup
 
 repro: setup
 	comreadv params
@@ -23,7 +23,10 @@ check: setup
 	mypy
 
 bench: setup
-	python -m pytest tests/benchmarks --override-ini addopts=
+	python -m pytest tests/benchmarks --override-ini addopts= --ignore tests/benchmarks/test_collect_soak.py
+
+soak: setup
+	python -m pytest -s tests/benchmarks/test_collect_soak.py --override-ini addopts=
 
 setup: $(VENV)/.ready
 
