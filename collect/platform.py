@@ -128,6 +128,7 @@ class Site(Platform):
     accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
     block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
     challenge_marks: ClassVar[tuple[str, ...]] = ()  # in those of a page that wants to see a person
+    audience: ClassVar[str] = "for its owner's eyes only"  # whom the images are shown to, as a person is told
     per_minute: ClassVar[float]  # images that go up to the live site, at most
     per_day: ClassVar[int]
     pause: ClassVar[float] = 2.0  # seconds before each download from the live site, on average

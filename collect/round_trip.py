@@ -134,7 +134,7 @@ def _announce(site: Site, account: str, count: int) -> None:
     """Say what is about to happen on a real site, and leave time to stop it."""
     minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
     Console(stderr=True).print(
-        f"{site.name}, the real site: {count} images go up to the account {account}, for its owner's eyes only,"
+        f"{site.name}, the real site: {count} files go up to the account {account}, {site.audience},"
         f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
         f" `comreadv collect --platform {site.name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
         f" {NOTICE:g} seconds.",

@@ -22,6 +22,7 @@ class Douban(Site):
     referer = "https://www.douban.com/"
     block_marks = ("/misc/sorry",)
     challenge_marks = ("请输入验证码", "captcha-solution")
+    audience = "into the album that you named, which is as private as you have made it"
     batch_size = 20
     longest_side = 2000
     per_minute = 20.0

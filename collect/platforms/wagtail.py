@@ -21,6 +21,7 @@ USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an acco
 
 class Wagtail(Site):
     name = "wagtail"
+    audience = "for all who work on that site, or know the address of an image"
     atomic = False  # each image is there as soon as it is up
     root = "https://wagtail.invalid/admin/"  # each Wagtail has an address of its own: --origin
     login_url = "https://wagtail.invalid/admin/login/"

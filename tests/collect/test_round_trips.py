@@ -157,5 +157,5 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
     assert outcome.complete == 12 and outcome.site == "live"
     assert sum(clock.slept) >= 20  # 9 at once, the other 3 at 9 a minute
     said = capfd.readouterr().err
-    assert f"weibo, the real site: 12 images go up to the account {account}" in said
+    assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said

@@ -190,3 +190,19 @@ def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
         assert secret not in masked, secret
     for rest in ("kept-1", "kept-2", "kept-3", "kept-4", "fbid=123456789012345&amp;set=a.99", 'name="ck"', "UPLOAD"):
         assert rest in masked, rest
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<a href="/logout?ck=Ab3d">',
+        '<input value="Ab3d">',
+        '{"ck": "Ab3d"}',
+        r"{\"ck\": \"Ab3d\"}",
+        r"{\"token\":\"s3cr3t\"}",
+    ],
+)
+def test_short_tokens_and_escaped_ones_are_masked_where_they_stand_after_a_name(page: str) -> None:
+    masked = masking.masked(page, ["Ab3d"])
+    assert "Ab3d" not in masked and "s3cr3t" not in masked and masking.MASK in masked
+    assert masking.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
