@@ -93,8 +93,8 @@ class Sandbox(Site):
         entries = self.store.entries(album.key)
         photos = "".join(
             f'<div class="photo_wrap"><a href="/photos/photo/{entry.key}/" class="photolst_photo"'
-            f' title="{escape(entry.description)}"><img loading="lazy"'
-            f' src="{self.address(request, entry.key, "m")}"></a>'
+            f' title="{escape(entry.description)}">'
+            f'<img src="{self.address(request, entry.key, "m")}" loading="lazy"></a>'
             f'<div class="pl">{escape(entry.description)}</div></div>'
             for entry in self.faults.listed(entries[first : first + PAGE])
         )
