@@ -51,9 +51,10 @@ class Ledger:
         return transaction(self.engine)
 
     def plan(self, images: Iterable[str]) -> None:
-        """Write down the images, by sha256, that are to go up and are not yet in the ledger."""
+        """Write down the images, by sha256, that are to go up and are not yet in the ledger, alone or in a mosaic."""
         with self.transaction() as session:
             known = set(session.scalars(select(Upload.sha256).filter_by(**self.key)))
+            known |= set(session.scalars(select(Tile.sha256).filter_by(**self.key)))
             rows = [
                 {**self.key, "sha256": each, "planned_at": now(), "state": "planned"}
                 for each in dict.fromkeys(images)
@@ -233,7 +234,7 @@ class Ledger:
             return any(each.sha256 in images for each in found)
 
     def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
-        """Write down which images go up as parts of which mosaic; what another collector packed before stays so."""
+        """Write down which images go up in which mosaic, and no longer alone; what was packed before stays so."""
         with self.transaction() as session:
             alone = delete(Upload).filter_by(**self.key, state="planned")
             session.execute(alone.where(Upload.sha256.in_([each["sha256"] for each in tiles])))
