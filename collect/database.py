@@ -65,6 +65,12 @@ def transaction(engine: Engine) -> Iterator[Session]:
         ) from None
 
 
+def one_at_a_time(session: Session) -> None:
+    """Let no other transaction past here until this one is over; SQLite's own lock does that for every transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": INSERT_LOCK})
+
+
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:
     """Insert rows, but for those that another collector has inserted before or at the same time."""
     if not rows:
@@ -73,8 +79,7 @@ def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) 
     if dialect == "sqlite":
         session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
     elif dialect == "postgresql":
-        # two that insert the same rows in another order would wait for each other
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": INSERT_LOCK})
+        one_at_a_time(session)  # two that insert the same rows in another order would wait for each other
         session.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
     else:
         session.execute(insert(table), rows)

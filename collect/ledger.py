@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from collect.collectors import dead
-from collect.database import insert_new, transaction
+from collect.database import insert_new, one_at_a_time, transaction
 from collect.platform import Interrupted
 from collect.tables import Download, Tile, Upload, now
 
@@ -53,6 +53,7 @@ class Ledger:
     def plan(self, images: Iterable[str]) -> None:
         """Write down the images, by sha256, that are to go up and are not yet in the ledger, alone or in a mosaic."""
         with self.transaction() as session:
+            one_at_a_time(session)
             known = set(session.scalars(select(Upload.sha256).filter_by(**self.key)))
             known |= set(session.scalars(select(Tile.sha256).filter_by(**self.key)))
             rows = [
@@ -236,6 +237,7 @@ class Ledger:
     def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
         """Write down which images go up in which mosaic, and no longer alone; what was packed before stays so."""
         with self.transaction() as session:
+            one_at_a_time(session)
             alone = delete(Upload).filter_by(**self.key, state="planned")
             session.execute(alone.where(Upload.sha256.in_([each["sha256"] for each in tiles])))
             insert_new(session, Tile, [{**self.key, **each} for each in tiles])

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -155,14 +155,20 @@ class Run:
     @contextmanager
     def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:
         """Give the files names of their own in the batch, by which the site's answers are told apart."""
-        LIVE_STATE.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="outgoing-", dir=LIVE_STATE) as folder:
-            named = [Path(folder, f"{position:03}{file.suffix}") for position, file in enumerate(files)]
-            for file, name in zip(files, named, strict=True):
-                try:
-                    name.hardlink_to(file.resolve())
-                except OSError:  # another disk
-                    shutil.copyfile(file, name)
+        with ExitStack() as stack:
+            try:
+                LIVE_STATE.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(TemporaryDirectory(prefix="outgoing-", dir=LIVE_STATE))
+                named = [Path(folder, f"{position:03}{file.suffix}") for position, file in enumerate(files)]
+                for file, name in zip(files, named, strict=True):
+                    with suppress(OSError):  # another disk
+                        name.hardlink_to(file.resolve())
+                    if not name.exists():
+                        shutil.copyfile(file, name)
+            except OSError as error:
+                raise UserError(
+                    f"{LIVE_STATE} can't be written: {error.strerror}. Make room, then run again."
+                ) from None
             yield named
 
     def _different(self, candidates: Sequence[str], room: int) -> list[str]:

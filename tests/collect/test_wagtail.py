@@ -207,4 +207,4 @@ def test_a_wrong_or_missing_account_is_a_user_error(site, wagtail, photos, workp
 
 def test_a_wagtail_without_an_address_is_a_user_error(photos, workplace) -> None:
     with pytest.raises(UserError, match="Say which with --origin"):
-        round_trip("wagtail", SETTINGS, photos(1), Path("out"), generation=1)
+        round_trip("wagtail", SETTINGS, photos(1), Path("out"), generation=1, live=True)
