@@ -28,6 +28,7 @@ AGAIN = 2  # times that a watermark is looked for once one is found
 BLANK = 2.0  # grey levels; a luma that varies less shows nothing
 LEAST_CORRELATION = 0.8  # of what is not covered
 LEAST_DETAIL = 0.4  # correlation of what is finer than DETAIL
+TELLING_DETAIL = 0.6  # from which it is that picture, though a codec has left little of it: no other shares its detail
 CERTAIN = 0.98  # correlation from which the detail, which a codec may have smoothed away, need not tell
 DETAIL = 3.0  # pixels of the rendition
 
@@ -127,7 +128,8 @@ def _reason(found: Measurement, seen: Seen, size: Size, settings: Pairing) -> st
     inwards = [edges[0], edges[1], 1 - edges[2], 1 - edges[3]]
     cut, added = max(inwards), -min(inwards)
     distance, most = found.hash_distance, settings.max_hash_distance
-    if found.correlation < LEAST_CORRELATION or (seen.detail < LEAST_DETAIL and found.correlation < CERTAIN):
+    coarse = found.correlation < LEAST_CORRELATION and seen.detail < TELLING_DETAIL
+    if coarse or (seen.detail < LEAST_DETAIL and found.correlation < CERTAIN):
         return f"another picture: correlation {found.correlation:.2f}, of the detail {seen.detail:.2f}"
     if cut > MOST_CUT:
         return f"cropped by more than {MOST_CUT:.0%} of a side: {cut:.0%}"
