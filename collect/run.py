@@ -279,6 +279,8 @@ class Run:
             whose = owners | dict(zip(orphans, left, strict=True))
             self.ledger.reassign([uploads[whose[at]] for at in range(len(strays))], ids)
             self._keep(rendition, [strays[at]._replace(upload=uploads[owner]) for at, owner in owners.items()])
+            for at in orphans:
+                self._trade(uploads[whose[at]], strays[at].file)
         again = False
         for at, each in enumerate(strays):  # perhaps a passing fault of the site's
             if at not in owners.values():
@@ -288,6 +290,15 @@ class Run:
                     self._keep(rendition, [each._replace(reason="the site serves another picture")])
         if again:
             raise Interrupted(f"{self.platform.name}: the site serves another picture than went up.")
+
+    def _trade(self, holder: Upload, file: Path) -> None:
+        """Trade remote ids with the image of the batch that this one's id shows, had it from a passing fault's file."""
+        seen = look(file)
+        for other in self.ledger.uploads("verified"):
+            mine = other.batch == holder.batch and other.sha256 in self.files
+            if mine and shows(seen, self._look(other.sha256), [self._look(holder.sha256)]):
+                self.ledger.reassign([holder, other], [other.remote_id or "", holder.remote_id or ""])
+                return
 
     def _show(self) -> None:
         for task, done in zip(self.progress.tasks, (self.uploaded, self.downloaded), strict=False):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,22 @@ def test_each_file_is_its_own_originals_whatever_the_album_says(faults, photos, 
     for row in read_manifest(Path("out")):
         others = [each for name, each in looks.items() if name != row["source"]]
         assert shows(look(Path("out", row["file"])), looks[row["source"]], others)
+
+
+@pytest.mark.browser
+def test_an_id_that_went_to_the_wrong_image_by_a_passing_fault_comes_back(photos, workplace) -> None:
+    originals = photos(6)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        round_trip("facebook", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+        with sqlite3.connect("data/ledger/ledger.db") as books:  # as a file served for another's had left them
+            (first, one), (second, other) = books.execute("SELECT id, remote_id FROM uploads LIMIT 2").fetchall()
+            books.execute("UPDATE uploads SET remote_id = ?, state = 'confirmed' WHERE id = ?", (other, first))
+            books.execute("UPDATE uploads SET remote_id = ? WHERE id = ?", (one, second))
+            books.execute("DELETE FROM downloads WHERE upload_id = ?", (first,))
+        outcome = round_trip("facebook", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+        with sqlite3.connect("data/ledger/ledger.db") as books:
+            ids = dict(books.execute("SELECT id, remote_id FROM uploads").fetchall())
+    assert outcome.complete == 6 and (ids[first], ids[second]) == (one, other)
 
 
 @pytest.mark.browser
