@@ -189,7 +189,8 @@ class BrowserSession:
     def keep_sign_in(self) -> None:
         """Store the sign-in as the site has renewed it, while it holds."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
-            login.store(self.platform, self.context)
+            with contextlib.suppress(PlaywrightError):  # of a browser that has ended there is nothing to be had
+                login.store(self.platform, self.context)
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):

@@ -16,10 +16,10 @@ from rich.text import Text
 from collect import sandbox
 from collect.patients import Local, Patient, Web
 from collect.platform import Platform, Site, load
+from collect.round_trip import LIVE
 from collect.symptoms import symptoms
 from params import Params, UserError
 
-LIVE = "COMREADV_LIVE"
 WIDTH = 12  # characters of a step's name
 
 

@@ -19,7 +19,7 @@ from collect.originals import Original
 sys.path.append(str(Path(__file__).parents[1] / "collect"))
 from soak import FAULTS, Person, command, judge, settle_in, soak
 
-PHOTOS = Path(os.environ.get("COMREADV_ILSVRC", "/work/shared/ilsvrc-sample/val"))
+PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")
 COUNT = int(os.environ.get("COMREADV_SOAK", "300"))
 SITES = ["douban", "weibo", "facebook"]
 

@@ -20,7 +20,7 @@ from params import Pairing
 sys.path.append(str(Path(__file__).parents[1] / "pairing"))
 from distorted import Distorted, corner_error, distort, on_original
 
-PHOTOS = Path(os.environ.get("COMREADV_ILSVRC", "/work/shared/ilsvrc-sample/val"))
+PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")
 TRUE, FOREIGN, TUNED_ON = 300, 20, 250  # the first photos of the order served to choose pairing's constants
 SEED = 1
 
