@@ -11,11 +11,11 @@ from PIL import Image
 
 import params
 from collect import fingerprint, sandbox
-from collect.browser import open_session
+from collect.browser import end_browsers, open_session
 from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.look import look, shows
-from collect.platform import load
+from collect.platform import Batch, Interrupted, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
 from pairing.build import build
@@ -176,3 +176,21 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
     said = capfd.readouterr().err
     assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
+
+
+@pytest.mark.browser
+def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workplace, monkeypatch) -> None:
+    originals = photos(1)
+    batch = Batch("comreadv x", [each.path for each in originals], known={0: "1"})
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(adapter) as session:
+            session.context.storage_state(path="state.json")
+        monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
+        monkeypatch.setattr("collect.login.stored_state", lambda _site: Path("state.json"))
+        monkeypatch.setattr("collect.rates.random.uniform", lambda *_: 0.0)  # nobody waits
+        with open_session(adapter) as session:
+            end_browsers()
+            with pytest.raises(Interrupted, match="the browser has ended"):
+                session.read_back(batch)
+            assert session.read_back(batch) == {}
