@@ -279,14 +279,8 @@ class BrowserSession:
         if "has been closed" in error.message:
             self._trouble = MOST_TROUBLE
             return Interrupted(f"{name}: the browser has ended. What is done stays done; run again to go on.")
-        where = next(
-            (
-                f"{frame.name}, line {frame.lineno}: {frame.line}"
-                for frame in reversed(traceback.extract_tb(error.__traceback__))
-                if Path(frame.filename).parent.name == "platforms"
-            ),
-            "in the browser",
-        )
+        frames = adapter_frames(error)
+        where = f"{frames[-1].name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else "in the browser"
         if urlsplit(self.platform.login_url).path in self.page.url:
             return SignedOut()
         try:
@@ -300,6 +294,13 @@ class BrowserSession:
             f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}."
             f" {masking.reason(error)}{kept}"
         )
+
+
+def adapter_frames(error: Exception) -> list[traceback.FrameSummary]:
+    """List the adapter's lines that an error passed, outermost first."""
+    return [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "platforms"
+    ]
 
 
 def end_browsers() -> None:

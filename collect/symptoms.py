@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import login, masking
-from collect.browser import keep_page
+from collect.browser import adapter_frames, keep_page
 from collect.patients import Patient, Web
 from collect.platform import Refused, SignedOut, Site
 from collect.visits import check_marks, text
@@ -31,7 +29,10 @@ def symptoms(error: Exception, patient: Patient) -> list[str]:
             lines = [mark.message]
         except PlaywrightError:
             page = None  # it is gone
-    lines += [f"in {each}" for each in list(_places(error))[-1:]]
+    for frame in adapter_frames(error)[-1:]:
+        lines.append(
+            f"in collect/platforms/{Path(frame.filename).name}, line {frame.lineno}, {frame.name}: {frame.line}"
+        )
     if isinstance(error, PlaywrightError) and (found := WAITED_FOR.findall(error.message)):
         lines.append(f"found nothing: {masking.public(found[-1].removesuffix(' to be visible'))}")
     if page and page.url != "about:blank":
@@ -52,11 +53,3 @@ def _what(error: Exception, platform: object) -> str:
     if isinstance(error, UserError):
         return masking.public(error.message)
     return masking.public(f"{type(error).__name__}: {error}")
-
-
-def _places(error: Exception) -> Iterator[str]:
-    """List the adapter's lines that the error passed, outermost first."""
-    for frame in traceback.extract_tb(error.__traceback__):
-        file = Path(frame.filename)
-        if file.parent.name == "platforms":
-            yield f"collect/platforms/{file.name}, line {frame.lineno}, {frame.name}: {frame.line}"
