@@ -9,6 +9,7 @@ import typer
 
 import attack.cli
 import attack.protect_cli
+import attack.status_cli
 import collect.cli
 import collect.dataset
 import collect.sandbox.cli
@@ -33,6 +34,7 @@ for commands in (
     train.cli.app,
     attack.cli.app,
     attack.protect_cli.app,
+    attack.status_cli.app,
     collect.cli.more,
     collect.site_cli.app,
     collect.sandbox.cli.app,
