@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from attack.fidelity import FREQUENCIES, Errors
-from attack.results import rows
+from attack.history import Generation, strongest
+from attack.results import rows, title
 from params import UserError
 
 Content = TypeVar("Content")
@@ -115,6 +116,29 @@ def spectrum_plot(errors: Errors) -> str:
         ylim=(0, None), xlabel="radial frequency in blocks of 8×8, cycles a pixel", ylabel="mean |error|, grey levels"
     )
     axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def history_plot(generations: Sequence[Generation]) -> str:
+    """Draw the ComModel's MAE and the strongest attack's success, generation by generation, as SVG."""
+    figure = Figure(figsize=(6.4, 4.2))
+    errors, success = figure.subplots(2, sharex=True)
+    for label, key, colour, dashes in (("identity", "identity_mae", INK, "o--"), ("ComModel", "mae", AFTER, "o-")):
+        points = [(each.generation, getattr(each, key)) for each in generations if getattr(each, key) is not None]
+        errors.plot(*np.array(points).reshape(-1, 2).T, dashes, color=colour, markersize=4, label=label)
+    errors.set(ylim=(0, None), ylabel="MAE, grey levels")
+    errors.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    evaluated = [(each.generation, best) for each in generations if (best := strongest(each.success))]
+    names = {f"{title(best.attack)}, ε={best.eps}" for _, best in evaluated}
+    shares = np.array([[best.measured.success_after, best.measured.low, best.measured.high] for _, best in evaluated])
+    after, low, high = 100 * shares.reshape(-1, 3).T
+    label = names.pop() if len(names) == 1 else "strongest attack"
+    numbers = [number for number, _ in evaluated]
+    whiskers = np.abs([after - low, high - after])  # a bound may pass its share by a rounding
+    success.errorbar(numbers, after, whiskers, color=AFTER, marker="o", markersize=4, capsize=3, label=label)
+    success.set(ylim=(-2, 102), xlabel="generation of the codec", ylabel="success after, %")
+    success.set_xticks([each.generation for each in generations])
+    success.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     return _svg(figure)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
-from attack import fidelity, measured, transfer
+from attack import fidelity, history, measured, transfer
 from attack.classifiers import categories
 from attack.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
-from attack.plots import curve_plot, eps_plot, read_trained, spectrum_plot, success_plot
+from attack.plots import curve_plot, eps_plot, history_plot, read_trained, spectrum_plot, success_plot
 from attack.results import price, rows, title
 from attack.transfer import BEST
 from pairing.align import Pixels, read_pixels
@@ -91,6 +91,7 @@ def write_page(params: Params, page: Path) -> list[str]:
                 "success": success_plot(table, params.attack.attacks),
                 "by_eps": _by_eps(list(rows(table, params.attack.attacks))),
                 "pictures": list(_pictures(name, params, outcomes)),
+                "history": _history(name, page.parent),
             }
         )
     environment = jinja2.Environment(
@@ -123,6 +124,12 @@ def _strongest_by_eps(codec: measured.Codec) -> str | None:
     if BEST not in drawn:
         drawn.append(BEST)
     return _by_eps([row.model_dump() | {"title": row.title} for row in codec.all_rows if row.attack in drawn])
+
+
+def _history(name: str, reports: Path) -> str | None:
+    """Draw what became of the platform's ComModel and attacks over its codec's generations, where there are several."""
+    generations = history.read(name, history.KEPT, Path("models"), reports)
+    return history_plot(generations) if len(generations) > 1 else None
 
 
 def _make_folder(folder: Path) -> None:

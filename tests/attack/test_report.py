@@ -344,3 +344,17 @@ def test_several_eps_make_a_plot_against_eps(project: tuple[params.Params, Path]
     write_lines(file, lines + [line | {"eps": 3} for line in lines])
     write_page(settings, page)
     assert "Success against ε" in page.read_text()
+
+
+def test_the_history_stands_in_the_page_from_the_second_generation_on(project: tuple[params.Params, Path]) -> None:
+    settings, page = project
+    write_page(settings, page)
+    assert "History" not in page.read_text()
+    kept = Path("data/kept_models/jpeg-25/1")
+    kept.mkdir(parents=True)
+    kept.joinpath("jpeg-25.json").write_text(json.dumps(METRICS | {"mae": 2.5, "identity_mae": 4.0}))
+    write_page(settings, page)
+    assert "History" not in page.read_text()  # the same generation
+    Path("models/jpeg-25.json").write_text(json.dumps(METRICS | {"generation": 2, "mae": 1.5, "identity_mae": 5.0}))
+    write_page(settings, page)
+    assert "<h3>History</h3>" in page.read_text() and "<!-- generation of the codec -->" in page.read_text()
