@@ -102,5 +102,6 @@ def read_file(file: Path, kind: type[Content], mend: str) -> Content | None:
 def _files(kept: Path, name: str, present: Path, command: str) -> Iterator[tuple[Path, str]]:
     """List the kept files of a name and then the present one, each with how it is mended."""
     for file in sorted(kept.glob(f"*/{name}")):
-        yield file, "Delete it: it is only shown in the report."
+        if file.parent.name.isdecimal():  # and not half a copy, which a kill left
+            yield file, "Delete it: the report alone shows it."
     yield present, f"Run `comreadv {command} --platform {present.stem}`."

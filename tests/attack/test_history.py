@@ -44,6 +44,14 @@ def test_kept_generations_and_the_present_one_stand_in_their_order(folders: tupl
     assert read("facebook", *folders) == []
 
 
+def test_half_a_copy_that_a_kill_left_is_passed_over(folders: tuple[Path, Path, Path]) -> None:
+    whole = read("weibo", *folders)
+    part = folders[0] / "weibo/12.part"
+    part.mkdir()
+    (part / "weibo.json").write_text('{"generation": 12, "ma')
+    assert read("weibo", *folders) == whole
+
+
 def test_what_is_in_use_counts_rather_than_what_was_kept_of_its_generation(folders: tuple[Path, Path, Path]) -> None:
     kept, models, reports = folders
     write(models / "weibo.json", {"generation": 10, "mae": 0.5, "identity_mae": 4.0})  # put back, and measured again
