@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,6 @@ PARAMS = Path("params.yaml")
 IMAGES = Path("data/images")
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -77,48 +75,9 @@ def collect(
             " manifest.jsonl). Run again to try once more.",
             err=True,
         )
-    if outcome.complete and outcome.fingerprint["codec"] != fingerprint.load(platform).get("codec"):
+    if outcome.complete and not fingerprint.matches(fingerprint.load(platform), outcome.fingerprint):
         typer.echo(
             f"{platform}: the files don't match fingerprints/{platform}.json: the platform may have changed its codec."
-            f" Run `comreadv fingerprint --platform {platform} --write`.",
+            f" Run `comreadv drift --platform {platform} --write`.",
             err=True,
         )
-
-
-@more.command("fingerprint")
-def fingerprint_command(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    write: Annotated[bool, typer.Option("--write", help="Keep it; a changed codec raises the generation.")] = False,
-    live: Live = False,
-    origin: Origin = None,
-    params_file: ParamsFile = PARAMS,
-) -> None:
-    """Show what a platform's files reveal of its codec now, from eight fresh uploads."""
-    from PIL import Image
-
-    from collect import dataset, fingerprint, manifest
-    from collect.originals import LIVE_STATE, Original
-    from collect.round_trip import round_trip
-
-    settings = params.load(params_file)
-    settings.platform(platform)
-    if not IMAGES.exists():
-        dataset.prepare(settings.dataset, IMAGES)
-    folder = LIVE_STATE / "probes" / f"{platform}-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
-    originals = []
-    for index, prepared in enumerate(manifest.read_manifest(IMAGES)[:8]):
-        with Image.open(IMAGES / prepared.name) as image:
-            image.putpixel((0, 0), tuple(secrets.token_bytes(3)))  # new content, so that no old answer fits
-            image.save(folder / f"{index}.png")
-        originals.append(Original.of(folder / f"{index}.png"))
-    known = fingerprint.FOLDER / f"{platform}.json"
-    generation = fingerprint.generation(platform) if known.exists() else 1
-    outcome = round_trip(
-        platform, settings, originals, folder / "served", generation=generation, origin=origin, live=live
-    )
-    typer.echo(fingerprint.dumps(outcome.fingerprint), nl=False)
-    if write and fingerprint.save(platform, outcome.fingerprint):
-        typer.echo(f"{known}: generation {fingerprint.generation(platform)}.", err=True)
-    elif write:
-        typer.echo(f"{known}: unchanged.", err=True)

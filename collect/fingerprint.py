@@ -6,7 +6,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image, JpegImagePlugin
 from params import UserError
 
 FOLDER = Path("fingerprints")
+KEPT = ("generation", "seen", "codec", "qualities")  # of a generation that is over
 SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
@@ -97,23 +99,73 @@ def load(platform: str) -> dict[str, Any]:
     return content
 
 
-def save(platform: str, seen: dict[str, Any]) -> bool:
-    """Write what was seen; raise the generation and return True if the codec differs from the file's."""
+def save(platform: str, seen: Mapping[str, Any], *, said: str = "first seen") -> bool:
+    """Write what was seen; raise the generation and return True if the codec differs from the file's.
+
+    Args:
+        seen: `codec`, and what else is to be kept of it.
+        said: what changed, in a sentence, for the history.
+    """
     file = FOLDER / f"{platform}.json"
-    number = 1
-    if file.exists():
-        known = load(platform)
-        if known.get("codec") == seen["codec"]:
-            return False
-        number = known["generation"] + 1
-    FOLDER.mkdir(exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(dumps({"platform": platform, "generation": number, "codec": seen["codec"]}), encoding="utf-8")
-    part.replace(file)
+    if file.exists() and load(platform).get("codec") == seen["codec"]:
+        return False
+    write(platform, seen, said=said)
     return True
 
 
-def dumps(content: dict[str, Any]) -> str:
+def write(platform: str, seen: Mapping[str, Any], *, said: str, raised: bool = True) -> None:
+    """Write what was seen as a generation of its own, or into the present one; keep all that was there before."""
+    file = FOLDER / f"{platform}.json"
+    number, history, today = 1, list[dict[str, Any]](), datetime.now(UTC).date().isoformat()
+    if file.exists():
+        known = load(platform)
+        history, number = known.get("history", []), known["generation"]
+        if raised:
+            number += 1
+            history = [*history, {key: known[key] for key in (*KEPT, "said") if key in known}]
+        else:
+            today, said = known.get("seen", today), known.get("said", said)
+    about = {"platform": platform, "generation": number, "seen": today, "said": said, "history": history}
+    FOLDER.mkdir(exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(dumps({**{key: seen[key] for key in seen if key != "images"}, **about}), encoding="utf-8")
+    part.replace(file)
+
+
+def spoken(codec: Mapping[str, Any], qualities: Mapping[str, int] | None = None) -> str:
+    """Say a codec as a person would: JPEG 85, 4:4:4, baseline, at most 2048 pixels."""
+    words = [str(codec.get("format", "nothing"))]
+    if qualities and len(qualities) > 1:
+        words[0] += f" {min(map(int, qualities))} to {max(map(int, qualities))} by content"
+    elif "quality" in codec:
+        words[0] += f" {codec['quality']}"
+    words += [codec["sampling"]] if "sampling" in codec else []
+    if "progressive" in codec:
+        words.append("progressive" if codec["progressive"] else "baseline")
+    if codec.get("longest_side"):
+        words.append(f"at most {codec['longest_side']} pixels")
+    return ", ".join(words)
+
+
+def matches(known: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Tell whether the codec of some files (`observe`) is a fingerprint's, as far as they can tell.
+
+    A size limit shows only on images beyond it, and qualities that vary with content may be any of those seen.
+    """
+    codec, other = (dict(each.get("codec", {})) for each in (known, seen))
+    sides = (codec.pop("longest_side", None), other.pop("longest_side", None))
+    if sides[1] is not None and sides[0] != sides[1]:
+        return False
+    qualities = {int(each) for each in known.get("qualities", {})}
+    if len(qualities) > 1 and "quality" in other:
+        if not min(qualities) <= other["quality"] <= max(qualities):
+            return False
+        varying = ("quality", "tables")
+        codec, other = ({key: each[key] for key in each if key not in varying} for each in (codec, other))
+    return codec == other
+
+
+def dumps(content: Mapping[str, Any]) -> str:
     """Write JSON for people and git: sorted, one key a line, one table a line."""
     text = json.dumps(content, indent=2, sort_keys=True)
-    return re.sub(r"\[\s+([\d,\s]+?)\s+\]", lambda table: f"[{' '.join(table[1].split())}]", text) + "\n"
+    return re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda table: f"[{' '.join(table[1].split())}]", text) + "\n"

@@ -85,14 +85,13 @@ class Patient(ABC):
         return f"the one that went up: {seen}"
 
     def recognise_codec(self) -> str:
-        seen, known = fingerprint.read(self.served), fingerprint.load(self.name)["codec"]
-        differ = [
-            key for key in ("format", "quality", "sampling", "progressive", "tables") if seen.get(key) != known.get(key)
-        ]
-        if differ:
+        seen, whole = fingerprint.read(self.served), fingerprint.load(self.name)
+        known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
+        differ = [key for key in keys if seen.get(key) != known.get(key)]
+        if not fingerprint.matches(whole, {"codec": {key: seen[key] for key in keys if key in seen}}):
             raise UserError(
                 f"{_spoken(seen)}, but fingerprints/{self.name}.json says {_spoken(known)} ({', '.join(differ)})."
-                f" Look at more images with `comreadv fingerprint --platform {self.name}`; --write keeps what it sees."
+                f" Look at more images with `comreadv drift --platform {self.name}`; --write keeps what it sees."
             )
         return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
 

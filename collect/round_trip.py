@@ -107,7 +107,7 @@ def round_trip(
         files = packed(originals, ledger, platform.longest_side, mosaic=mosaic)
         run = Run(platform, session, ledger, heart, files)
         if isinstance(platform, Site) and platform.is_live:
-            _announce(platform, session.account, min(len(run.left()), limit or len(files)))
+            announce(platform, session.account, min(len(run.left()), limit or len(files)))
         try:
             run.run(limit)
         except KeyboardInterrupt:
@@ -130,7 +130,7 @@ def round_trip(
     )
 
 
-def _announce(site: Site, account: str, count: int) -> None:
+def announce(site: Site, account: str, count: int) -> None:
     """Say what is about to happen on a real site, and leave time to stop it."""
     minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
     Console(stderr=True).print(

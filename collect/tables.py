@@ -124,3 +124,16 @@ class Bucket(Base):
     minute: Mapped[float]  # tokens of the rate per minute
     day: Mapped[float]  # tokens of the rate per day
     filled: Mapped[float]  # seconds since 1970
+
+
+class Probe(Base):
+    """A look at a platform's codec by the probe images."""
+
+    __tablename__ = "probes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    platform: Mapped[str]
+    generation: Mapped[int]  # in which the platform was found
+    probed_at: Mapped[str] = mapped_column(default=now)
+    changed: Mapped[bool]  # since that generation's fingerprint; such a probe is nothing to compare with
+    seen: Mapped[str]  # JSON: {probe: {"header": …, "residual": …}}

@@ -82,3 +82,14 @@ def test_every_platform_of_the_shipped_settings_has_its_fingerprint(monkeypatch:
     settings = params.load()
     for name in [*settings.platforms, *settings.switched_off]:
         assert fingerprint.generation(name) >= 1
+
+
+def test_a_collection_matches_its_fingerprint_as_far_as_it_can_tell(tmp_path: Path) -> None:
+    known = fingerprint.observe([pair(tmp_path, 1, quality=92)])
+    known["codec"]["longest_side"] = 2048
+    assert fingerprint.matches(known, fingerprint.observe([pair(tmp_path, 2, quality=92)]))  # no image was so large
+    assert not fingerprint.matches(known, fingerprint.observe([pair(tmp_path, 3, quality=92, size=(20, 12))]))
+    busy = fingerprint.observe([pair(tmp_path, 4, quality=80)])
+    assert not fingerprint.matches(known, busy)
+    assert fingerprint.matches(known | {"qualities": {"75": 1, "92": 9}}, busy)
+    assert not fingerprint.matches(known | {"qualities": {"83": 1, "92": 9}}, busy)

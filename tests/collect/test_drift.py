@@ -1,0 +1,177 @@
+"""A changed codec is noticed by the next probe and said in a sentence; an unchanged one is not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import comreadv
+import params
+from collect import drift, fingerprint, probe, probes, sandbox
+from params import UserError
+
+BASE = "fit:1600:lanczos+jpeg:85:444"
+CHANGES = {
+    "fit:1600:lanczos+jpeg:75:444": ("header", "luma table: quality 85 → 75"),
+    "fit:1600:lanczos+jpeg:85:420": ("header", "sampling 4:4:4 → 4:2:0"),
+    "fit:1600:lanczos+webp:80": ("header", "format JPEG → WEBP"),
+    "fit:1200:lanczos+jpeg:85:444": ("header", "longest side of a large image: 1600 → 1200 pixels"),
+    "fit:1600:lanczos+jpeg:85:444:progressive": ("header", "baseline → progressive"),
+    "fit:1600:bicubic+jpeg:85:444": ("pixels", "images over the size limit look different: another resize kernel"),
+    "fit:1600:lanczos+sharpen:0.3+jpeg:85:444": ("pixels", "images come back sharper"),
+}
+
+
+def settings_for(folder: Path, **row: str) -> params.Params:
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    head, rest = text.split("platforms:", 1)
+    tail = rest[rest.index("switched_off:") :]
+    fields = ", ".join(f'{key}: "{value}"' for key, value in row.items())
+    (folder / "params.yaml").write_text(f"{head}platforms:\n  site: {{{fields}}}\n{tail}")
+    return params.load(folder / "params.yaml")
+
+
+@pytest.fixture
+def seen(workplace: Path) -> probe.Seen:
+    """Probe a local encoder, and keep its fingerprint."""
+    settings = settings_for(workplace, adapter="codec", codec=BASE)
+    found = drift.examine("site", settings)
+    assert found.kind == "first"
+    drift.keep("site", found)
+    return found.seen
+
+
+@pytest.mark.parametrize("codec", CHANGES)
+def test_a_change_is_noticed_by_the_next_probe_and_named(codec: str, seen: probe.Seen, workplace: Path) -> None:
+    found = drift.examine("site", settings_for(workplace, adapter="codec", codec=codec))
+    assert found.is_change and found.kind == CHANGES[codec][0]
+    assert CHANGES[codec][1] in found.said
+    if found.kind == "header":  # and nothing besides
+        assert found.said.count(";") <= ("huffman" in found.said.lower()), found.said
+
+
+def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="codec", codec=BASE)
+    assert drift.last_probe(settings, "site")
+    before = (workplace / "fingerprints/site.json").read_bytes()
+    for _ in range(2):
+        found = drift.examine("site", settings)
+        assert (found.kind, found.said) == ("none", "unchanged")
+        drift.keep("site", found)
+    assert (workplace / "fingerprints/site.json").read_bytes() == before
+    assert probe.kept(seen) == json.loads(before)["probes"]
+    assert len(probe.earlier(settings, "site", 1)) == 3
+
+
+def test_there_and_back_is_three_generations_with_dates(seen: probe.Seen, workplace: Path) -> None:
+    run = CliRunner()
+    for codec, number in ((BASE, 1), ("fit:1600:lanczos+jpeg:60:444", 2), (BASE, 3)):
+        settings_for(workplace, adapter="codec", codec=codec)
+        answer = run.invoke(comreadv.app, ["drift", "--platform", "site"])
+        assert answer.exit_code == (10 if number > 1 else 0), answer.output
+        again = run.invoke(comreadv.app, ["drift", "--platform", "site", "--write"])
+        assert again.exit_code == answer.exit_code and again.output == answer.output  # unwritten, it is still a change
+        assert run.invoke(comreadv.app, ["drift", "--platform", "site"]).exit_code == 0
+        assert fingerprint.generation("site") == number
+    known = fingerprint.load("site")
+    assert [each["generation"] for each in known["history"]] == [1, 2]
+    assert [each["codec"]["quality"] for each in known["history"]] == [85, 60] and known["codec"]["quality"] == 85
+    assert all(each["seen"] and each["said"] for each in [*known["history"], known])
+    assert known["said"] == "luma table: quality 60 → 85"
+
+
+def test_a_change_that_passes_is_none(seen: probe.Seen, workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="codec", codec=BASE)
+    strange = copy.deepcopy(seen)
+    strange["photo"]["header"]["quality"] = 10
+    answers = iter([strange, seen])
+    found = drift.examine("site", settings, take=lambda *_, **__: next(answers))
+    assert found.kind == "none" and "not again" in found.said
+
+
+def test_qualities_drawn_at_random_are_no_change_once_they_were_seen(seen: probe.Seen) -> None:
+    random = np.random.default_rng(0)
+
+    def jittered() -> probe.Seen:
+        found = copy.deepcopy(seen)
+        for each in found.values():
+            each["header"]["quality"] = int(random.choice([84, 85, 86]))
+        return found
+
+    history = [jittered() for _ in range(8)]
+    assert all(drift.header_changes(history, jittered()) == "" for _ in range(365))
+    other = jittered()
+    for each in other.values():
+        each["header"]["quality"] = 70
+    assert "quality 84 to 86 → 70" in drift.header_changes(history, other)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_pixels_that_vary_by_themselves_raise_no_alarm_in_a_year_and_a_shift_does(spread: float, seen) -> None:
+    random = np.random.default_rng(1)
+
+    def varied(shift: float = 0.0) -> probe.Seen:
+        found = copy.deepcopy(seen)
+        for each in found.values():
+            each["residual"] = [value + shift + random.normal(0, spread) for value in each["residual"]]
+        return found
+
+    history = [varied()]
+    for _ in range(365):
+        fresh = [varied(), varied()]
+        assert not drift.pixel_changes(history, fresh, alarm=True)
+        history = [*history, fresh[0]][-probe.KEPT :]
+    shift = 0.1 + 8 * spread
+    assert drift.pixel_changes(history, [varied(shift), varied(shift)], alarm=True)
+
+
+def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="codec", codec="jpeg:85:444")
+    first = drift.examine("site", settings)
+    fingerprint.save("site", {"codec": probe.codec_of(first.seen)["codec"]})
+    found = drift.examine("site", settings)
+    assert found.kind == "first" and not found.is_change
+    drift.keep("site", found)
+    assert fingerprint.generation("site") == 1 and fingerprint.load("site")["probes"]
+
+
+def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    one, other = (probes.make(tmp_path / name) for name in ("one", "other"))
+    assert len(one) >= 12
+    for name in one:
+        assert one[name].read_bytes() != other[name].read_bytes()
+        with Image.open(one[name]) as first, Image.open(other[name]) as second:
+            assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="weibo")
+    state = workplace / "site"
+    with sandbox.serve("weibo", state=state) as origin:
+        drift.keep("site", drift.examine("site", settings, origin=origin))
+        assert drift.examine("site", settings, origin=origin).kind == "none"
+    with sandbox.serve("weibo", state=state, faults={"watermark": 1.0}) as origin:
+        found = drift.examine("site", settings, origin=origin)
+        assert (found.kind, found.said) == ("pixels", "a mark is put on images at the bottom right")
+        import requests
+
+        assert requests.get(f"{origin}/sandbox/received", timeout=10).json()["images"] == []
+
+
+def test_a_platform_that_can_not_be_reached_is_an_error_and_no_change(workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="weibo")
+    with pytest.raises(UserError):
+        drift.examine("site", settings, origin="http://127.0.0.1:9")
+    answer = CliRunner().invoke(comreadv.app, ["drift", "--platform", "site", "--origin", "http://127.0.0.1:9"])
+    assert answer.exit_code not in (0, 10)
