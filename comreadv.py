@@ -12,11 +12,13 @@ import attack.protect_cli
 import attack.status_cli
 import collect.cli
 import collect.dataset
+import collect.drift_cli
 import collect.sandbox.cli
 import collect.site_cli
 import pairing.cli
 import params
 import train.cli
+import train.retrain_cli
 
 app = typer.Typer(
     name="comreadv",
@@ -32,10 +34,11 @@ for commands in (
     pairing.cli.app,
     pairing.cli.more,
     train.cli.app,
+    train.retrain_cli.app,
     attack.cli.app,
     attack.protect_cli.app,
     attack.status_cli.app,
-    collect.cli.more,
+    collect.drift_cli.app,
     collect.site_cli.app,
     collect.sandbox.cli.app,
 ):

@@ -9,12 +9,22 @@ import typer
 
 import params
 
+WARM_START = "COMREADV_WARM_START"
+
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
 def train(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            envvar=WARM_START,
+            help="Start from the model that `comreadv retrain` kept last; stay with it where it is the better one.",
+        ),
+    ] = False,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Identify a platform's codec, and fit a ComModel to its pairs.
@@ -25,6 +35,7 @@ def train(
     settings = params.load(params_file)
     settings.platform(platform)
 
+    from train import kept_models
     from train.training import fit
 
     models = Path("models")
@@ -35,6 +46,7 @@ def train(
         models / f"{platform}.json",
         models / f"{platform}.csv",
         platform=platform,
+        before=kept_models.newest(platform) if warm_start else None,
     )
     emulator = found["emulator"]
     typer.echo(f"{platform}: {emulator['chain']}, {'' if emulator['identified'] else 'not '}identified.")
@@ -43,3 +55,5 @@ def train(
         f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;{paper}"
         f" {found['identity_mae']:.2f} without a model. Kept in {models}/{platform}.safetensors."
     )
+    if before := found["before"]:
+        typer.echo(f"{platform}: the model before (generation {before['generation']}): {before['mae']:.2f} on them.")

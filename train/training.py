@@ -37,6 +37,7 @@ def fit(
     curve: Path,
     *,
     platform: str,
+    before: Path | None = None,
 ) -> dict[str, Any]:
     """Identify the platform's codec, train a ComModel on the accepted pairs, and keep what is best on validation.
 
@@ -49,6 +50,7 @@ def fit(
     Args:
         out: the checkpoint, safetensors; the emulator goes beside it, with the suffix .emulator.json.
         metrics: JSON: the errors below, what they were measured on, and what the run took.
+        before: an earlier checkpoint, to start from, and to stay with where it is the better one on validation.
         curve: CSV of epoch, train_mae and validation_mae (on crops); epoch 0 is the identity.
 
     Returns:
@@ -60,7 +62,7 @@ def fit(
         UserError: a split has no accepted pairs, or an image can't be read.
     """
     training, validation, test = (pairs.load(pairs_db, name) for name in ("train", "validation", "test"))
-    part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform))
+    part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform, before))
     unfinished = part.read()
     if unfinished is None:
         plain = [*training.plain(), *validation.plain()]
@@ -71,10 +73,20 @@ def fit(
     if chain is None and settings.perturbed:
         Console(stderr=True).print(f"{platform}: {emulator.why}. So no perturbed images are trained on.")
     described = emulator.model_dump(mode="json")
-    run = Run(build(settings, emulator), training, validation, settings, chain=chain, part=part, emulator=described)
+    started = build(settings, emulator)
+    is_warm = before is not None and warm_start(started, before)
+    run = Run(started, training, validation, settings, chain=chain, part=part, emulator=described)
     run.train()
     seconds = run.seconds
-    model, kept = finished(run, settings, emulator)
+    model, kept = (run.model.eval(), config(settings, emulator)) if is_warm else finished(run, settings, emulator)
+    beside = before and _beside(before, validation, test)
+    if before and beside and beside["validation_mae"] < (own := mean_absolute_error(model, validation)):
+        earlier = checkpoint.read_metadata(before)
+        model, kept = checkpoint.load(before, run.on), earlier.get("config", {})
+        settings = settings.model_copy(update={"model": earlier["model"]})
+        said = f"{own:.2f} grey levels off on validation, the earlier one {beside['validation_mae']:.2f}"
+        Console(stderr=True).print(f"{platform}: the new model is {said}, which stays in use.")
+        beside["in_use"] = True
     paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key))
     found: dict[str, Any] = {
         "platform": platform,
@@ -86,6 +98,7 @@ def fit(
         "validation_mae": mean_absolute_error(model, validation),
         "identity_validation_mae": mean_absolute_error(None, validation),
         **perturbed_errors(model, test, emulator if emulator.identified else None, settings),
+        "before": beside,
         "emulator": emulator.model_dump(include={"chain", "identified", "mae", "exact"}),
         "parameters": parameters(model),
         "epochs": round(run.epoch, 2),
@@ -163,9 +176,31 @@ def write_results(
         csv.writer(file, lineterminator="\n").writerows([("epoch", "train_mae", "validation_mae"), *rows])
 
 
-def _key(pairs_db: Path, settings: params.Train, platform: str) -> str:
-    """Name what a run is made from: the platform, the settings, the pairs and this code."""
+def warm_start(model: nn.Module, before: Path) -> bool:
+    """Take over what an earlier checkpoint has learned, wherever it fits; tell whether anything did."""
+    earlier = dict(checkpoint.load(before).named_parameters())
+    fitting = False
+    for name, parameter in model.named_parameters():
+        if name in earlier and earlier[name].shape == parameter.shape:
+            parameter.data.copy_(earlier[name].data)
+            fitting = True
+    return fitting
+
+
+def _beside(before: Path, validation: Pairs, test: Pairs) -> dict[str, Any]:
+    """Measure an earlier checkpoint on the pairs of now."""
+    model = checkpoint.load(before, device.pick())
+    return {
+        "generation": checkpoint.read_metadata(before).get("generation"),
+        "mae": mean_absolute_error(model, test),
+        "validation_mae": mean_absolute_error(model, validation),
+        "in_use": False,
+    }
+
+
+def _key(pairs_db: Path, settings: params.Train, platform: str, before: Path | None) -> str:
+    """Name what a run is made from: the platform, the settings, the pairs, the model before and this code."""
     key = hashlib.sha256(f"{platform} {settings.model_dump_json()}".encode())
-    for file in (pairs_db, *ENCODERS, *sorted(CODE.rglob("*.py"))):
+    for file in (pairs_db, *([before] if before else []), *ENCODERS, *sorted(CODE.rglob("*.py"))):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()

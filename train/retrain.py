@@ -1,0 +1,141 @@
+"""Scheduled retraining: probe every platform, and bring a fresh model where the codec has changed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+from rich.console import Console
+
+from collect import drift, fingerprint
+from collect.originals import LIVE_STATE
+from collect.round_trip import LIVE
+from params import Params, UserError
+from train import kept_models
+from train.cli import WARM_START
+
+LOCK = LIVE_STATE / "retrain.lock"
+PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
+SUMMARY = Path("reports/retrain.json")
+WEBHOOK_TIMEOUT = 20  # seconds
+
+
+def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> list[dict[str, Any]]:
+    """Probe platforms, rerun by DVC those that changed, and return what became of each.
+
+    A platform that fails doesn't hold the others up. What a run that was killed left undone is done by the next
+    one. The model before is kept, is where the new one starts from, and stays in use where it is the better one.
+    Raises UserError when DVC can't be started at all.
+    """
+    with alone() as lock:
+        rows = {name: _probe(name, params, live=live) for name in platforms}
+        left = [name for name in _pending() if name in platforms]
+        if left:
+            for stage in ("train", "evaluate"):
+                _repro([f"{stage}@{name}" for name in left], lock, live=live)
+        for name in left:
+            rows[name] |= _outcome(name)
+        _write(PENDING, [name for name in _pending() if name not in left or rows[name]["outcome"] == "failed"])
+        summary = list(rows.values())
+        SUMMARY.parent.mkdir(exist_ok=True)
+        _write(SUMMARY, {"at": datetime.now(UTC).isoformat(timespec="seconds"), "platforms": summary})
+    return summary
+
+
+@contextmanager
+def alone() -> Iterator[IO[str]]:
+    """Hold the lock under which one retraining works in this folder; wait for another one's end."""
+    LIVE_STATE.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            Console(stderr=True).print("Another `comreadv retrain` is at work in this folder. Waiting for its end.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+
+
+def told(row: dict[str, Any]) -> str:
+    """Say in a line what became of a platform."""
+    said = f"{row['platform']}: {row['outcome']}: {row['said']}."
+    if "mae" in row:
+        said += f" MAE {row['mae']:.2f} grey levels"
+        said += f", {row['mae_before']:.2f} by the model before." if row.get("mae_before") is not None else "."
+    return said
+
+
+def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
+    """Post the summary to a webhook as JSON; one that can't be reached is no failure of the retraining."""
+    text = "\n".join(map(told, summary))
+    try:
+        requests.post(address, json={"text": text, "platforms": summary}, timeout=WEBHOOK_TIMEOUT).raise_for_status()
+    except requests.RequestException as error:  # whose own text holds the address, which may be a secret
+        Console(stderr=True).print(f"The webhook could not be told ({type(error).__name__}).")
+
+
+def _probe(name: str, params: Params, *, live: bool) -> dict[str, Any]:
+    try:
+        found = drift.examine(name, params, live=live)
+        if found.is_change:
+            kept_models.keep(name)
+            _write(PENDING, sorted({*_pending(), name}))  # before the generation rises, so that no kill loses it
+        drift.keep(name, found)
+    except UserError as error:
+        return {"platform": name, "outcome": "failed", "said": error.message.rstrip(".")}
+    outcome = "changed" if found.is_change else "unchanged"
+    return {"platform": name, "outcome": outcome, "said": found.said, "generation": fingerprint.generation(name)}
+
+
+def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
+    _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE: "1"} if live else {}))
+
+
+def commit(platform: str, lock: IO[str]) -> None:
+    """Tell DVC that the model on disk is the one that is meant, where DVC knows of one."""
+    if Path("dvc.lock").is_file():
+        _dvc(["commit", "--force", f"train@{platform}"], lock, {})
+
+
+def _dvc(arguments: Sequence[str], lock: IO[str], settings: Mapping[str, str]) -> None:
+    """Run DVC, which goes on if we are killed, and then holds our lock until its end."""
+    here = Path(sys.executable).parent  # cron knows no environment, and stages call `comreadv`
+    environment = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}", **settings}
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment, check=False, pass_fds=[lock.fileno()])
+
+
+def _outcome(name: str) -> dict[str, Any]:
+    """Tell from what training wrote what became of a platform that changed."""
+    try:
+        trained = json.loads((kept_models.MODELS / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        trained = {}
+    if trained.get("generation") != fingerprint.generation(name):
+        said = f"`dvc repro train@{name}` did not get to its end (its log is above); the next run tries again"
+        return {"outcome": "failed", "said": said}
+    before = trained.get("before") or {}
+    outcome = "the model before stays" if before.get("in_use") else "retrained"
+    history = fingerprint.load(name).get("said", "")
+    return {"outcome": outcome, "said": history, "mae": trained["mae"], "mae_before": before.get("mae")}
+
+
+def _pending() -> list[str]:
+    try:
+        found = json.loads(PENDING.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _write(file: Path, content: object) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)
