@@ -26,6 +26,7 @@ class Emulator(BaseModel):
 
 class NamedModel(Model):
     model: str
+    put_back: int | None = None  # the generation for which a person put this earlier model in use
     emulator: Emulator | None = None
 
 
@@ -112,7 +113,7 @@ def _stale(
     ):
         if found is None:
             yield first, f"no {what}"
-        elif generation is not None and found["generation"] < generation:
+        elif generation is not None and found["generation"] < generation != found.get("put_back"):
             yield again, f"{what} of generation {found['generation']}, codec of generation {generation}"
 
 
@@ -179,7 +180,7 @@ def _model(platform: str) -> dict[str, Any] | None:
         return None
     found = model.emulator
     codec = {"codec": found.chain, "identified": found.identified} if found else {"codec": None, "identified": False}
-    return {"name": model.model, "generation": model.generation, "mae": model.mae} | codec
+    return {"name": model.model, "generation": model.generation, "mae": model.mae, "put_back": model.put_back} | codec
 
 
 def _success(platform: str) -> dict[str, Any] | None:

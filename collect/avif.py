@@ -16,6 +16,9 @@ WIDEST_TILE, LARGEST_TILE = 4096, 4096 * 2304  # pixels
 MOST_TILES = 64  # across, and down
 SMALLEST_BOX = 8  # bytes: length and type
 CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0}  # boxes of boxes on the way to av1C: bytes before the first
+DEEPEST = 4  # boxes within boxes
+MOST_PLACES = 1000  # that iloc may list: a still picture has a few
+LONGEST_ILOC = 16_384  # bytes
 SAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420"}
 
 
@@ -131,17 +134,22 @@ def avif(data: bytes) -> AVIF:
     """Read an AVIF's pixel format and quantiser; raises ValueError for another or a damaged file."""
     if data[4:8] != b"ftyp":
         raise ValueError("no AVIF")
-    boxes = dict(_boxes(data))
-    settings = boxes.get(b"av1C", b"")
+    found = boxes(data)
+    settings = found.get(b"av1C", b"")
     if len(settings) < 4:
         raise ValueError("an AVIF without its configuration")
     flags = settings[2]
     sampling = SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "other")
-    step = quantiser(_picture(data, boxes))
+    step = quantiser(_picture(data, found))
     return AVIF(sampling, (8, 10, 8, 12)[flags >> 5 & 3], bool(flags >> 4 & 1), step)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def boxes(data: bytes) -> dict[bytes, bytes]:
+    """Return the contents of boxes by kind, also of those within containers; of several alike, the last."""
+    return dict(_boxes(data, DEEPEST))
+
+
+def _boxes(data: bytes, deepest: int) -> Iterator[tuple[bytes, bytes]]:
     """List boxes and those within containers: kind and content."""
     place = 0
     while place + SMALLEST_BOX <= len(data):
@@ -149,8 +157,8 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if length < SMALLEST_BOX:  # to the end, or longer than 4 GB: the image's data
             return
         content = data[place + SMALLEST_BOX : place + length]
-        if kind in CONTAINERS:
-            yield from _boxes(content[CONTAINERS[kind] :])
+        if kind in CONTAINERS and deepest:
+            yield from _boxes(content[CONTAINERS[kind] :], deepest - 1)
         else:
             yield kind, content
         place += length
@@ -162,12 +170,14 @@ def _picture(data: bytes, boxes: dict[bytes, bytes]) -> bytes:
     version = places(8)
     places(24)
     offset_size, length_size, base_size, index_size = (8 * places(4) for _ in range(4))
+    if not offset_size + length_size or len(places.data) > LONGEST_ILOC:  # else a small file can take seconds
+        raise ValueError("an AVIF that says too little or too much of where its pictures lie")
     wide = 32 if version == 2 else 16
-    for _ in range(places(wide)):
+    for _ in range(min(places(wide), MOST_PLACES)):
         item = places(wide)
         places(32 if version else 16)  # how the place is given, and in which file
         base = places(base_size)
-        for _ in range(places(16)):
+        for _ in range(min(places(16), MOST_PLACES)):
             places(index_size if version else 0)
             start, length = base + places(offset_size), places(length_size)
             if item == int.from_bytes(primary[4:], "big"):

@@ -22,6 +22,7 @@ class WebP(NamedTuple):
     simple_filter: bool = False
     filter_level: int = 0
     sharpness: int = 0
+    partitions: int = 1  # of coefficients
 
 
 class JPEG2000(NamedTuple):
@@ -96,11 +97,11 @@ def _vp8(frame: bytes) -> WebP:
     if bits.flag() and bits.flag():  # the filter's deltas by reference frame and by mode
         for _ in range(8):
             bits.signed(6)
-    bits.number(2)  # partitions
+    partitions = 1 << bits.number(2)
     quantiser = bits.number(7)
     if not absolute:
         segments = tuple(quantiser + segment for segment in segments)
-    return WebP(False, quantiser, segments or (quantiser,), simple, level, sharpness)
+    return WebP(False, quantiser, segments or (quantiser,), simple, level, sharpness, partitions)
 
 
 def _segmentation(bits: BoolDecoder) -> tuple[bool, tuple[int, ...]]:

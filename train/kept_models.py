@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from params import UserError
 
@@ -13,6 +14,7 @@ MODELS = Path("models")
 REPORTS = Path("reports")
 SUFFIXES = (".safetensors", ".emulator.json", ".json", ".csv")
 EVALUATION = "evaluation.json"
+PUT_BACK = "put_back"  # key of a model's metrics: the generation for which a person put an earlier model in use
 
 
 def keep(platform: str) -> Path | None:
@@ -43,6 +45,12 @@ def newest(platform: str, *, before: int | None = None) -> Path | None:
     return FOLDER / platform / str(max(numbers)) / f"{platform}.safetensors" if numbers else None
 
 
+def is_behind(platform: str, generation: int) -> bool:
+    """Tell whether a platform's model is of an earlier generation of the codec, and nobody put it back on purpose."""
+    metrics = MODELS / f"{platform}.json"
+    return metrics.is_file() and _generation(metrics) < generation != _metrics(metrics).get(PUT_BACK)
+
+
 def put_back(platform: str) -> int:
     """Put the model of the generation before the present one in use again, the present one kept; return which."""
     metrics = MODELS / f"{platform}.json"
@@ -55,11 +63,19 @@ def put_back(platform: str) -> int:
         source = found.with_name(f"{platform}{suffix}")
         if source.is_file():
             shutil.copyfile(source, MODELS / f"{platform}{suffix}")
+    told = _metrics(metrics) | {PUT_BACK: present}
+    metrics.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return int(found.parent.name)
 
 
 def _generation(file: Path) -> int:
+    return int(_metrics(file)["generation"])
+
+
+def _metrics(file: Path) -> dict[str, Any]:
     try:
-        return int(json.loads(file.read_text(encoding="utf-8"))["generation"])
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        int(found["generation"])
     except (OSError, ValueError, LookupError, TypeError):
         raise UserError(f"{file} is damaged. Delete it, then run `dvc repro`.") from None
+    return found

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import requests
 from rich.console import Console
 
-from collect import drift, fingerprint
+from collect import drift, fingerprint, webhook
 from collect.originals import LIVE_STATE
 from collect.round_trip import LIVE
 from params import Params, UserError
@@ -26,7 +25,6 @@ from train.cli import WARM_START
 LOCK = LIVE_STATE / "retrain.lock"
 PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
 SUMMARY = Path("reports/retrain.json")
-WEBHOOK_TIMEOUT = 20  # seconds
 
 
 def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> list[dict[str, Any]]:
@@ -74,25 +72,27 @@ def told(row: dict[str, Any]) -> str:
 
 
 def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
-    """Post the summary to a webhook as JSON; one that can't be reached is no failure of the retraining."""
-    text = "\n".join(map(told, summary))
-    try:
-        requests.post(address, json={"text": text, "platforms": summary}, timeout=WEBHOOK_TIMEOUT).raise_for_status()
-    except requests.RequestException as error:  # whose own text holds the address, which may be a secret
-        Console(stderr=True).print(f"The webhook could not be told ({type(error).__name__}).")
+    """Post the summary to a webhook, as JSON with a text for people."""
+    webhook.post(address, {"text": "\n".join(map(told, summary)), "platforms": summary})
 
 
 def _probe(name: str, params: Params, *, live: bool) -> dict[str, Any]:
     try:
         found = drift.examine(name, params, live=live)
         if found.is_change:
-            kept_models.keep(name)
-            _write(PENDING, sorted({*_pending(), name}))  # before the generation rises, so that no kill loses it
+            _keep_and_note(name)  # before the generation rises, so that no kill loses it
         drift.keep(name, found)
+        if kept_models.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
+            _keep_and_note(name)
     except UserError as error:
         return {"platform": name, "outcome": "failed", "said": error.message.rstrip(".")}
     outcome = "changed" if found.is_change else "unchanged"
     return {"platform": name, "outcome": outcome, "said": found.said, "generation": fingerprint.generation(name)}
+
+
+def _keep_and_note(name: str) -> None:
+    kept_models.keep(name)
+    _write(PENDING, sorted({*_pending(), name}))
 
 
 def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
