@@ -124,7 +124,7 @@ def write(platform: str, seen: Mapping[str, Any], *, said: str, raised: bool = T
             number += 1
             history = [*history, {key: known[key] for key in (*KEPT, "said") if key in known}]
         else:
-            today, said = known.get("seen", today), known.get("said", said)
+            today, said = known.get("seen", today), known.get("said", "first seen")
     about = {"platform": platform, "generation": number, "seen": today, "said": said, "history": history}
     FOLDER.mkdir(exist_ok=True)
     part = file.with_suffix(".part")
