@@ -45,6 +45,7 @@ class Drift:
     kind: Literal["none", "header", "pixels", "first"]
     said: str  # in a sentence
     seen: Seen
+    also: Seen | None = None  # another look, that is no change either
 
     @property
     def is_change(self) -> bool:
@@ -71,7 +72,8 @@ def examine(
         return take(name, params, generation=generation, origin=origin, live=live)
 
     found = _compared(known, probe.earlier(params, name, generation), look)
-    probe.note(params, name, generation, found.seen, changed=found.is_change)
+    for seen in filter(None, (found.also, found.seen)):
+        probe.note(params, name, generation, seen, changed=found.is_change)
     return found
 
 
@@ -88,11 +90,24 @@ def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Ca
         return Drift("none", "unchanged", first)
     second = look()
     if header_changes(history, first) and (said := header_changes(history, second)):
+        if _varies(first, second) and not _all_new(history, [first, second]):
+            return Drift("none", "unchanged; the site varies by itself", second, also=first)
         return Drift("header", said, second)
     if changes := pixel_changes(history, [first, second], alarm=True):
         resized = {"large"} if probe.is_resized(second["large"]["header"]) else set()
         return Drift("pixels", residual.describe(changes, resized), second)
     return Drift("none", "unchanged; something was seen once, and not again right after", second)
+
+
+def _varies(first: Seen, second: Seen) -> bool:
+    """Tell whether two looks, one right after the other, saw different headers of one probe."""
+    return any(_key(first[name]) != _key(second[name]) for name in first)
+
+
+def _all_new(history: Sequence[Seen], looks: Sequence[Seen]) -> bool:
+    """Tell whether no header of these looks was seen of any probe before."""
+    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, looks))
+    return not before & now
 
 
 def told(name: str, found: Drift) -> str:
@@ -148,7 +163,7 @@ def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool
         if "residual" not in latest:
             continue
         past, now = (_residuals(some, name, _key(latest)) for some in (history, fresh))
-        if not past:
+        if not past or len(now) < len(fresh):
             continue
         before, after = np.array(past), np.array(now)
         away = np.abs(after - before.mean(axis=0)).min(axis=0)  # of the nearer probe: both have to be outside

@@ -98,7 +98,7 @@ def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]
         except UserError as error:
             Console(stderr=True).print(
                 f"{platform.name}: probes stay on the site ({error.message}); `comreadv collect --platform"
-                f" {ledger.key['platform']} --cleanup` deletes them.",
+                f" {ledger.key['platform']} --cleanup{' --live' if platform.is_live else ''}` deletes them.",
                 soft_wrap=True,
             )
             return

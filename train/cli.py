@@ -22,7 +22,7 @@ def train(
         typer.Option(
             "--warm-start",
             envvar=WARM_START,
-            help="Start from the model that `comreadv retrain` kept last; stay with it where it is the better one.",
+            help="Start from the model that `comreadv retrain` kept; stay with it where it is the better one.",
         ),
     ] = False,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
@@ -46,7 +46,7 @@ def train(
         models / f"{platform}.json",
         models / f"{platform}.csv",
         platform=platform,
-        before=kept_models.newest(platform) if warm_start else None,
+        before=kept_models.start(platform) if warm_start else None,
     )
     emulator = found["emulator"]
     typer.echo(f"{platform}: {emulator['chain']}, {'' if emulator['identified'] else 'not '}identified.")

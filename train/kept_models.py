@@ -14,6 +14,7 @@ MODELS = Path("models")
 REPORTS = Path("reports")
 SUFFIXES = (".safetensors", ".emulator.json", ".json", ".csv")
 EVALUATION = "evaluation.json"
+START = "start"  # a file that names the generation whose model the next training starts from
 PUT_BACK = "put_back"  # key of a model's metrics: the generation for which a person put an earlier model in use
 
 
@@ -38,11 +39,33 @@ def keep(platform: str) -> Path | None:
     return folder
 
 
-def newest(platform: str, *, before: int | None = None) -> Path | None:
-    """Return the checkpoint that was kept last, of a generation before `before` where that is given."""
+def start_from(folder: Path) -> None:
+    """Note that the next training starts from, and is measured beside, the model kept in a folder."""
+    (folder.parent / START).write_text(f"{folder.name}\n", encoding="utf-8")
+
+
+def start(platform: str) -> Path | None:
+    """Return the checkpoint that the next training starts from; None where none is noted."""
+    try:
+        name = (FOLDER / platform / START).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    checkpoint = FOLDER / platform / name / f"{platform}.safetensors"
+    return checkpoint if checkpoint.is_file() else None
+
+
+def earlier(platform: str, generation: int | None) -> Path | None:
+    """Return the newest kept checkpoint of a generation before this one, of any where it is None."""
     numbers = [int(each.name) for each in (FOLDER / platform).glob("*") if each.name.isdecimal()]
-    numbers = [number for number in numbers if before is None or number < before]
+    numbers = [number for number in numbers if generation is None or number < generation]
     return FOLDER / platform / str(max(numbers)) / f"{platform}.safetensors" if numbers else None
+
+
+def restore(platform: str) -> None:
+    """Put the model back that a failed training was to replace, if DVC has taken it away already."""
+    found = start(platform)
+    if found and not (MODELS / f"{platform}.safetensors").is_file():
+        _copy_back(platform, found)
 
 
 def is_behind(platform: str, generation: int) -> bool:
@@ -51,21 +74,33 @@ def is_behind(platform: str, generation: int) -> bool:
     return metrics.is_file() and _generation(metrics) < generation != _metrics(metrics).get(PUT_BACK)
 
 
-def put_back(platform: str) -> int:
-    """Put the model of the generation before the present one in use again, the present one kept; return which."""
+def put_back(platform: str, generation: int) -> int:
+    """Put the model before the present one in use again, the present one kept; return its generation.
+
+    Args:
+        generation: of the codec now, for which no retraining replaces the model again.
+    """
     metrics = MODELS / f"{platform}.json"
     present = _generation(metrics) if metrics.is_file() else None
-    found = newest(platform, before=present)
+    found = earlier(platform, present)
     if found is None:
         raise UserError(f"No earlier model of {platform} is kept in {FOLDER}: `comreadv retrain` keeps one a change.")
     keep(platform)
-    for suffix in SUFFIXES:
-        source = found.with_name(f"{platform}{suffix}")
-        if source.is_file():
-            shutil.copyfile(source, MODELS / f"{platform}{suffix}")
-    told = _metrics(metrics) | {PUT_BACK: present}
+    _copy_back(platform, found)
+    told = _metrics(metrics) | {PUT_BACK: generation}
     metrics.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return int(found.parent.name)
+
+
+def _copy_back(platform: str, checkpoint: Path) -> None:
+    MODELS.mkdir(exist_ok=True)
+    for suffix in SUFFIXES:
+        source, target = checkpoint.with_name(f"{platform}{suffix}"), MODELS / f"{platform}{suffix}"
+        target.unlink(missing_ok=True)
+        if source.is_file():
+            part = target.with_name(f"{target.name}.part")
+            shutil.copyfile(source, part)
+            part.replace(target)
 
 
 def _generation(file: Path) -> int:

@@ -32,7 +32,7 @@ def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> 
 
     A platform that fails doesn't hold the others up. What a run that was killed left undone is done by the next
     one. The model before is kept, is where the new one starts from, and stays in use where it is the better one.
-    Raises UserError when DVC can't be started at all.
+    The summary is in SUMMARY too.
     """
     with alone() as lock:
         rows = {name: _probe(name, params, live=live) for name in platforms}
@@ -84,14 +84,16 @@ def _probe(name: str, params: Params, *, live: bool) -> dict[str, Any]:
         drift.keep(name, found)
         if kept_models.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
             _keep_and_note(name)
-    except UserError as error:
-        return {"platform": name, "outcome": "failed", "said": error.message.rstrip(".")}
+    except (UserError, OSError) as error:  # which holds no other platform up
+        said = error.message.rstrip(".") if isinstance(error, UserError) else f"{error.strerror}: {error.filename}"
+        return {"platform": name, "outcome": "failed", "said": said}
     outcome = "changed" if found.is_change else "unchanged"
     return {"platform": name, "outcome": outcome, "said": found.said, "generation": fingerprint.generation(name)}
 
 
 def _keep_and_note(name: str) -> None:
-    kept_models.keep(name)
+    if name not in _pending() and (folder := kept_models.keep(name)):
+        kept_models.start_from(folder)
     _write(PENDING, sorted({*_pending(), name}))
 
 
@@ -99,10 +101,13 @@ def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
     _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE: "1"} if live else {}))
 
 
-def commit(platform: str, lock: IO[str]) -> None:
-    """Tell DVC that the model on disk is the one that is meant, where DVC knows of one."""
+def put_back(name: str, lock: IO[str]) -> int:
+    """Put a platform's model before in use again, and leave it so until the codec changes; return its generation."""
+    generation = kept_models.put_back(name, fingerprint.generation(name))
+    _write(PENDING, [each for each in _pending() if each != name])
     if Path("dvc.lock").is_file():
-        _dvc(["commit", "--force", f"train@{platform}"], lock, {})
+        _dvc(["commit", "--force", f"train@{name}"], lock, {})
+    return generation
 
 
 def _dvc(arguments: Sequence[str], lock: IO[str], settings: Mapping[str, str]) -> None:
@@ -119,7 +124,15 @@ def _outcome(name: str) -> dict[str, Any]:
     except (OSError, ValueError):
         trained = {}
     if trained.get("generation") != fingerprint.generation(name):
+        kept_models.restore(name)
         said = f"`dvc repro train@{name}` did not get to its end (its log is above); the next run tries again"
+        return {"outcome": "failed", "said": said}
+    try:
+        evaluated = json.loads((kept_models.REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        evaluated = {}
+    if evaluated.get("generation") != fingerprint.generation(name):
+        said = f"the new model is in place, but `dvc repro evaluate@{name}` failed; the next run tries again"
         return {"outcome": "failed", "said": said}
     before = trained.get("before") or {}
     outcome = "the model before stays" if before.get("in_use") else "retrained"

@@ -30,7 +30,6 @@ def retrain_command(
 
     Writes reports/retrain.json. Exit code 1 when a platform failed; the next run goes on from there.
     """
-    from train import kept_models
     from train import retrain as work
 
     settings = params.load(params_file)
@@ -41,8 +40,7 @@ def retrain_command(
         if platform is None:
             raise params.UserError("--back puts one platform's model back: name it by --platform.")
         with work.alone() as lock:
-            generation = kept_models.put_back(platform)
-            work.commit(platform, lock)
+            generation = work.put_back(platform, lock)
         typer.echo(f"{platform}: the model of generation {generation} is in use again.")
         return
     summary = work.retrain(settings, names, live=live)

@@ -127,16 +127,21 @@ def test_models_are_kept_by_generation_and_put_back(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert kept_models.keep("weibo") is None
     with pytest.raises(UserError, match="No earlier model of weibo"):
-        kept_models.put_back("weibo")
+        kept_models.put_back("weibo", 1)
     Path("models").mkdir()
     for generation in (1, 2, 10):
         Path("models/weibo.json").write_text(json.dumps({"generation": generation}))
         Path("models/weibo.safetensors").write_text(f"model {generation}")
         kept_models.keep("weibo")
-    assert kept_models.newest("weibo", before=10) == Path("data/kept_models/weibo/2/weibo.safetensors")
-    assert kept_models.put_back("weibo") == 2
+    assert kept_models.put_back("weibo", 10) == 2
     assert Path("models/weibo.safetensors").read_text() == "model 2"
-    assert kept_models.newest("weibo").read_text() == "model 10"
+    assert kept_models.earlier("weibo", None).read_text() == "model 10"
+    assert not kept_models.is_behind("weibo", 10)  # as a person wants it
+    assert kept_models.is_behind("weibo", 11)
+    kept_models.start_from(kept_models.keep("weibo"))
+    Path("models/weibo.safetensors").unlink()  # as DVC does before it trains
+    kept_models.restore("weibo")
+    assert Path("models/weibo.safetensors").read_text() == "model 2"
 
 
 def test_back_without_a_platform_and_an_unknown_platform_are_refused(tmp_path: Path) -> None:
