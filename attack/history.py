@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from params import UserError
+from train import kept_models
 
-KEPT = Path("data/kept_models")  # <platform>/<generation>/: what `comreadv retrain` keeps of earlier generations
-BEST = "best"
+BEST = "best"  # as attack/transfer.py has it, which would bring torch into `comreadv status`
 
 Content = TypeVar("Content", bound=BaseModel)
 
@@ -67,7 +67,7 @@ def read(platform: str, kept: Path, models: Path, reports: Path) -> list[Generat
         if model := read_file(file, Model, mend):
             found[model.generation] = model
     evaluated = dict[int, Evaluation]()
-    for file, mend in _files(kept / platform, "evaluation.json", reports / f"{platform}.json", "evaluate"):
+    for file, mend in _files(kept / platform, kept_models.EVALUATION, reports / f"{platform}.json", "evaluate"):
         if evaluation := read_file(file, Evaluation, mend):
             evaluated[evaluation.generation] = evaluation
     generations = []

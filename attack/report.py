@@ -22,7 +22,7 @@ from attack.results import price, rows, title
 from attack.transfer import BEST
 from pairing.align import Pixels, read_pixels
 from params import Params, UserError
-from train import checkpoint, device, pairs
+from train import checkpoint, device, kept_models, pairs
 from train.emulator import Emulator
 
 PICTURED = ("mim", "comreadv_mim", BEST)  # the attacks whose pictures are shown, where they were run
@@ -128,7 +128,7 @@ def _strongest_by_eps(codec: measured.Codec) -> str | None:
 
 def _history(name: str, reports: Path) -> str | None:
     """Draw what became of the platform's ComModel and attacks over its codec's generations, where there are several."""
-    generations = history.read(name, history.KEPT, Path("models"), reports)
+    generations = history.read(name, kept_models.FOLDER, kept_models.MODELS, reports)
     return history_plot(generations) if len(generations) > 1 else None
 
 

@@ -141,9 +141,9 @@ def _last_probe(settings: Params, platform: str) -> datetime | None:
     if ledger.startswith(SQLITE) and not Path(ledger.removeprefix(SQLITE)).exists():
         return None  # opening it would make it
 
-    from collect.drift import last_probe
+    from collect import probe
 
-    probed = last_probe(settings, platform)
+    probed = probe.last(settings, platform)
     return _moment(probed) if probed else None
 
 

@@ -7,16 +7,13 @@ After the AV1 specification, 5.3 (OBU header), 5.5 (sequence header), 5.9 (frame
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
 from typing import NamedTuple
+
+from collect.boxes import boxes
 
 SEQUENCE, FRAME_HEADER, FRAME = 1, 3, 6  # kinds of OBU
 WIDEST_TILE, LARGEST_TILE = 4096, 4096 * 2304  # pixels
 MOST_TILES = 64  # across, and down
-SMALLEST_BOX = 8  # bytes: length and type
-CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0}  # boxes of boxes on the way to av1C: bytes before the first
-DEEPEST = 4  # boxes within boxes
 MOST_PLACES = 1000  # that iloc may list: a still picture has a few
 LONGEST_ILOC = 16_384  # bytes
 SAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420"}
@@ -134,7 +131,7 @@ def avif(data: bytes) -> AVIF:
     """Read an AVIF's pixel format and quantiser; raises ValueError for another or a damaged file."""
     if data[4:8] != b"ftyp":
         raise ValueError("no AVIF")
-    found = boxes(data)
+    found = dict(boxes(data))
     settings = found.get(b"av1C", b"")
     if len(settings) < 4:
         raise ValueError("an AVIF without its configuration")
@@ -144,29 +141,9 @@ def avif(data: bytes) -> AVIF:
     return AVIF(sampling, (8, 10, 8, 12)[flags >> 5 & 3], bool(flags >> 4 & 1), step)
 
 
-def boxes(data: bytes) -> dict[bytes, bytes]:
-    """Return the contents of boxes by kind, also of those within containers; of several alike, the last."""
-    return dict(_boxes(data, DEEPEST))
-
-
-def _boxes(data: bytes, deepest: int) -> Iterator[tuple[bytes, bytes]]:
-    """List boxes and those within containers: kind and content."""
-    place = 0
-    while place + SMALLEST_BOX <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        if length < SMALLEST_BOX:  # to the end, or longer than 4 GB: the image's data
-            return
-        content = data[place + SMALLEST_BOX : place + length]
-        if kind in CONTAINERS and deepest:
-            yield from _boxes(content[CONTAINERS[kind] :], deepest - 1)
-        else:
-            yield kind, content
-        place += length
-
-
-def _picture(data: bytes, boxes: dict[bytes, bytes]) -> bytes:
+def _picture(data: bytes, found: dict[bytes, bytes]) -> bytes:
     """Cut the primary item out of a file, by where iloc says it lies."""
-    primary, places = boxes.get(b"pitm", b""), Bits(boxes.get(b"iloc", b""))
+    primary, places = found.get(b"pitm", b""), Bits(found.get(b"iloc", b""))
     version = places(8)
     places(24)
     offset_size, length_size, base_size, index_size = (8 * places(4) for _ in range(4))

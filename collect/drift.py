@@ -14,13 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import t as student
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from collect import fingerprint, probe, residual
-from collect.database import open_ledger
 from collect.probe import Seen
-from collect.tables import Probe
 from params import Params
 
 FALSE_ALARMS = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
@@ -123,14 +119,6 @@ def keep(name: str, found: Drift) -> None:
         fingerprint.write(name, probe.codec_of(found.seen), said=found.said, raised=found.is_change)
 
 
-def last_probe(params: Params, platform: str) -> str | None:
-    """Return when a platform was last probed, in UTC; None: never, as far as this ledger knows."""
-    with open_ledger(params.collect.ledger) as engine, Session(engine) as books:
-        return books.scalars(
-            select(Probe.probed_at).filter_by(platform=platform).order_by(Probe.id.desc()).limit(1)
-        ).first()
-
-
 def header_changes(history: Sequence[Seen], seen: Seen) -> str:
     """Say how headers differ from all that were seen of the same probe, in a sentence; empty: they don't.
 
@@ -222,15 +210,15 @@ def _spoken(key: str, values: Sequence[tuple[Any, Any]]) -> str:
 
 def _range(values: Sequence[Any]) -> str:
     """Say a value, or the least and the largest of several."""
-    different = sorted({json.dumps(each) for each in values})
     if all(isinstance(each, int) and not isinstance(each, bool) for each in values):
         return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
-    texts = []
-    for each in map(json.loads, different):
-        texts.append(
-            "none" if each in (None, []) else ", ".join(map(str, each)) if isinstance(each, list) else f"{each}"
-        )
-    return " or ".join(texts)
+    return " or ".join(sorted({_word(each) for each in values}))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _shape(header: Mapping[str, Any]) -> tuple[int, int]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 from collect import bitstream, jpeg_header, png_header
 from collect.avif import avif
+from collect.boxes import boxes
 
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 FARTHEST = 1 << 20  # bytes within which settings are looked for, so that no file takes long
-LONGEST_BOX = 65_536  # bytes of one that are looked at
-MOST_BOXES = 1000  # also of a WebP's chunks
-CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}  # boxes of boxes: bytes before the first
+MOST_CHUNKS = 1000  # of a WebP
 WEBP_METADATA = {b"ICCP": "ICC", b"EXIF": "EXIF", b"XMP ": "XMP"}
 CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")  # ISO/IEC 14496-15, 8.3.3.1: hvcC's chroma_format_idc
 
@@ -41,7 +39,7 @@ def _webp(data: bytes) -> dict[str, Any]:
     told = bitstream.webp(data[:FARTHEST])._asdict()
     chunks: dict[bytes, bytes] = {}
     place = 12
-    for _ in range(MOST_BOXES):
+    for _ in range(MOST_CHUNKS):
         if place + 8 > len(data):
             break
         kind, length = struct.unpack_from("<4sI", data, place)
@@ -74,30 +72,14 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
         raise ValueError("a JPEG 2000 without a size")
     coarsest = [max(step[axis] for step in steps) for axis in (0, 1)]
     sampling = jpeg_header.sampling([(coarsest[0] // across, coarsest[1] // down) for across, down in steps])
-    is_profiled = any(kind == b"colr" and content[:1] == b"\2" for kind, content in _boxes(data))
+    is_profiled = any(kind == b"colr" and content[:1] == b"\2" for kind, content in boxes(data))
     told |= {"width": right - left, "height": bottom - top, "bits": (size[38] & 127) + 1, "sampling": sampling}
     return {"format": "JPEG2000", "metadata": ["ICC"] if is_profiled else []} | told
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """List boxes and those within containers: kind and the content's beginning."""
-    place = 0
-    for _ in range(MOST_BOXES):
-        if place + 8 > len(data):
-            return
-        length, kind = struct.unpack_from(">I4s", data, place)
-        if length < 8:  # to the end, or longer than 4 GB: the image's data
-            return
-        if kind in CONTAINERS:  # what it holds comes next, then what comes after it
-            place += 8 + CONTAINERS[kind]
-        else:
-            yield kind, data[place + 8 : min(place + length, place + LONGEST_BOX)]
-            place += length
-
-
 def _heif(data: bytes) -> dict[str, Any]:
     """Read an AVIF or HEIF; the largest size is the image's, for its tiles and thumbnails have theirs too."""
-    every = list(_boxes(data))
+    every = list(boxes(data))
     found = dict(reversed(every))  # the first of each kind: a thumbnail's come later
     brands = {found.get(b"ftyp", b"")[place : place + 4] for place in (0, *range(8, 256, 4))}
     sizes = [

@@ -123,6 +123,13 @@ def earlier(params: Params, platform: str, generation: int) -> list[Seen]:
         return [json.loads(each) for each in rows][::-1]
 
 
+def last(params: Params, platform: str) -> str | None:
+    """Return when a platform was last probed, in UTC; None: never, as far as this ledger knows."""
+    chosen = select(Probe.probed_at).filter_by(platform=platform).order_by(Probe.id.desc()).limit(1)
+    with open_ledger(params.collect.ledger) as engine, Books(engine) as books:
+        return books.scalars(chosen).first()
+
+
 def kept(seen: Seen) -> Seen:
     """Leave out what is not compared: the tables themselves."""
     return {name: {key: value for key, value in each.items() if key != "tables"} for name, each in seen.items()}

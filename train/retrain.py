@@ -119,18 +119,12 @@ def _dvc(arguments: Sequence[str], lock: IO[str], settings: Mapping[str, str]) -
 
 def _outcome(name: str) -> dict[str, Any]:
     """Tell from what training wrote what became of a platform that changed."""
-    try:
-        trained = json.loads((kept_models.MODELS / f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        trained = {}
+    trained = _read(kept_models.MODELS / f"{name}.json")
     if trained.get("generation") != fingerprint.generation(name):
         kept_models.restore(name)
         said = f"`dvc repro train@{name}` did not get to its end (its log is above); the next run tries again"
         return {"outcome": "failed", "said": said}
-    try:
-        evaluated = json.loads((kept_models.REPORTS / f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        evaluated = {}
+    evaluated = _read(kept_models.REPORTS / f"{name}.json")
     if evaluated.get("generation") != fingerprint.generation(name):
         said = f"the new model is in place, but `dvc repro evaluate@{name}` failed; the next run tries again"
         return {"outcome": "failed", "said": said}
@@ -138,6 +132,15 @@ def _outcome(name: str) -> dict[str, Any]:
     outcome = "the model before stays" if before.get("in_use") else "retrained"
     history = fingerprint.load(name).get("said", "")
     return {"outcome": outcome, "said": history, "mae": trained["mae"], "mae_before": before.get("mae")}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read a stage's metrics; empty where the stage didn't get to its end."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _pending() -> list[str]:

@@ -65,7 +65,7 @@ def test_a_change_is_noticed_by_the_next_probe_and_named(codec: str, seen: probe
 
 def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, workplace: Path) -> None:
     settings = settings_for(workplace, adapter="codec", codec=BASE)
-    assert drift.last_probe(settings, "site") is None
+    assert probe.last(settings, "site") is None
     before = (workplace / "fingerprints/site.json").read_bytes()
     for _ in range(2):
         found = drift.examine("site", settings)
@@ -73,7 +73,7 @@ def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, wo
         drift.keep("site", found)
     assert (workplace / "fingerprints/site.json").read_bytes() == before
     assert probe.kept(seen) == json.loads(before)["probes"]
-    assert len(probe.earlier(settings, "site", 1)) == 2 and drift.last_probe(settings, "site")
+    assert len(probe.earlier(settings, "site", 1)) == 2 and probe.last(settings, "site")
 
 
 def test_there_and_back_is_three_generations_with_dates(seen: probe.Seen, workplace: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import params
 from collect import sandbox
 from params import UserError
 from train import checkpoint, kept_models, training
@@ -149,4 +148,3 @@ def test_back_without_a_platform_and_an_unknown_platform_are_refused(tmp_path: P
         command = [str(COMREADV), *arguments, "--params", str(ROOT / "params.yaml")]
         answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert answer.returncode == 1 and "Traceback" not in answer.stderr
-    assert params.load(ROOT / "params.yaml")
