@@ -33,7 +33,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "No venv: apt-get install python3-venv, then make again."; exit 1; }
-	python -m pip install --quiet --editable '.[sample,bench,postgresql,wagtail,dev]'
+	python -m pip install --quiet --editable '.[sample,bench,postgresql,wagtail,cluster,dev]'
 	# without its pin requests~=2.25.1, which would drag everything else back; attack/peers.py compares with it
 	python -m pip install --quiet --no-deps torchattacks==3.5.1
 	python -m collect.browser

@@ -153,6 +153,11 @@ class Evaluate(Block):
     pictures: Annotated[int, Field(ge=0)] = 3
 
 
+class Cluster(Block):
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+
+
 class Paper(Block):
     dataset: dict[str, Any]
     train: dict[str, Any]
@@ -160,7 +165,7 @@ class Paper(Block):
 
 
 class Params(Block):
-    """The whole file. Every block stands in it, since dvc.yaml names them."""
+    """The whole file. Every block that dvc.yaml names stands in it; where work is done changes no result."""
 
     scale: Literal["laptop", "paper"]
     dataset: Dataset
@@ -171,6 +176,7 @@ class Params(Block):
     train: Train
     attack: Attack
     evaluate: Evaluate
+    cluster: Cluster = Cluster()
     paper: Paper
 
     @field_validator("platforms", "switched_off")

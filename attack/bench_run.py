@@ -21,7 +21,7 @@ from attack.attack import Norm
 from attack.bench import ANY_CODEC
 from attack.bench_rows import Row
 from attack.evaluate import wilson
-from attack.generate import aim, write_png
+from attack.generate import aim, to_png, write
 from attack.peers import PEERS, Counted
 from attack.perception import ssim
 from collect import codecs
@@ -160,7 +160,7 @@ class Bench:
             seconds += self._timed(lambda: adversarial.append(run(images, labels)))  # noqa: B023
             for photo, image in zip(self.photos[start : start + BATCH], adversarial[0], strict=True):
                 files.append(folder / photo.name)
-                write_png(files[-1], image)
+                write(files[-1], to_png((image * 255).round().to(torch.uint8)))
         evaluations = classifier.backward_passes / len(starts)
         return Made(files, evaluations, seconds / len(files), seconds / bare)
 

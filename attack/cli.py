@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import params
 from params import UNIVERSAL, UserError
 
+if TYPE_CHECKING:
+    from train.executor import Executor
+
 ONLY_BEST = {"attacks": ("best",)}
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class ExecutorName(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+def _executor(settings: params.Params, name: ExecutorName | None, address: str | None) -> Executor:
+    """Open the executor that the command line, or else params.yaml, asks for."""
+    from train.executor import executor
+
+    chosen = name.value if name else settings.cluster.executor
+    if address and chosen == "local":
+        raise UserError("--ray-address is for --executor ray. Give both, or neither.")
+    return executor(chosen, address or settings.cluster.ray_address)
 
 
 @app.command()
@@ -21,6 +40,12 @@ def attack(
     universal: Annotated[
         bool, typer.Option("--universal", help="One image a photo for all platforms that are on, and for none.")
     ] = False,
+    executor: Annotated[
+        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
+    ] = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Make adversarial images of the prepared test images, plain and through a platform's ComModel.
@@ -41,7 +66,8 @@ def attack(
     from attack.generate import generate
 
     out = Path("data/adversarial") / name
-    made = generate(how, Path("data/images"), [Path("models") / f"{each}.safetensors" for each in platforms], out)
+    com_models = [Path("models") / f"{each}.safetensors" for each in platforms]
+    made = generate(how, Path("data/images"), com_models, out, _executor(settings, executor, ray_address))
     typer.echo(f"{name}: {len(made)} adversarial images in {out}.")
 
 
@@ -50,6 +76,12 @@ def evaluate(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
     origin: Annotated[
         str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")
+    ] = None,
+    executor: Annotated[
+        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
     ] = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
@@ -68,7 +100,10 @@ def evaluate(
     generation = fingerprint.generation(platform)
     out = Path("data/evaluation") / platform
     adversarial = Path("data/adversarial") / platform
-    outcomes = run(platform, settings, adversarial, Path("data/images"), out, generation=generation, origin=origin)
+    on = _executor(settings, executor, ray_address)
+    outcomes = run(
+        platform, settings, adversarial, Path("data/images"), out, generation=generation, origin=origin, executor=on
+    )
     report.write_metrics(platform, settings, outcomes, generation, Path("reports"))
     typer.echo(f"{platform}: {len(outcomes)} adversarial images evaluated, in reports/{platform}.json.")
 
@@ -78,6 +113,12 @@ def transfer(
     platform: Annotated[str, typer.Option(help="The platform of params.yaml that is to read them.")],
     origin: Annotated[
         str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")
+    ] = None,
+    executor: Annotated[
+        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
     ] = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
@@ -95,7 +136,8 @@ def transfer(
 
     generation = fingerprint.generation(platform)
     out = Path("data/transfer") / platform
-    success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin)
+    on = _executor(settings, executor, ray_address)
+    success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin, executor=on)
     write_metrics(platform, settings, success, generation, Path("reports"))
     images = sum(row["images"] for rows in success.values() for row in rows.values())
     typer.echo(f"{platform}: {images} images made for others evaluated, in reports/transfer/{platform}.json.")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from attack.evaluate import Outcome, read_adversarial, send, summarise
 from params import UNIVERSAL, Params, UserError
+from train.executor import Executor
 
 BEST = "best"  # the attack whose images are sent to the other platforms
 ADVERSARIAL = Path("data/adversarial")
@@ -60,7 +61,16 @@ class Matrix(NamedTuple):
         return fmean(own), fmean(shared), len(both)
 
 
-def transfer(name: str, params: Params, images: Path, out: Path, *, generation: int, origin: str | None) -> Summary:
+def transfer(
+    name: str,
+    params: Params,
+    images: Path,
+    out: Path,
+    *,
+    generation: int,
+    origin: str | None,
+    executor: Executor | None = None,
+) -> Summary:
     """Send what was made for the other platforms, and for all, through a platform; sum up by what it was made for.
 
     The downloads and outcomes are written to `out`. What was made for the platform itself is `evaluate`'s to send.
@@ -72,7 +82,9 @@ def transfer(name: str, params: Params, images: Path, out: Path, *, generation: 
         for row in read_adversarial(ADVERSARIAL / source, images)
         if row["attack"] == BEST
     ]
-    outcomes = send(name, params, rows, ADVERSARIAL, images, out, generation=generation, origin=origin)
+    outcomes = send(
+        name, params, rows, ADVERSARIAL, images, out, generation=generation, origin=origin, executor=executor
+    )
     return summarise(outcomes, params.evaluate.confidence, made_for)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import imagehash
@@ -20,6 +21,7 @@ from pairing.turns import luma_table, turned
 from params import Pairing
 
 Pixels = NDArray[np.uint8]
+File = Path | BytesIO  # on disk, or as a worker on another machine has it
 
 MOST_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
 MOST_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
@@ -51,7 +53,7 @@ class Measurement:
     psnr: float | None = None  # of the same, dB; None when there is no difference at all
 
 
-def read_pixels(file: Path, size: Size | None = None) -> Pixels:
+def read_pixels(file: File, size: Size | None = None) -> Pixels:
     """Read an image as [H, W, 3] RGB, uint8; brought to `size` (width, height) by Lanczos when it has another."""
     with Image.open(file) as image:
         rgb = image.convert("RGB")
@@ -60,7 +62,7 @@ def read_pixels(file: Path, size: Size | None = None) -> Pixels:
     return np.asarray(rgb)
 
 
-def read_aligned(file: Path, size: Size, alignment: Alignment) -> Pixels:
+def read_aligned(file: File, size: Size, alignment: Alignment) -> Pixels:
     """Read a rendition as it lies on an original of a size, [H, W, 3]; resampled by Lanczos where it isn't already so.
 
     What the rendition doesn't show has the colour of its nearest edge.
@@ -79,7 +81,7 @@ def read_aligned(file: Path, size: Size, alignment: Alignment) -> Pixels:
     return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.LANCZOS, box=placed))
 
 
-def measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
+def measure(original: File, rendition: File, settings: Pairing) -> Measurement:
     """Measure a pair and accept or reject it.
 
     Raises OSError when a file can't be read as an image.

@@ -12,7 +12,7 @@ from PIL import Image
 from sqlalchemy.exc import DatabaseError
 from torch import Tensor
 
-from pairing.align import Pixels, read_aligned, read_pixels
+from pairing.align import File, Pixels, read_aligned, read_pixels
 from pairing.database import Accepted, aligned
 from pairing.mask import from_png
 from params import UserError
@@ -123,7 +123,7 @@ def _common(lengths: Sequence[int], side: int | None) -> int:
     return length if length < BLOCK else length // BLOCK * BLOCK
 
 
-def read_image(file: Path, size: tuple[int, int] | None = None) -> Tensor:
+def read_image(file: File, size: tuple[int, int] | None = None) -> Tensor:
     """Read an image as a uint8 [3, H, W] tensor; bring it to `size` (width, height) by Lanczos."""
     return from_pixels(read_pixels(file, size))
 

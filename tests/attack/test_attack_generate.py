@@ -122,14 +122,15 @@ def test_what_was_made_otherwise_is_not_reused(
 ) -> None:
     out = tmp_path / "tiny"
     plain = settings.model_copy(update={"attacks": ("mim",), "eps": (5,)})
-    write = generate.write_png
+    write = generate.write
 
-    def stop(path: Path, image: torch.Tensor) -> None:
-        write(path, image)
-        raise KeyboardInterrupt
+    def stop(path: Path, data: bytes) -> None:
+        write(path, data)
+        if path.suffix == ".png":
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generate, "write_png", stop)
+        patch.setattr(generate, "write", stop)
         generate.generate(plain, images, [com_model], out)
     assert contents(out.with_name("tiny.part"))
     untargeted = plain.model_copy(update={"goal": "untargeted"})
@@ -161,6 +162,6 @@ def test_no_test_image_is_the_users_to_mend(
 
 def test_png_keeps_every_grey_level(tmp_path: Path) -> None:
     levels = torch.arange(256).repeat(3, 2, 1)
-    generate.write_png(tmp_path / "a" / "b.png", levels / 255)
+    generate.write(tmp_path / "a" / "b.png", generate.to_png(levels.to(torch.uint8)))
     assert torch.equal(read_image(tmp_path / "a" / "b.png").long(), levels)
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.png"]

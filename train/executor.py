@@ -1,0 +1,149 @@
+"""Where work that fans out is done: in this process, or on a Ray cluster; the same results either way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import torch
+
+from params import UserError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Work = Callable[[Item], Result]
+Name = Literal["local", "ray"]
+
+AHEAD = 2  # items a worker that are sent before the first is done: none waits, and memory stays bounded
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+TRIES = 5  # of an item whose worker died
+
+
+class Executor(Protocol):
+    """What work is handed to."""
+
+    def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
+        """Do work on items and give the results in the items' order.
+
+        Args:
+            start: called once in each process that works; what it returns is called with the items. Picklable, with
+                all that the work needs, since a worker shares no disk with this process.
+            items: taken a few at a time, never all at once.
+        """
+        ...
+
+
+class Local:
+    """Do the work here, an item after the other: PyTorch has all cores, or the GPU, busy already."""
+
+    def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
+        return map(start(), items)
+
+
+class Ray:
+    """Do the work on a Ray cluster; an item whose worker dies goes to another.
+
+    Workers compute with as many threads as this process, since floating-point sums depend on it: the results are the
+    same bit for bit, on machines of one kind.
+
+    Args:
+        address: of a running cluster, as `ray.init` takes it; None: RAY_ADDRESS's, or one on this machine alone.
+
+    Raises:
+        UserError: Ray isn't installed, or nothing answers at the address.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise UserError(
+                'The executor ray needs Ray. Run `pip install --editable ".[cluster]"`, or use --executor local.'
+            ) from None
+        self.ray = ray
+        if ray.is_initialized():
+            return
+        where = address or os.environ.get("RAY_ADDRESS")
+        try:
+            if where is None:
+                ray.init("local", _node_ip_address="127.0.0.1", include_dashboard=False, **QUIET)
+            else:
+                _knock(where)
+                ray.init(where, **QUIET)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"No Ray cluster answers at {where or 'this machine'} ({str(error).splitlines()[0]}). Start one with"
+                " `ray start --head`, or leave --ray-address out to use this machine alone."
+            ) from None
+
+    @property
+    def workers(self) -> int:
+        """How many items are worked on at once: one a GPU, or, where there is none, one a CPU."""
+        return int(self._has("GPU") or self._has("CPU") or 1)
+
+    def _has(self, resource: str) -> float:
+        resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return resources.get(resource, 0)
+
+    def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
+        work = self.ray.remote(_work)
+        gpus = 1 if self._has("GPU") else 0
+        work = work.options(num_cpus=1, num_gpus=gpus, max_retries=TRIES)
+        held = [self.ray.put(start)]  # in a list, or Ray would unpickle it anew for each item
+        threads = torch.get_num_threads()
+        sent: list[ObjectRef[Any]] = []
+        try:
+            for item in items:
+                sent.append(work.remote(held, threads, item))
+                if len(sent) >= AHEAD * self.workers:
+                    yield self._result(sent.pop(0))
+            while sent:
+                yield self._result(sent.pop(0))
+        finally:
+            for each in sent:
+                self.ray.cancel(each)
+
+    def _result(self, sent: ObjectRef[Any]) -> Any:
+        """Wait for a result; an error of the work is raised as it is, so that a UserError stays one."""
+        try:
+            return self.ray.get(sent)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self.ray.exceptions.WorkerCrashedError:
+            raise UserError(
+                f"The work died {TRIES + 1} times on the cluster, as it does without enough memory. Lower"
+                " attack.batch_size, or give the workers more memory; then run again: what is done stays done."
+            ) from None
+
+
+_started: dict[str, Callable[[Any], Any]] = {}  # in a worker: the work at hand
+
+
+def _work(held: list[ObjectRef[Any]], threads: int, item: Any) -> Any:
+    """Do an item's work in a worker, which keeps what `start` made until other work comes."""
+    import ray
+
+    key = held[0].hex()
+    if key not in _started:
+        torch.set_num_threads(threads)
+        _started.clear()
+        _started[key] = ray.get(held[0])()
+    return _started[key](item)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nobody listens at HOST:PORT: Ray would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def executor(name: Name, address: str | None = None) -> Local | Ray:
+    """Return an executor by its name in params.yaml; raises what `Ray` does."""
+    return Ray(address) if name == "ray" else Local()
