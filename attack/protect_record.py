@@ -12,7 +12,7 @@ NAME = "protected.jsonl"
 
 
 class Record:
-    """The lines of OUT/protected.jsonl, one a photo, written whole or not at all."""
+    """The lines of OUT/protected.jsonl, one a photo; of two about one photo, the later holds."""
 
     def __init__(self, out: Path) -> None:
         self.out, self.file = out, out / NAME
@@ -23,6 +23,15 @@ class Record:
                 self.rows[row["source"]] = row
             except (ValueError, KeyError, TypeError):
                 continue  # a damaged line costs protecting its photo again
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Write the file anew, whole or not at all: one line a photo, none damaged."""
+        if not self.rows:
+            return
+        unfinished = self.file.with_name(f".{NAME}.part")
+        unfinished.write_text("".join(map(_line, self.rows.values())), encoding="utf-8")
+        unfinished.replace(self.file)
 
     def done(self, source: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return a photo's row if the same photo was protected by the same settings, and the copy is still there."""
@@ -40,11 +49,9 @@ class Record:
 
     def keep(self, row: dict[str, Any], part: Path) -> None:
         """Note a row, then put the finished copy in its place: a kill in between leaves nothing that looks done."""
+        with self.file.open("a", encoding="utf-8") as file:  # never all of it: with many photos that would take hours
+            file.write(_line(row))
         self.rows[row["source"]] = row
-        unfinished = self.file.with_name(f".{NAME}.part")
-        lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in self.rows.values())
-        unfinished.write_text("".join(lines), encoding="utf-8")
-        unfinished.replace(self.file)
         part.replace(row["output"])
 
     def places(self, found: Iterable[tuple[Path, Path]], suffix: str) -> dict[Path, Path]:
@@ -66,6 +73,10 @@ class Record:
             taken.add(str(place).casefold())
             chosen[source] = place
         return chosen
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _sha256(file: Path) -> str:

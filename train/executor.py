@@ -72,7 +72,7 @@ class Ray:
         where = address or os.environ.get("RAY_ADDRESS")
         try:
             if where is None:
-                ray.init("local", _node_ip_address="127.0.0.1", include_dashboard=False, **QUIET)
+                ray.init("local", include_dashboard=False, **QUIET)
             else:
                 _knock(where)
                 ray.init(where, **QUIET)
