@@ -50,13 +50,13 @@ class Ray:
     """Do the work on a Ray cluster; an item whose worker dies goes to another.
 
     Workers compute with as many threads as this process, since floating-point sums depend on it: the results are the
-    same bit for bit, on machines of one kind.
+    same bit for bit, on machines of one kind. A worker without a GPU takes as many CPUs as it has threads.
 
     Args:
         address: of a running cluster, as `ray.init` takes it; None: RAY_ADDRESS's, or one on this machine alone.
 
     Raises:
-        UserError: Ray isn't installed, or nothing answers at the address.
+        UserError: Ray isn't installed, nothing answers at the address, or no machine has the CPUs for a worker.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -82,10 +82,25 @@ class Ray:
                 " `ray start --head`, or leave --ray-address out to use this machine alone."
             ) from None
 
+    def _refuse_idle(self) -> None:
+        """Raise UserError where no machine could ever take a worker: Ray would wait for one for ever."""
+        threads, most = torch.get_num_threads(), self._largest()
+        if not self._has("GPU") and threads > most:
+            raise UserError(
+                f"A worker has {threads} threads, as this process does, and no machine of the cluster has more than"
+                f" {most:g} CPUs. Set OMP_NUM_THREADS={max(1, int(most))} for the command; its files can differ in"
+                " single grey levels from those of another number."
+            )
+
     @property
     def workers(self) -> int:
-        """How many items are worked on at once: one a GPU, or, where there is none, one a CPU."""
-        return int(self._has("GPU") or self._has("CPU") or 1)
+        """How many items are worked on at once."""
+        return int(self._has("GPU") or self._has("CPU") // torch.get_num_threads() or 1)
+
+    def _largest(self) -> float:
+        """Return the CPUs of the machine that has the most."""
+        nodes: list[dict[str, Any]] = self.ray.nodes()  # type: ignore[no-untyped-call]
+        return max(node["Resources"].get("CPU", 0) for node in nodes if node["Alive"])
 
     def _has(self, resource: str) -> float:
         resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -93,10 +108,11 @@ class Ray:
 
     def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
         work = self.ray.remote(_work)
-        gpus = 1 if self._has("GPU") else 0
-        work = work.options(num_cpus=1, num_gpus=gpus, max_retries=TRIES)
-        held = [self.ray.put(start)]  # in a list, or Ray would unpickle it anew for each item
+        self._refuse_idle()
         threads = torch.get_num_threads()
+        gpus = 1 if self._has("GPU") else 0
+        work = work.options(num_cpus=1 if gpus else threads, num_gpus=gpus, max_retries=TRIES)
+        held = [self.ray.put(start)]  # in a list, or Ray would unpickle it anew for each item
         sent: list[ObjectRef[Any]] = []
         try:
             for item in items:

@@ -8,11 +8,21 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
 from params import UserError
 from train.executor import AHEAD, Executor, Local, Ray, executor
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute with a thread, so that a node with one CPU can take a worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +78,12 @@ def test_what_the_user_has_to_mend_is_said_as_such(name: str, on_ray: Ray) -> No
     chosen: Executor = on_ray if name == "ray" else Local()
     with pytest.raises(UserError, match=r"-1 can't be doubled\."):
         list(chosen.map(doubling, [1, -1, 2]))
+
+
+def test_workers_that_fit_no_machine_are_refused(on_ray: Ray) -> None:
+    torch.set_num_threads(2)
+    with pytest.raises(UserError, match="Set OMP_NUM_THREADS=1 for the command"):
+        list(on_ray.map(doubling, [1]))
 
 
 def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
