@@ -100,7 +100,7 @@ class Ray:
     def _largest(self) -> float:
         """Return the CPUs of the machine that has the most."""
         nodes: list[dict[str, Any]] = self.ray.nodes()  # type: ignore[no-untyped-call]
-        return max(node["Resources"].get("CPU", 0) for node in nodes if node["Alive"])
+        return max(float(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
 
     def _has(self, resource: str) -> float:
         resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
