@@ -96,6 +96,30 @@ def test_every_image_is_accounted_for(project: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
+def test_a_second_clone_pulls_all_and_reproduces_nothing(project: Path, tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=project, check=True, capture_output=True)
+
+    shared, second = tmp_path / "shared", tmp_path / "second"
+    try:
+        dvc(project, "remote", "add", "--default", "team", str(shared))
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "What was run")
+        dvc(project, "push")
+        git("clone", "--quiet", str(project), str(second))
+    finally:
+        dvc(project, "remote", "remove", "team")
+    dvc(second, "pull")
+    for file in ("data/pairs/weibo.db", "models/weibo.safetensors", "reports/weibo.json", "reports/index.html"):
+        assert (second / file).read_bytes() == (project / file).read_bytes()
+    assert not (second / "data/ledger").exists()
+    assert status(second) == {}
+    assert "Running stage" not in dvc(second, "repro")
+
+
+@pytest.mark.browser
+@pytest.mark.slow
 def test_images_made_for_others_and_for_all_are_read_on_every_platform(project: Path) -> None:
     for name, other in (("weibo", "jpeg-25"), ("jpeg-25", "weibo")):
         success = json.loads((project / "reports/transfer" / f"{name}.json").read_text())["success"]["eps8"]

@@ -33,10 +33,7 @@ IMAGES = 64
 def on_ray() -> Iterator[Ray]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     cluster.add_node(num_cpus=1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so that a node with one CPU can take a worker, here too: sums depend on it
     yield Ray(cluster.address)
-    torch.set_num_threads(threads)
     ray.shutdown()
     cluster.shutdown()
 

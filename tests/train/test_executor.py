@@ -16,15 +16,6 @@ from params import UserError
 from train.executor import AHEAD, Executor, Local, Ray, executor
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute with a thread, so that a node with one CPU can take a worker."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def on_ray() -> Iterator[Ray]:
     """A cluster of two nodes with a worker each."""
