@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import params
 from params import UNIVERSAL, UserError
-
-if TYPE_CHECKING:
-    from train.executor import Executor
+from train.executor_options import ExecutorOption, RayAddressOption, chosen
 
 ONLY_BEST = {"attacks": ("best",)}
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-class ExecutorName(StrEnum):
-    local = "local"
-    ray = "ray"
-
-
-def _executor(settings: params.Params, name: ExecutorName | None, address: str | None) -> Executor:
-    """Open the executor that the command line, or else params.yaml, asks for."""
-    from train.executor import executor
-
-    chosen = name.value if name else settings.cluster.executor
-    if address and chosen == "local":
-        raise UserError("--ray-address is for --executor ray. Give both, or neither.")
-    return executor(chosen, address or settings.cluster.ray_address)
 
 
 @app.command()
@@ -40,12 +22,8 @@ def attack(
     universal: Annotated[
         bool, typer.Option("--universal", help="One image a photo for all platforms that are on, and for none.")
     ] = False,
-    executor: Annotated[
-        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
-    ] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Make adversarial images of the prepared test images, plain and through a platform's ComModel.
@@ -67,7 +45,7 @@ def attack(
 
     out = Path("data/adversarial") / name
     com_models = [Path("models") / f"{each}.safetensors" for each in platforms]
-    made = generate(how, Path("data/images"), com_models, out, _executor(settings, executor, ray_address))
+    made = generate(how, Path("data/images"), com_models, out, chosen(settings.cluster, executor, ray_address))
     typer.echo(f"{name}: {len(made)} adversarial images in {out}.")
 
 
@@ -77,12 +55,8 @@ def evaluate(
     origin: Annotated[
         str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")
     ] = None,
-    executor: Annotated[
-        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
-    ] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Send the adversarial images through a platform and count those that still work when they come back.
@@ -100,7 +74,7 @@ def evaluate(
     generation = fingerprint.generation(platform)
     out = Path("data/evaluation") / platform
     adversarial = Path("data/adversarial") / platform
-    on = _executor(settings, executor, ray_address)
+    on = chosen(settings.cluster, executor, ray_address)
     outcomes = run(
         platform, settings, adversarial, Path("data/images"), out, generation=generation, origin=origin, executor=on
     )
@@ -114,12 +88,8 @@ def transfer(
     origin: Annotated[
         str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")
     ] = None,
-    executor: Annotated[
-        ExecutorName | None, typer.Option(help="Where to compute, params.yaml's unless given; docs/scale.md.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster, such as 10.0.0.1:6379.", show_default=False)
-    ] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Send what `best` made for the other platforms, and for all at once, through a platform, and count what works.
@@ -136,7 +106,7 @@ def transfer(
 
     generation = fingerprint.generation(platform)
     out = Path("data/transfer") / platform
-    on = _executor(settings, executor, ray_address)
+    on = chosen(settings.cluster, executor, ray_address)
     success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin, executor=on)
     write_metrics(platform, settings, success, generation, Path("reports"))
     images = sum(row["images"] for rows in success.values() for row in rows.values())
