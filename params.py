@@ -156,6 +156,7 @@ class Evaluate(Block):
 class Cluster(Block):
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
+    ranks: Count = 1
 
 
 class Paper(Block):

@@ -82,36 +82,47 @@ class Ray:
                 " `ray start --head`, or leave --ray-address out to use this machine alone."
             ) from None
 
-    def _refuse_idle(self) -> None:
-        """Raise UserError where no machine could ever take a worker: Ray would wait for one for ever."""
-        threads, most = torch.get_num_threads(), self._largest()
-        if not self._has("GPU") and threads > most:
-            raise UserError(
-                f"A worker has {threads} threads, as this process does, and no machine of the cluster has more than"
-                f" {most:g} CPUs. Set OMP_NUM_THREADS={max(1, int(most))} for the command; its files can differ in"
-                " single grey levels from those of another number."
-            )
-
     @property
     def workers(self) -> int:
         """How many items are worked on at once."""
-        return int(self._has("GPU") or self._has("CPU") // torch.get_num_threads() or 1)
+        threads = torch.get_num_threads()
+        return self._gpus or sum(int(cpus // threads) for cpus in self._cpus())
 
-    def _largest(self) -> float:
-        """Return the CPUs of the machine that has the most."""
-        nodes: list[dict[str, Any]] = self.ray.nodes()  # type: ignore[no-untyped-call]
-        return max(float(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
+    @property
+    def needs(self) -> dict[str, float]:
+        """What a worker takes of its machine, by Ray's names."""
+        return {"CPU": 1, "GPU": 1} if self._gpus else {"CPU": torch.get_num_threads()}
 
-    def _has(self, resource: str) -> float:
+    def refuse_fewer_than(self, count: int) -> None:
+        """Raise UserError where the cluster could never take so many workers: Ray would wait for ever."""
+        if self.workers >= count:
+            return
+        if self._gpus or count > 1:
+            raise UserError(
+                f"{count} workers were asked for, and the cluster has room for {self.workers}. Ask for no more, or add"
+                " machines with `ray start --address HOST:PORT`."
+            )
+        threads, most = torch.get_num_threads(), max(self._cpus())
+        raise UserError(
+            f"A worker has {threads} threads, as this process does, and no machine of the cluster has more than"
+            f" {most:g} CPUs. Set OMP_NUM_THREADS={max(1, int(most))} for the command; its files can differ in"
+            " single grey levels from those of another number."
+        )
+
+    @property
+    def _gpus(self) -> int:
         resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return resources.get(resource, 0)
+        return int(resources.get("GPU", 0))
+
+    def _cpus(self) -> list[float]:
+        """Return the CPUs of each machine."""
+        nodes: list[dict[str, Any]] = self.ray.nodes()  # type: ignore[no-untyped-call]
+        return [float(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
 
     def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
-        work = self.ray.remote(_work)
-        self._refuse_idle()
-        threads = torch.get_num_threads()
-        gpus = 1 if self._has("GPU") else 0
-        work = work.options(num_cpus=1 if gpus else threads, num_gpus=gpus, max_retries=TRIES)
+        self.refuse_fewer_than(1)
+        threads, needs = torch.get_num_threads(), self.needs
+        work = self.ray.remote(_work).options(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=TRIES)
         held = [self.ray.put(start)]  # in a list, or Ray would unpickle it anew for each item
         sent: list[ObjectRef[Any]] = []
         try:
@@ -132,10 +143,15 @@ class Ray:
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except self.ray.exceptions.WorkerCrashedError:
-            raise UserError(
-                f"The work died {TRIES + 1} times on the cluster, as it does without enough memory. Lower"
-                " attack.batch_size, or give the workers more memory; then run again: what is done stays done."
-            ) from None
+            raise died() from None
+
+
+def died() -> UserError:
+    """Return what a person is told of work that no worker survived."""
+    return UserError(
+        f"The work died {TRIES + 1} times on the cluster, as it does without enough memory. Lower the batch_size in"
+        " params.yaml, or give the workers more memory; then run again: what is done stays done."
+    )
 
 
 _started: dict[str, Callable[[Any], Any]] = {}  # in a worker: the work at hand

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from train.measure import difference, mean_absolute_error, to_float, to_levels, 
 from train.pairs import Pairs, colours_and_counts, crops, scaled
 from train.part import Part
 from train.perturb import Chain
+from train.ranks import ALONE, Ranks
 from train.sampler import Sampler
 from train.schedule import SCHEDULES, approach
 
@@ -32,17 +35,21 @@ SAVE_EVERY = 30.0  # seconds
 MODULES = ("model", "average", "optimizer")  # of the state of an unfinished run
 COUNTS = ("step", "validating", "validated_at", "losses", "curve", "best_error", "best_at", "best")
 
+Tell = Callable[[float, str], None]  # is told the share of the run that is done, 0 to 1, and how it goes
+
 
 class Run:
     """A model, and how far its training is; `train` leaves the model with the best weights it had.
 
     What is random in a step comes from the seed and the step's number alone, so that a run that was killed ends
-    as an unbroken one.
+    as an unbroken one. Several processes part each step's images and the validation's among them, and share one
+    gradient: a step learns from as many images as that of a single process.
 
     Args:
         chain: the platform's real chain, for perturbed inputs; None: it is not known, and there are none.
         part: where the state is kept for a run that is killed; None: nowhere.
         emulator: what the part keeps beside the run's own state, as JSON values.
+        ranks: the processes that train together. The first one's clock and part count.
     """
 
     def __init__(
@@ -55,19 +62,22 @@ class Run:
         chain: Chain | None = None,
         part: Part | None = None,
         emulator: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.model, self.settings, self.part, self.emulator = model, settings, part, emulator
+        self.model, self.settings, self.part, self.emulator, self.ranks = model, settings, part, emulator, ranks
         self.on = where(model)
+        self.learned: nn.Module = Learned(model)
         self.average = AveragedModel(model, multi_avg_fn=approach).eval().requires_grad_(False)
         # Adam refuses a model that has nothing to train, but not as a group
         self.optimizer = torch.optim.Adam([{"params": list(model.parameters())}], fused=True)
-        self.sampler = Sampler(self.average.module, training, settings, chain, self.on)
+        self.sampler = Sampler(self.average.module, training, settings, chain, self.on, ranks)
         self.step, self.before, self.validating, self.validated_at = 0, 0.0, 0.0, 0.0
         self.losses: list[float] = []  # grey levels, since the last validation
         self.start = self.saved = time.monotonic()
         generator = torch.Generator().manual_seed(self.settings.seed)
-        self.held = [self._held(*pair, generator) for pair in validation.some(VALIDATION_IMAGES)]
-        identity = statistics.fmean(difference(original, rendition) for _, rendition, original in self.held)
+        held = [self._held(*pair, generator) for pair in validation.some(VALIDATION_IMAGES)]
+        identity = statistics.fmean(difference(original, rendition) for _, rendition, original in held)
+        self.held = ranks.share(held)
         self.curve = [(0.0, mean_absolute_error(None, training.some(VALIDATION_IMAGES)), identity)]
         self.best_error, self.best_at, self.best = self._error(), 0.0, self._averaged()
 
@@ -101,17 +111,20 @@ class Run:
         """Whether any of the training was better on validation than none."""
         return self.best_at > 0
 
-    def train(self) -> None:
-        """Train to the end of the run, from where it was killed if it was, then put the best weights back."""
+    def train(self, tell: Tell | None = None) -> None:
+        """Train to the end of the run, from where it was killed if it was, then put the best weights back.
+
+        Args:
+            tell: is told how it goes after each step; None: a progress bar shows it.
+        """
         self._resume()
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=1.0)
-            while not self.done:
+        if not self._agreed(self.done):  # where nothing is trained, there is nothing to share
+            self.learned = self.ranks.wrap(self.learned)
+        with _bar(self.ranks) if tell is None else nullcontext(tell) as told:
+            while not self._agreed(self.done):
                 self._train_step()
-                text = f"MAE {self.losses[-1]:.2f}, best on validation {self.best_error:.2f}"
-                bar.update(task, completed=self.progress, description=text)
-                if self._validation_is_due():
+                told(self.progress, f"MAE {self.losses[-1]:.2f}, best on validation {self.best_error:.2f}")
+                if self._agreed(self._validation_is_due()):
                     self._validate()
                 if time.monotonic() - self.saved >= SAVE_EVERY:
                     self._save()
@@ -119,22 +132,29 @@ class Run:
                 self._validate()
         self.model.load_state_dict(self.best)
 
+    def _agreed(self, answer: bool) -> bool:
+        """Return the first process's answer: clocks differ, and all must go the same way."""
+        return self.ranks.from_first(answer)
+
     def _train_step(self) -> None:
         generator = torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # a network may draw numbers too
         features, renditions = self.sampler.batch(self.step, generator)
         self.model.train()
-        factor = SCHEDULES[self.settings.model](self.progress)
+        factor = SCHEDULES[self.settings.model](self.ranks.from_first(self.progress))
         self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * factor
         with device.autocast(self.on):
-            outputs = self.model.learned(features.to(self.on, memory_format=torch.channels_last))  # type: ignore[operator]
-        loss = l1_loss(outputs.float(), renditions, self.on)
+            outputs = self.learned(features.to(self.on, memory_format=torch.channels_last))
+        error, counted = absolute_error(outputs.float(), renditions, self.on)
+        all_errors, all_counted = self.ranks.sum(torch.stack([error.detach(), counted]))
+        all_counted = all_counted.clamp(min=1)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        # over the mean count of a process, so that the mean of the gradients is that of a single process
+        (error / (all_counted / self.ranks.count)).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         self.step += 1
-        self.losses.append(255 * loss.item())
+        self.losses.append(255 * (all_errors / all_counted).item())
 
     def _held(self, original: Tensor, rendition: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Cut a validation crop: features [1, C, h, w], rendition and original, uint8 [1, 4 and 3, h, w]."""
@@ -166,13 +186,13 @@ class Run:
         for features, rendition, _ in self.held:
             output = self.average.module.learned(features.to(self.on))  # type: ignore[operator]
             errors.append(difference(to_levels(output), rendition))
-        return statistics.fmean(errors)
+        return self.ranks.mean(errors)
 
     def _averaged(self) -> dict[str, Tensor]:
         return copy.deepcopy(self.average.module.state_dict())
 
     def _save(self) -> None:
-        if self.part is None:
+        if self.part is None or not self.ranks.is_first:
             return
         state = {name: getattr(self, name) for name in COUNTS}
         modules = {name: getattr(self, name).state_dict() for name in MODULES}
@@ -180,7 +200,7 @@ class Run:
         self.saved = time.monotonic()
 
     def _resume(self) -> None:
-        state = self.part.read() if self.part else None
+        state = self.ranks.from_first(self.part.read() if self.part and self.ranks.is_first else None)
         if state is None:
             self._save()
             return
@@ -191,9 +211,33 @@ class Run:
         self.start = time.monotonic()
 
 
-def l1_loss(outputs: Tensor, renditions: Tensor, on: torch.device) -> Tensor:
-    """Return the mean absolute error of outputs [N, 3, h, w] where renditions, uint8 [N, 4, h, w], count."""
+class Learned(nn.Module):
+    """A model's learned part as a module of its own, since processes share the gradients of a `forward`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        output: Tensor = self.model.learned(features)  # type: ignore[operator]
+        return output
+
+
+def absolute_error(outputs: Tensor, renditions: Tensor, on: torch.device) -> tuple[Tensor, Tensor]:
+    """Sum the error of outputs [N, 3, h, w] where renditions, uint8 [N, 4, h, w], count; and tell how many pixels do.
+
+    The error of a pixel is the mean absolute one of its colours.
+    """
     colours, counts = colours_and_counts(renditions)
     error = (outputs - to_float(colours, on)).abs().mean(1, keepdim=True)
     weights = counts.to(on, error.dtype)
-    return (error * weights).sum() / weights.sum().clamp(min=1)
+    return (error * weights).sum(), weights.sum()
+
+
+@contextmanager
+def _bar(ranks: Ranks) -> Iterator[Tell]:
+    """Show a progress bar, of the first process alone."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not ranks.is_first) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda done, how: bar.update(task, completed=done, description=how)

@@ -21,7 +21,8 @@ from train.measure import mean_absolute_error, perturbed_error
 from train.pairs import Pairs
 from train.part import Part
 from train.perturb import Chain
-from train.run import Run
+from train.ranks import ALONE, Ranks
+from train.run import Run, Tell
 
 CODE = Path(__file__).parent
 ENCODERS = [CODE.parent / "collect" / f"{name}.py" for name in ("avif", "bitstream", "codecs", "encoders")]
@@ -38,7 +39,9 @@ def fit(
     *,
     platform: str,
     before: Path | None = None,
-) -> dict[str, Any]:
+    ranks: Ranks = ALONE,
+    tell: Tell | None = None,
+) -> dict[str, Any] | None:
     """Identify the platform's codec, train a ComModel on the accepted pairs, and keep what is best on validation.
 
     Where the settings ask for it, the paper's net is trained too, for as long, to be measured beside the hybrid.
@@ -52,9 +55,12 @@ def fit(
         metrics: JSON: the errors below, what they were measured on, and what the run took.
         before: an earlier checkpoint, to start from, and to stay with where it is the better one on validation.
         curve: CSV of epoch, train_mae and validation_mae (on crops); epoch 0 is the identity.
+        ranks: the processes that train together, each of which makes this call; the first one writes the files.
+        tell: is told how it goes; None: a progress bar shows it.
 
     Returns:
-        The metrics. Errors are in grey levels (0-255): `mae` of the test split, `identity_mae` without a model,
+        The metrics; None in all processes but the first.
+        Errors are in grey levels (0-255): `mae` of the test split, `identity_mae` without a model,
         `paper_mae` of the paper's net (None if not asked for), `mae_adversarial` and `mae_noise` with changes on the
         images (None where the chain isn't identified).
 
@@ -63,21 +69,20 @@ def fit(
     """
     training, validation, test = (pairs.load(pairs_db, name) for name in ("train", "validation", "test"))
     part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform, before))
-    unfinished = part.read()
-    if unfinished is None:
-        plain = [*training.plain(), *validation.plain()]
-        emulator = identify(plain if len(plain) > 1 else [*training.files, *validation.files])
-    else:
-        emulator = Emulator.model_validate(unfinished["emulator"])
+    emulator = ranks.from_first(_emulator(part, training, validation) if ranks.is_first else None)
+    assert emulator is not None
     chain = emulator if emulator.mae <= NEAR_ENOUGH else None
-    if chain is None and settings.perturbed:
+    if chain is None and settings.perturbed and ranks.is_first:
         Console(stderr=True).print(f"{platform}: {emulator.why}. So no perturbed images are trained on.")
     described = emulator.model_dump(mode="json")
     started = build(settings, emulator)
     is_warm = before is not None and warm_start(started, before)
-    run = Run(started, training, validation, settings, chain=chain, part=part, emulator=described)
-    run.train()
+    run = Run(started, training, validation, settings, chain=chain, part=part, emulator=described, ranks=ranks)
+    run.train(tell)
     seconds = run.seconds
+    paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key), ranks, tell)
+    if not ranks.is_first:
+        return None
     model, kept = (run.model.eval(), config(settings, emulator)) if is_warm else finished(run, settings, emulator)
     beside = before and _beside(before, validation, test)
     if before and beside and beside["validation_mae"] < (own := mean_absolute_error(model, validation)):
@@ -87,7 +92,6 @@ def fit(
         said = f"{own:.2f} grey levels off on validation, the earlier one {beside['validation_mae']:.2f}"
         Console(stderr=True).print(f"{platform}: the new model is {said}, which stays in use.")
         beside["in_use"] = True
-    paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key))
     found: dict[str, Any] = {
         "platform": platform,
         "generation": generation(pairs_db),
@@ -114,16 +118,27 @@ def fit(
     return found
 
 
-def paper_net(training: Pairs, validation: Pairs, settings: params.Train, part: Part) -> nn.Module | None:
+def _emulator(part: Part, training: Pairs, validation: Pairs) -> Emulator:
+    """Identify the codec, or read from the part of an unfinished run what was."""
+    if unfinished := part.read():
+        return Emulator.model_validate(unfinished["emulator"])
+    plain = [*training.plain(), *validation.plain()]
+    return identify(plain if len(plain) > 1 else [*training.files, *validation.files])
+
+
+def paper_net(
+    training: Pairs, validation: Pairs, settings: params.Train, part: Part, ranks: Ranks, tell: Tell | None
+) -> nn.Module | None:
     """Train the paper's net beside the hybrid, where the settings ask for it."""
-    if settings.model == "paper" or not settings.paper_beside:
+    model = None
+    if settings.model != "paper" and settings.paper_beside:
+        settings = settings.model_copy(update=PAPER)
+        run = Run(build(settings, None), training, validation, settings, part=part, ranks=ranks)
+        run.train(tell)
+        model = run.model.eval()
+    if ranks.is_first:
         part.remove()
-        return None
-    settings = settings.model_copy(update=PAPER)
-    run = Run(build(settings, None), training, validation, settings, part=part)
-    run.train()
-    part.remove()
-    return run.model.eval()
+    return model
 
 
 def build(settings: params.Train, emulator: Emulator | None) -> nn.Module:
