@@ -59,7 +59,7 @@ class Ranks:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return a module whose gradients are the mean of all processes'; they start from the first's weights."""
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.count > 1 else module
+        return DistributedDataParallel(module, forward_sync_buffers=False) if self.count > 1 else module
 
 
 ALONE = Ranks()
@@ -68,16 +68,19 @@ ALONE = Ranks()
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """Join the processes that `torchrun` started with this one, as its environment variables say, if it did."""
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    if count == 1:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend)
+    store, rank, count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    # torchrun keeps its store over a restart, with the addresses of the processes that are gone
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
-        yield Ranks(distributed.get_rank(), count)
+        yield Ranks(rank, count)
     finally:
         distributed.destroy_process_group()

@@ -27,9 +27,9 @@ from train.ranks import Ranks
 from train.run import Tell
 
 SETTINGS = params.Train(
-    model="paper", epochs=14, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
+    model="hybrid", epochs=8, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
 )
-STEPS = 42
+STEPS = 24
 DIES_AT = 9  # the step at which the second process is killed
 
 
@@ -63,7 +63,7 @@ class Watched(Job):
 @pytest.fixture
 def project(make_pairs: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder with pairs of two platforms, their paths relative to it."""
-    made = make_pairs(quality=10, train=12, validation=3, test=2)
+    made = make_pairs(quality=10, suffix="avif", train=12, validation=3, test=2)
     folder = tmp_path / "project"
     shutil.copytree(made.parent, folder / "data" / "pairs")
     engine = create_engine(f"sqlite:///{folder / 'data/pairs/tiny.db'}")
@@ -104,7 +104,7 @@ def test_a_gang_comes_as_near_as_one_process_and_one_that_is_killed_goes_on_from
     together = trained([unbroken], on_ray)["tiny"]
     assert (together["steps"], together["images"]) == (alone["steps"], alone["images"]) and alone["steps"] == STEPS
     assert together["validation_mae"] == pytest.approx(alone["validation_mae"], rel=0.02)
-    assert together["validation_mae"] < 0.99 * together["identity_validation_mae"]
+    assert together["validation_mae"] < 0.95 * together["identity_validation_mae"]
     files = written(unbroken)
     for file in unbroken.outputs:
         file.unlink()
