@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from attack import bench_rows
 from attack.bench_rows import Row
-from params import Goal, UserError
+from params import Cluster, Goal, UserError
+from train.executor_options import ExecutorOption, RayAddressOption, chosen
+
+if TYPE_CHECKING:
+    from attack.bench_run import Settings
+    from train.executor import Local, Ray
 
 PLAIN = ("fgsm", "bim", "pgd", "mim", "mim_official", "ni", "vmi")
 RESISTANT = ("average_bim", "diff90_mim", "diff75_mim", "diff50_mim")
@@ -54,9 +61,11 @@ def bench(
     ] = 0.0,
     limit: Annotated[int | None, typer.Option(help="At most so many photos to attack.", min=1)] = None,
     work: Annotated[Path | None, typer.Option(help="Keep the photos and adversarial images in this folder.")] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Attack the same photos, towards the same targets, by every attack, and count what survives each real codec."""
-    from attack.bench_run import Bench
+    from attack.bench_run import Settings
     from train import bench as com_models
     from train import real_pairs
 
@@ -67,31 +76,31 @@ def bench(
         check_name(name)
     if norm not in ("linf", "l2"):
         raise UserError(f"--norm {norm}: there are linf and l2.")
+    on = chosen(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder)
         training = real_pairs.prepare(train, kept / "photos", SIZE, MOST_TRAINING)
         tested = real_pairs.prepare(test, kept / "photos", SIZE, limit)
         real_pairs.refuse_shared(training, tested, (train, test))
-        run = Bench(
-            tested,
-            classifier or ["efficientnet_lite0"],
-            transfer or [],
-            kept,
+        settings = Settings(
+            training=real_pairs.names(training, kept),
+            photos=real_pairs.names(tested, kept),
+            attacked=classifier or ["efficientnet_lite0"],
+            transfer=transfer or [],
             steps=steps,
             step_size=step_size,
             goal=goal,
             norm="l2" if norm == "l2" else "linf",
+            minutes=minutes,
+            paper_minutes=paper_minutes,
         )
-        rows = []
-        for chain in codec:
-            chosen = (
-                dict.fromkeys(attack)
-                if attack
-                else list(every_attack(chain, paper=paper_minutes > 0, linf=norm == "linf"))
+        asked = {
+            chain: list(
+                product(eps, dict.fromkeys(attack or every_attack(chain, paper=paper_minutes > 0, linf=norm == "linf")))
             )
-            todo = [(each, name) for each in eps for name in chosen]
-            for row in made(run, known, out, training, chain, todo, minutes, paper_minutes):
-                rows.append(row)
+            for chain in codec
+        }
+        rows = list(made(settings, asked, known, kept, out, on))
     for file in draw(rows, out):
         typer.echo(f"Success against ε: {file}")
     Console(width=None if Console().is_terminal else 120).print(bench_rows.table(rows))
@@ -125,26 +134,40 @@ def every_attack(chain: str, *, paper: bool, linf: bool) -> Iterator[str]:
 
 
 def made(
-    run: Bench,  # type: ignore[name-defined]  # noqa: F821
-    known: list[Row],
+    settings: Settings,
+    asked: Mapping[str, Sequence[tuple[int, str]]],
+    known: Sequence[Row],
+    work: Path,
     out: Path,
-    training: list[Path],
-    chain: str,
-    todo: list[tuple[int, str]],
-    minutes: float,
-    paper_minutes: float,
+    on: Local | Ray,
 ) -> Iterator[Row]:
-    """Give each attack's row, from an earlier run where it stands there; write new ones as they come."""
-    learned = None
-    for eps, name in todo:
-        key = run.key(chain, name, eps)
-        row = next((row for row in known if all(row.get(each) == value for each, value in key.items())), None)
-        if row is None:
-            if learned is None and name not in ANY_CODEC:
-                learned = run.learn(training, chain, minutes, paper_minutes)
-            row = run.row(chain, name, eps, learned)
+    """Give each codec's rows, from an earlier run where they stand there; write new ones as they come.
+
+    Args:
+        asked: eps and attacks by codec.
+    """
+    from attack.bench_run import Bench, Todo
+    from train.parcels import map_with_files
+
+    found: dict[tuple[str, int, str], Row] = {}
+    for chain, attacks in asked.items():
+        for eps, name in attacks:
+            key = settings.key(chain, name, eps)
+            row = next((row for row in known if all(row.get(each) == value for each, value in key.items())), None)
+            if row is not None:
+                found[chain, eps, name] = row
+    todo = [
+        Todo(chain, left)
+        for chain, attacks in asked.items()
+        if (left := [(eps, name) for eps, name in attacks if (chain, eps, name) not in found])
+    ]
+    photos = [work / photo for photo in {*settings.training, *settings.photos}]
+    for new in map_with_files(on, partial(Bench, settings), work, photos, todo):
+        for row in new:
             bench_rows.append(out, row)
-        yield row
+            found[row["codec"], row["eps"], row["attack"]] = row
+    for chain, attacks in asked.items():
+        yield from (found[chain, eps, name] for eps, name in attacks)
 
 
 def draw(rows: list[Row], out: Path) -> list[Path]:

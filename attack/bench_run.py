@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,36 +55,20 @@ class Made(NamedTuple):
     times_bare: float  # of `steps` bare passes forward and backward, in the same minutes
 
 
-class Bench:
-    """The photos, their targets, and the classifiers that are attacked and that read.
+@dataclass(frozen=True)
+class Settings:
+    """What is attacked and how, and with how much training."""
 
-    Raises:
-        UserError: a classifier that is not there.
-    """
-
-    def __init__(
-        self,
-        photos: Sequence[Path],
-        attacked: Sequence[str],
-        transfer: Sequence[str],
-        work: Path,
-        *,
-        steps: int,
-        step_size: float | None,
-        goal: Goal,
-        norm: Norm,
-    ) -> None:
-        self.photos, self.work = list(photos), work
-        self.steps, self.step_size, self.goal, self.norm = steps, step_size, goal, norm
-        self.device = device.pick()
-        self.names = list(attacked)
-        self.attacked = [classifiers.load(name, device=self.device) for name in attacked]
-        self.transfer = {name: classifiers.load(name, device=self.device) for name in transfer}
-        self.images = torch.stack([read_image(file) for file in self.photos])
-        logits = torch.cat([self._ask(self.attacked[0], batch) for batch in torch.split(self.images, BATCH)])
-        self.predictions, self.labels = logits.argmax(1), aim(logits, goal)
-        self._bare(self.images[:BATCH].to(self.device) / 255)  # the first pass is slow
-        self.made: dict[tuple[str, int], Made] = {}
+    training: list[str]  # photos to learn the codecs from, below the bench's folder
+    photos: list[str]  # to attack
+    attacked: list[str]  # classifiers; the first one judges
+    transfer: list[str]  # that read the files as well
+    steps: int
+    step_size: float | None  # grey levels; None: eps / steps
+    goal: Goal
+    norm: Norm
+    minutes: float  # to learn a codec
+    paper_minutes: float  # and the paper's net; 0: it is left out
 
     def key(self, chain: str, name: str, eps: int) -> Row:
         """Return what tells a row from others, the first of its keys."""
@@ -95,14 +80,56 @@ class Bench:
             "step_size": None if name in ("best", "fgsm") else self.step_size or eps / self.steps,
             "goal": self.goal,
             "norm": self.norm,
-            "classifier": "+".join(self.names),
+            "classifier": "+".join(self.attacked),
             "images": len(self.photos),
-            "photos": real_pairs.digest(self.photos),
+            "photos": real_pairs.digest([Path(photo) for photo in self.photos]),
         }
 
-    def learn(self, training: Sequence[Path], chain: str, minutes: float, paper_minutes: float) -> Learned:
+
+@dataclass(frozen=True)
+class Todo:
+    """A codec, and the attacks on it that have no row yet, with their eps."""
+
+    chain: str
+    attacks: list[tuple[int, str]]
+
+
+class Bench:
+    """The photos, their targets, and the classifiers that are attacked and that read.
+
+    Args:
+        work: a folder that has the photos, and gets the adversarial ones.
+
+    Raises:
+        UserError: a classifier that is not there.
+    """
+
+    def __init__(self, settings: Settings, work: Path) -> None:
+        self.settings, self.work = settings, work
+        self.photos = [work / photo for photo in settings.photos]
+        self.steps, self.step_size, self.goal = settings.steps, settings.step_size, settings.goal
+        self.device = device.pick()
+        self.attacked = [classifiers.load(name, device=self.device) for name in settings.attacked]
+        self.transfer = {name: classifiers.load(name, device=self.device) for name in settings.transfer}
+        self.images = torch.stack([read_image(file) for file in self.photos])
+        logits = torch.cat([self._ask(self.attacked[0], batch) for batch in torch.split(self.images, BATCH)])
+        self.predictions, self.labels = logits.argmax(1), aim(logits, self.goal)
+        self._bare(self.images[:BATCH].to(self.device) / 255)  # the first pass is slow
+        self.made: dict[tuple[str, int], Made] = {}
+
+    def __call__(self, todo: Todo) -> Iterator[Row]:
+        """Give the rows of a codec, which is learned first where an attack has to know it."""
+        learned = None
+        for eps, name in todo.attacks:
+            if learned is None and name not in ANY_CODEC:
+                learned = self.learn(todo.chain)
+            yield self.row(todo.chain, name, eps, learned)
+
+    def learn(self, chain: str) -> Learned:
         """Find the codec and fit its ComModel, on photos that are not attacked."""
-        pairs = real_pairs.encode_all(list(training), chain, self.work / safe(chain) / "training")
+        training = [self.work / photo for photo in self.settings.training]
+        pairs = real_pairs.encode_all(training, chain, self.work / safe(chain) / "training")
+        minutes, paper_minutes = self.settings.minutes, self.settings.paper_minutes
         hybrid = com_models.learn(pairs, "hybrid", minutes)
         known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
         paper = com_models.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
@@ -123,7 +150,7 @@ class Bench:
         ratios = [ratio for first, second in pairs if (ratio := psnr(first, second)) is not None]
         change = (sent.int() - self.images.int()).abs().amax().item()
         return {
-            **self.key(chain, name, eps),
+            **self.settings.key(chain, name, eps),
             "targeted": self.goal != "untargeted",
             "gradient_evaluations": made.gradient_evaluations,
             "success_before": before / len(sent),
@@ -184,7 +211,7 @@ class Bench:
         surrogate, module = split_attack(name) or ("paper", name.removeprefix("paper_"))
         views = getattr(learned, surrogate, None)
         stages = [views] if views is not None else [each.to(self.device) for each in surrogates.fixed(surrogate)]
-        return attack.load(module)(surrogates.Views(stages, attacked), norm=self.norm, **settings)
+        return attack.load(module)(surrogates.Views(stages, attacked), norm=self.settings.norm, **settings)
 
     def _bare(self, images: Tensor) -> None:
         images = images.contiguous(memory_format=torch.channels_last).requires_grad_()

@@ -7,26 +7,28 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from PIL import Image
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 import params
 from collect import codecs
-from params import UserError
-from train import real_pairs
+from params import Cluster, UserError
+from train import bench_rows, real_pairs
+from train.bench_rows import Row
+from train.executor_options import ExecutorOption, RayAddressOption, chosen
 
 if TYPE_CHECKING:
     from torch import nn
 
     from train.emulator import Emulator
+    from train.executor import Local, Ray
 
 MODELS = ("hybrid", "paper")
 VALIDATION = 10  # one in so many training photos is for validation
@@ -34,18 +36,6 @@ LONGEST_SEARCH = 180.0  # seconds for identifying the codec, and half the time a
 UNBOUNDED = 1_000_000  # epochs: the minutes bound the run
 SPEED_BATCH, SPEED_SECONDS = 8, 2.0  # images a pass, and how long passes are timed
 
-FIGURES = {
-    "identity": "identity_mae",
-    "MAE": "mae",
-    "adversarial": "mae_adversarial",
-    "seconds": "seconds",
-    "parameters": "parameters",
-    "images/s": "images_per_second",
-}  # a row's, by the table's headings
-
-ROW_START = '{"codec": '  # what a row in part begins with
-
-Row = dict[str, Any]
 Files = list[tuple[Path, Path]]  # original and rendition
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -65,17 +55,20 @@ def bench(
     limit_train: Annotated[int | None, typer.Option(help="At most so many photos to train on.", min=3)] = None,
     limit_test: Annotated[int | None, typer.Option(help="At most so many photos to measure on.", min=1)] = None,
     work: Annotated[Path | None, typer.Option(help="Keep the photos and renditions in this folder.")] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Train ComModels for the same minutes on the same photos, and measure them on photos not trained on."""
     check(train, test, codec, model, size)
     check_writable(out, work)
+    on = chosen(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder) / f"{size}"
         training = real_pairs.prepare(train, kept / "photos", size, limit_train)
         tested = real_pairs.prepare(test, kept / "photos", size, limit_test)
         real_pairs.refuse_shared(training, tested, (train, test))
-        rows = list(compare(training, tested, codec, model, minutes, kept, out))
-    Console().print(table(rows))
+        rows = list(compare(training, tested, codec, model, minutes, kept, out, on))
+    Console().print(bench_rows.table(rows))
 
 
 def check(train: Path, test: Path, chains: list[str], models: list[str], size: int) -> None:
@@ -117,25 +110,50 @@ def compare(
     minutes: float,
     work: Path,
     out: Path,
+    on: Local | Ray,
 ) -> Iterator[Row]:
     """Give a row for each codec and model, from `out` where it stands there; write new ones as they come."""
+    from train.parcels import map_with_files
+
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
-    known = read_rows(out)
+    known = bench_rows.read_rows(out)
     photos = {
         "images": {"train": len(training), "test": len(test)},
         "photos": {"train": real_pairs.digest(training), "test": real_pairs.digest(test)},
     }
-    for chain, name in product(chains, models):
-        key: Row = {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
-        row = next((row for row in known if all(row.get(each) == key[each] for each in key)), None)
-        if row is None:
-            folder = work / re.sub(r"[^a-z0-9.]+", "-", chain)
-            learned, measured = (real_pairs.encode_all(originals, chain, folder) for originals in (training, test))
-            row = key | measure(learned, measured, chain, name, minutes)
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        yield row
+    keys: list[Row] = [
+        {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
+        for chain, name in product(chains, models)
+    ]
+    found = [next((row for row in known if all(row.get(each) == key[each] for each in key)), None) for key in keys]
+    todo = [key for key, row in zip(keys, found, strict=True) if row is None]
+    start = partial(Measure, real_pairs.names(training, work), real_pairs.names(test, work))
+    made = map_with_files(on, start, work, [*training, *test], todo)
+    for row in found:
+        for each in [row] if row else next(made):
+            if not row:
+                with out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(each) + "\n")
+            yield each
+
+
+class Measure:
+    """Make a row of the bench from its key: encode, train and measure, in a folder that has the photos.
+
+    Args:
+        training, test: the photos, below the folder.
+    """
+
+    def __init__(self, training: list[str], test: list[str], folder: Path) -> None:
+        self.photos, self.folder = (training, test), folder
+
+    def __call__(self, key: Row) -> Iterator[Row]:
+        folder = self.folder / re.sub(r"[^a-z0-9.]+", "-", key["codec"])
+        training, test = (
+            real_pairs.encode_all([self.folder / name for name in some], key["codec"], folder) for some in self.photos
+        )
+        yield key | measure(training, test, key["codec"], key["model"], key["minutes"])
 
 
 class Learned(NamedTuple):
@@ -207,46 +225,6 @@ def images_per_second(model: nn.Module, size: int) -> float:
             model(images)
             passes += 1
     return SPEED_BATCH * passes / (time.monotonic() - start)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """Read the rows of an earlier run that have all figures; takes and raises what `read_lines` does."""
-    return [row for row in read_lines(file, ROW_START) if isinstance(row, dict) and complete(row)]
-
-
-def read_lines(file: Path, start: str) -> list[Any]:
-    """Read a bench's JSON lines, and cut off a last one that was written in part, which begins with `start`.
-
-    Raises UserError for a file of something else.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        rows = [json.loads(line) for line in whole]
-    except ValueError:
-        raise UserError(f"{file} holds lines that are no JSON. Name another file with --out.") from None
-    if len(whole) < len(lines):
-        if not lines[-1].startswith(start[: len(lines[-1])]):
-            raise UserError(f"{file} ends in something that is no row of this bench. Name another file with --out.")
-        file.write_text("".join(whole), encoding="utf-8")
-    return rows
-
-
-def complete(row: Row) -> bool:
-    """Tell whether a row has all figures of the table."""
-    return all(isinstance(row.get(key), int | float) for key in FIGURES.values())
-
-
-def table(rows: list[Row]) -> Table:
-    """Lay rows out for a terminal."""
-    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Mean absolute error on test photos, grey levels")
-    laid.add_column("codec, model", overflow="fold")
-    for heading in FIGURES:
-        laid.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        figures = (f"{row[key]:.3f}" if "mae" in key else f"{row[key]:,.0f}" for key in FIGURES.values())
-        laid.add_row(f"{row['codec']}, {row['model']}", *figures)
-    return laid
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from params import UserError
 from train.executor import TRIES, Ray, died
 from train.job import Job
+from train.parcels import Parcel, packed, unpack
 from train.ranks import joined
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-PARCEL = 64 * 2**20  # bytes of files that are sent at once
 EVERY = 0.5  # seconds between two looks at a gang
-
-Parcel = list[tuple[str, bytes]]  # files: the path in the project's folder, and the content
 
 
 class Process:
@@ -209,31 +207,3 @@ def fit_all(jobs: Sequence[Job], count: int, on: Ray) -> Iterator[tuple[Job, dic
         finally:
             for gang in gangs.values():
                 gang.stop()
-
-
-def packed(files: Iterable[Path]) -> Iterator[Parcel]:
-    """Read files into parcels, a few at a time; those by an absolute path are read where they are."""
-    parcel: Parcel = []
-    size = 0
-    for file in files:
-        if file.is_absolute():
-            continue
-        try:
-            parcel.append((str(file), file.read_bytes()))
-        except OSError as error:
-            raise UserError(f"{file} can't be read: {error.strerror}. Run the stage again that makes it.") from None
-        size += len(parcel[-1][1])
-        if size >= PARCEL:
-            yield parcel
-            parcel, size = [], 0
-    yield parcel
-
-
-def unpack(parcel: Parcel) -> None:
-    """Write files, in their order, each whole or not at all."""
-    for name, content in parcel:
-        file = Path(name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f"{file.name}.new")
-        new.write_bytes(content)
-        new.replace(file)

@@ -43,6 +43,11 @@ def prepare(folder: Path, out: Path, size: int, limit: int | None) -> list[Path]
     return list(made)
 
 
+def names(photos: list[Path], folder: Path) -> list[str]:
+    """Name photos as they stand below a folder."""
+    return [str(file.relative_to(folder)) for file in photos]
+
+
 def digest(photos: list[Path]) -> str:
     """Name prepared photos by their content, in whatever order."""
     return hashlib.sha256(" ".join(sorted(file.name for file in photos)).encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from collect import codecs
 from params import UserError
-from train import bench, real_pairs
+from train import bench, bench_rows, real_pairs
 from train.measure import mean_absolute_error
 from train.pairs import Pairs
 
@@ -106,15 +106,15 @@ def test_rows_of_other_photos_or_without_all_figures_are_made_anew(photos: Path)
 
 
 def test_a_long_chain_leaves_the_figures_readable() -> None:
-    figures = dict.fromkeys(bench.FIGURES.values(), 1234.567) | {"parameters": 6694563}
+    figures = dict.fromkeys(bench_rows.FIGURES.values(), 1234.567) | {"parameters": 6694563}
     chain = "resize:0.75:bicubic+sharpen:0.4+jpeg:85+resize:0.5+sharpen:0.25+webp:50"
     console = Console(width=80, record=True)
-    console.print(bench.table([figures | {"codec": chain, "model": "hybrid"}]))
+    console.print(bench_rows.table([figures | {"codec": chain, "model": "hybrid"}]))
     shown = console.export_text()
     lines = [line.split() for line in shown.splitlines() if "1234.567" in line]
     assert [line[-6:] for line in lines] == [["1234.567"] * 3 + ["1,235", "6,694,563", "1,235"]]
     folded = "".join(line[:24].split("1234")[0].strip() for line in shown.splitlines())
-    assert "sharpen:0.25+webp:50" in folded and all(heading in shown for heading in bench.FIGURES)
+    assert "sharpen:0.25+webp:50" in folded and all(heading in shown for heading in bench_rows.FIGURES)
 
 
 def test_a_chain_that_changes_the_size_is_measured_at_the_size_served(photos: Path) -> None:
@@ -177,5 +177,5 @@ def test_a_file_of_one_line_that_is_no_row_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("precious")
     with pytest.raises(UserError, match="no row of this bench"):
-        bench.read_rows(file)
+        bench_rows.read_rows(file)
     assert file.read_text() == "precious"

@@ -14,6 +14,7 @@ from ray.cluster_utils import Cluster
 
 from params import UserError
 from train.executor import AHEAD, Executor, Local, Ray, executor
+from train.parcels import map_with_files
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,30 @@ def test_what_the_user_has_to_mend_is_said_as_such(name: str, on_ray: Ray) -> No
     chosen: Executor = on_ray if name == "ray" else Local()
     with pytest.raises(UserError, match=r"-1 can't be doubled\."):
         list(chosen.map(doubling, [1, -1, 2]))
+
+
+class Sizes:
+    """Work that tells what it finds in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> Iterator[tuple[str, str | int]]:
+        yield name, (self.folder / name).stat().st_size
+        yield "below here", str(self.folder)
+
+
+def test_files_are_sent_where_no_disk_is_shared(on_ray: Ray, tmp_path: Path) -> None:
+    names = ["a.png", "deep/b.png"]
+    (tmp_path / "deep").mkdir()
+    for size, name in enumerate(names, 5):
+        (tmp_path / name).write_bytes(bytes(size))
+    files = [tmp_path / name for name in names]
+    here, there = (list(map(list, map_with_files(on, Sizes, tmp_path, files, names))) for on in (Local(), on_ray))
+    assert [rows[0] for rows in here] == [rows[0] for rows in there] == [("a.png", 5), ("deep/b.png", 6)]
+    assert here[0][1][1] == str(tmp_path) != there[0][1][1]
+    with pytest.raises(UserError, match=r"c\.png can't be read"):
+        list(map_with_files(on_ray, Sizes, tmp_path, [tmp_path / "c.png"], names))
 
 
 def test_workers_that_fit_no_machine_are_refused(on_ray: Ray) -> None:
