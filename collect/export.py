@@ -18,7 +18,7 @@ from collect import fingerprint
 from collect.ledger import Ledger
 from collect.mosaic import Uncuttable
 from collect.mosaics import cut_tiles, mosaic_file
-from collect.originals import Original, stored
+from collect.originals import LIVE_STATE, Original, stored
 from collect.platform import Platform
 from collect.tables import Download
 from params import UserError
@@ -101,6 +101,16 @@ def _lay_out(
     return Exported(complete, rejected, len(rows) - complete - rejected, seen)
 
 
+def _here(download: Download) -> Path:
+    file = stored(download.sha256)
+    if not file.exists():
+        raise UserError(
+            f"{file}, as served, is not here: another collector of the ledger has it, and the site served this one"
+            f" something else. Let all of them share the folder {LIVE_STATE}, then run again."
+        )
+    return file
+
+
 def _served(
     rendition: str, ledger: Ledger, originals: Sequence[Original], folder: Path
 ) -> tuple[dict[str, Served], dict[str, str]]:
@@ -112,11 +122,11 @@ def _served(
         if tile := tiles.get(each.sha256):
             mosaics[tile.mosaic].append(tile)
         elif download := downloads.get(each.sha256):
-            served[each.sha256] = Served(download, stored(download.sha256))
+            served[each.sha256] = Served(download, _here(download))
     for mosaic, parts in mosaics.items():
         if download := downloads.get(mosaic):
             try:
-                files = cut_tiles(stored(download.sha256), mosaic, parts, folder)
+                files = cut_tiles(_here(download), mosaic, parts, folder)
             except Uncuttable as error:
                 reasons |= {tile.sha256: str(error) for tile in parts}
             else:

@@ -158,4 +158,7 @@ def alone(out: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise UserError(f"{out} can't be written: {error.strerror or error}. Make room, then run again.") from None
+            raise UserError(
+                f"{error.filename or out} can't be read or written: {error.strerror or error}. Make room, then run"
+                " again."
+            ) from None

@@ -30,7 +30,7 @@ from collect.platform import (
     TurnedAway,
 )
 from collect.rates import Rate, back_off, jitter
-from collect.tables import Upload
+from collect.tables import Download, Upload
 from params import UserError
 
 PATIENCE = 12  # troubles in a row, without any progress, after which a run ends with the last one
@@ -52,11 +52,12 @@ class Run:
         self.heart = heart
         self.files = files
         ledger.plan(files)
-        self._miss_files()
+        self._plan_what_is_lost()
         self.uploaded = 0  # by this run
         self.downloaded = 0
         self._size = platform.batch_size
         self._sent: set[int] = set()
+        self._forgotten: set[int] = set()
         self._looks: dict[str, Look] = {}
         self._tries: Counter[int] = Counter()
         self._partly: Counter[str] = Counter()
@@ -89,9 +90,10 @@ class Run:
                     self.settle()
                     self._fetch()
                     if not self._send(limit):
-                        if limit is not None or not self.ledger.busy_elsewhere(self.files):
+                        if limit is None and self.ledger.busy_elsewhere(self.files):
+                            self.heart.rest(0.5)
+                        elif not self._bring_home():
                             return
-                        self.heart.rest(0.5)
                 except Interrupted as trouble:
                     failures = 1 if self.uploaded + self.downloaded > before else failures + 1
                     self._size = max(1, self._size // 2)
@@ -191,12 +193,47 @@ class Run:
     def _renditions(self) -> tuple[str, ...]:
         return (self.platform.rendition, *self.platform.row.more_renditions)
 
-    def _miss_files(self) -> None:
-        """Have downloads fetched again whose files are gone from the store."""
+    def _away(self, rendition: str) -> list[Download]:
+        """List the downloads whose files are not in this store: they are lost, or in another collector's."""
+        return [each for each in self.ledger.downloads(rendition).values() if not stored(each.sha256).exists()]
+
+    def _plan_what_is_lost(self) -> None:
+        """Have images go up again that were deleted from the site, and whose files are gone."""
         for rendition in self._renditions():
-            for download in self.ledger.downloads(rendition).values():
-                if not stored(download.sha256).exists():
+            for download in self._away(rendition):
+                if download.upload.deleted_at:
                     self.ledger.forget(download)
+
+    def _bring_home(self) -> bool:
+        """Fetch the files that are not in this store; tell whether some are to be downloaded anew.
+
+        That are those that came back otherwise than they were, and only once: another collector with a store of its own
+        would have this one's fetched anew in turn.
+        """
+        forgotten = len(self._forgotten)
+        for rendition in self._renditions():
+            away = self._away(rendition)
+            for some in (away[at : at + AT_ONCE] for at in range(0, len(away), AT_ONCE)):
+                with self._incoming([each.upload for each in some], rendition) as files:
+                    found = self.session.download([each.upload.remote_id or "" for each in some], rendition, files)
+                    for download, address, file in zip(some, found, files, strict=True):
+                        if isinstance(address, str) and _store(file).name == download.sha256:
+                            self.downloaded += 1
+                        elif download.upload_id not in self._forgotten:
+                            self._forgotten.add(download.upload_id)
+                            self.ledger.forget(download)
+        self._show()
+        return len(self._forgotten) > forgotten
+
+    @contextmanager
+    def _incoming(self, uploads: Sequence[Upload], rendition: str) -> Iterator[list[Path]]:
+        """Name the files that are to come."""
+        folder = LIVE_STATE / "incoming"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
+        except OSError as error:
+            raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
 
     def _fetch(self) -> None:
         """Download what is up and not yet down, in every rendition asked for, and see that it is what went up."""
@@ -217,24 +254,16 @@ class Run:
             yield from batches.values()
 
     def _fetch_some(self, uploads: Sequence[Upload], rendition: str) -> None:
-        folder = LIVE_STATE / "incoming"
-        files = [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         arrived: list[Arrival] = []
         trouble: Trouble | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with self._incoming(uploads, rendition) as files:
             found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
             for upload, address, file in zip(uploads, found, files, strict=True):
                 if not isinstance(address, str):
                     if isinstance(address, Challenged | TurnedAway) or self._may_try_again(upload, address.message):
                         trouble = trouble if isinstance(trouble, Challenged) else address
                     continue
-                kept = stored(hashlib.sha256(file.read_bytes()).hexdigest())
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(kept)
-                arrived.append(Arrival(upload, address, kept))
-        except OSError as error:
-            raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
+                arrived.append(Arrival(upload, address, _store(file)))
         for upload in uploads:
             self._look(upload.sha256)  # with which every arrival is compared
         verified = [each for each in arrived if self._shown(each.upload, each.file)]
@@ -303,3 +332,11 @@ class Run:
     def _show(self) -> None:
         for task, done in zip(self.progress.tasks, (self.uploaded, self.downloaded), strict=False):
             self.progress.update(task.id, completed=done)
+
+
+def _store(file: Path) -> Path:
+    """Put a file into the store, and return where it is."""
+    kept = stored(hashlib.sha256(file.read_bytes()).hexdigest())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(kept)
+    return kept

@@ -44,6 +44,18 @@ def test_two_collectors_on_one_ledger_when_one_is_killed(ledger_url, photos, wor
     assert all(person.hands for person in people)
 
 
+def test_two_collectors_that_share_the_ledger_alone_both_end_with_all_files(photos, workplace) -> None:
+    originals, ledger, names = photos(12), f"sqlite:///{workplace}/ledger.db", ("one", "other")
+    for name in names:
+        settle_in(workplace / name, originals, ledger)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        people = [Person(workplace / name, command("weibo", origin), 12) for name in names]
+        soak(people, ledger)
+        verdicts = [judge(workplace / name, "weibo", origin, workplace / "site", ledger, originals) for name in names]
+    assert all(is_exactly_once(verdict, 12) for verdict in verdicts)
+    assert not any(person.stops.total() for person in people)
+
+
 def test_a_full_disk_stops_a_run_and_loses_nothing(small_disk, photos, workplace) -> None:
     originals, told, size = photos(12), [], 64
     (workplace / "data").mkdir()
