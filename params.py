@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,10 @@ THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes 
 SURROGATE = re.compile(r"(comreadv|average|diff(?:100|[1-9]?[0-9]))_(.+)")
 UNIVERSAL = "universal"  # what stands where a platform's name does, for images made for all of them
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+ENVIRONMENT = {  # what goes before a setting: a password belongs into no file under git
+    "collect.ledger": "COMREADV_LEDGER",
+    "pairing.database": "COMREADV_PAIRS",
+}
 
 
 class UserError(ClickException):
@@ -33,6 +38,7 @@ class Block(BaseModel):
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Secret = Field(repr=False)  # an address that may hold a password
 Goal = Literal["targeted", "least_likely", "untargeted"]
 
 
@@ -68,7 +74,7 @@ class Dataset(Block):
 
 
 class Collect(Block):
-    ledger: str = "sqlite:///data/ledger/ledger.db"
+    ledger: Annotated[str, Secret] = "sqlite:///data/ledger/ledger.db"
 
 
 class PlatformRow(Block):
@@ -97,6 +103,7 @@ class PlatformRow(Block):
 class Pairing(Block):
     max_hash_distance: Annotated[int, Field(ge=0, le=64)] = 16
     max_residual: Positive = 24.0
+    database: Annotated[str | None, Secret] = None
 
 
 class Train(Block):
@@ -257,7 +264,23 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise UserError(
             "\n".join(_explain(path, raw, ("paper", *each["loc"]), each) for each in error.errors())
         ) from None
-    return plain if plain.scale == "laptop" else paper
+    return _with_environment(plain if plain.scale == "laptop" else paper)
+
+
+def place_of(setting: str) -> str:
+    """Name what gives a setting of `ENVIRONMENT`, as a person would look for it."""
+    variable = ENVIRONMENT[setting]
+    return f"{variable} in the environment" if os.environ.get(variable) else f"{setting} in params.yaml"
+
+
+def _with_environment(params: Params) -> Params:
+    """Put what the environment says over the file."""
+    blocks = {}
+    for setting, variable in ENVIRONMENT.items():
+        block, key = setting.split(".")
+        if given := os.environ.get(variable):
+            blocks[block] = getattr(params, block).model_copy(update={key: given})
+    return params.model_copy(update=blocks)
 
 
 def _at_paper_scale(raw: dict[str, Any]) -> dict[str, Any]:

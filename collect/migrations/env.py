@@ -1,10 +1,8 @@
-"""What alembic runs: the steps on the connection that it is given."""
+"""What alembic runs, for the ledger and the pairs: the steps on the connection that it is given."""
 
 from alembic import context
 
-from collect.tables import Base
-
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+given = context.config.attributes
+context.configure(connection=given["connection"], version_table=given["version_table"], render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

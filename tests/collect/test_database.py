@@ -19,10 +19,10 @@ KEY = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
 TO_THE_FIRST_STEP = """
 from alembic import command
 from alembic.config import Config
-from collect import database
+from collect.connection import ALEMBIC
 config = Config()
-config.set_main_option("script_location", str(database.MIGRATIONS))
-config.attributes["connection"] = connection
+config.set_main_option("script_location", str(ALEMBIC))
+config.attributes |= {"connection": connection, "version_table": "alembic_version"}
 command.upgrade(config, "0001")
 """
 BEFORE_THE_STEPS = (  # as the ledger made itself before there were migrations
