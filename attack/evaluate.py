@@ -98,7 +98,8 @@ def send(
         [_sent(row, trips.get(row["file"]), adversarial, images, out) for row in rows[start : start + size]]
         for start in range(0, len(rows), size)
     )
-    judged = (executor or Local()).map(Start(site, params.pairing, classifier), shards)
+    pairing = params.pairing.model_copy(update={"database": None})  # whose password is nothing for a cluster
+    judged = (executor or Local()).map(Start(site, pairing, classifier), shards)
     outcomes = [outcome for some in judged for outcome in some]
     with (out / OUTCOMES).open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(each), sort_keys=True) + "\n" for each in outcomes)

@@ -72,7 +72,11 @@ def examine(platform: str, settings: Params, now: datetime) -> Status:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{file} is damaged ({error!r}). Restore it with git.") from None
     probed = max(filter(None, (_last_probe(settings, platform), seen)), default=None)  # a clone has no ledger
-    pairs, model, success = _pairs(platform), _model(platform), _success(platform)
+    address, model, success = settings.pairing.database, _model(platform), _success(platform)
+    here = _pairs(platform, None)
+    shared = _pairs(platform, address) if address else here
+    pairs = here or shared  # what is here is what `train` takes
+    behind = here is not None and (shared is None or shared["generation"] < here["generation"])
     on = platform in settings.platforms
     commands = _commands(platform, on=on, live=row.site == "live")
     return Status(
@@ -86,7 +90,8 @@ def examine(platform: str, settings: Params, now: datetime) -> Status:
         model=model,
         success=success,
         stale=tuple(
-            Stale(what, commands[step]) for step, what in _stale(generation, probed, now, pairs, model, success)
+            Stale(what, commands[step])
+            for step, what in _stale(generation, probed, now, pairs, model, success, behind=behind)
         ),
     )
 
@@ -98,6 +103,8 @@ def _stale(
     pairs: dict[str, int] | None,
     model: dict[str, Any] | None,
     success: dict[str, Any] | None,
+    *,
+    behind: bool,
 ) -> Iterator[tuple[str, str]]:
     """List (the key of a command, what is out of date), in the order in which it is mended."""
     if generation is None:
@@ -115,6 +122,8 @@ def _stale(
             yield first, f"no {what}"
         elif generation is not None and found["generation"] < generation != found.get("put_back"):
             yield again, f"{what} of generation {found['generation']}, codec of generation {generation}"
+    if behind:
+        yield "publish", "pairs not in the shared database"
 
 
 def _commands(platform: str, *, on: bool, live: bool) -> dict[str, str]:
@@ -133,7 +142,8 @@ def _commands(platform: str, *, on: bool, live: bool) -> dict[str, str]:
             "evaluate": f"{run['attack']} && {asked}comreadv evaluate --platform {platform}",
         }
         retrain = run["train"]
-    return {"first": f"{probe} --write", "probe": probe, "retrain": retrain} | steps
+    publish = f"comreadv pairs --platform {platform} --publish"
+    return {"first": f"{probe} --write", "probe": probe, "retrain": retrain, "publish": publish} | steps
 
 
 def _last_probe(settings: Params, platform: str) -> datetime | None:
@@ -152,21 +162,20 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _pairs(platform: str) -> dict[str, int] | None:
-    """Count a platform's accepted pairs by split, and the rejected ones."""
-    from sqlalchemy import select
+def _pairs(platform: str, address: str | None) -> dict[str, int] | None:
+    """Count a platform's accepted pairs by split, and the rejected ones, in its file or a shared database."""
     from sqlalchemy.exc import DatabaseError
 
-    from pairing.database import Pair, RoundTrip, Source, generation, open_pairs
+    from pairing.database import Pair, Source
+    from pairing.shared import open_platform
 
     file = Path("data/pairs") / f"{platform}.db"
-    asked = select(Source.split, Pair.accepted).join(RoundTrip, RoundTrip.source_id == Source.id)
     try:
-        with open_pairs(file) as session:
-            rows = session.execute(asked.join(Pair, Pair.round_trip_id == RoundTrip.id)).all()
-        counted = Counter(split for split, accepted in rows if accepted)
-        counts = {split: counted[split] for split in SPLITS} | {"rejected": len(rows) - counted.total()}
-        return {"generation": generation(file)} | counts
+        with open_platform(platform, file, address) as stored:
+            rows = stored.session.execute(stored.select(Source.split, Pair.accepted)).all()
+            counted = Counter(split for split, accepted in rows if accepted)
+            counts = {split: counted[split] for split in SPLITS} | {"rejected": len(rows) - counted.total()}
+            return {"generation": stored.generation()} | counts
     except FileNotFoundError:
         return None
     except DatabaseError:

@@ -26,7 +26,8 @@ def status(
 ) -> None:
     """Tell for each platform its codec, last probe, pairs, ComModel and success, what is stale, and how to mend that.
 
-    Talks to no platform and writes nothing. Reads fingerprints, the ledger, data/pairs, models and reports.
+    Talks to no platform and writes nothing. Reads fingerprints, the ledger, data/pairs, the database of
+    pairing.database, models and reports.
     """
     import json
     from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""Aligned pairs of originals and what a platform made of them, in SQLite."""
+"""Aligned pairs of originals and what a platform made of them, in SQLite or PostgreSQL."""

@@ -41,6 +41,7 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
         for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
             prepared = originals[row["source"]]
             source = Source(
+                platform=row["platform"],
                 name=prepared.name,
                 path=str(images / prepared.name),
                 split=prepared.split,

@@ -31,6 +31,7 @@ def pair_folders(originals: Path, renditions: Path, database: Path, settings: Pa
             assert each.original and each.measured
             trip = RoundTrip(
                 source=Source(
+                    platform=database.stem,
                     name=f"{name}/{each.original.relative_to(originals)}",
                     path=str(each.original),
                     split=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 
 import params
 from params import UserError
+
+FOLDER = Path("data/pairs")
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)  # app keeps one command, for `typer pairing`
@@ -27,19 +30,17 @@ def pairing(
 ) -> None:
     """Align what a platform served with its originals; wrong files are rejected, with the reason.
 
-    Reads data/images and data/round_trips/<platform>; writes data/pairs/<platform>.db. With --originals,
-    --renditions and --out, pairs two folders by content alone.
+    Reads data/images and data/round_trips/<platform>; writes data/pairs/<platform>.db, and puts the same into the
+    database of pairing.database where there is one. With --originals, --renditions and --out, pairs two folders by
+    content alone.
     """
     settings = params.load(params_file)
     by_hand = (originals, renditions, out)
     if (platform is None) == all(each is None for each in by_hand):
         raise UserError("Name a platform with --platform, or two folders with --originals, --renditions and --out.")
     if platform is not None:
-        from pairing.build import build
-
         settings.platform(platform)
-        database = Path("data/pairs") / f"{platform}.db"
-        _tell(build(Path("data/images"), Path("data/round_trips") / platform, database, settings.pairing), database)
+        _pair(platform, settings.pairing)
         return
     if originals is None or renditions is None or out is None:
         raise UserError("--originals, --renditions and --out belong together: give all three.")
@@ -53,6 +54,20 @@ def pairing(
             typer.echo(f"  {each.rendition}: {each.reason}", err=True)
 
 
+def _pair(platform: str, settings: params.Pairing) -> None:
+    """Build the platform's file, and put it into the shared database where there is one."""
+    from pairing.build import build
+    from pairing.shared import open_shared, publish
+
+    file = FOLDER / f"{platform}.db"
+    with ExitStack() as stack:
+        shared = stack.enter_context(open_shared(settings.database)) if settings.database else None  # before the work
+        _tell(build(Path("data/images"), Path("data/round_trips") / platform, file, settings), file)
+        if shared is not None:
+            publish(file, platform, shared)
+            typer.echo(f"{platform}: they are in the shared database too.")
+
+
 def _tell(outcome: Counter[str | None], database: Path) -> None:
     accepted = outcome.pop(None, 0)
     typer.echo(f"{database.stem}: {accepted} pairs accepted, {outcome.total()} rejected, in {database}.")
@@ -63,24 +78,38 @@ def _tell(outcome: Counter[str | None], database: Path) -> None:
 @more.command()
 def pairs(
     platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    worst: Annotated[int, typer.Option(min=1, max=50, help="How many of the worst accepted pairs to picture.")] = 8,
+    worst: Annotated[int, typer.Option(min=0, max=50, help="How many of the worst accepted pairs to picture.")] = 8,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="First put data/pairs/<platform>.db into the shared database.")
+    ] = False,
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """List a platform's pairs: counts, rejections by reason, scales, kernels, watermarks; picture the worst.
 
-    Reads data/pairs/<platform>.db; writes reports/pairs-<platform>.png.
+    Reads data/pairs/<platform>.db, or the database of pairing.database where there is one; writes
+    reports/pairs-<platform>.png.
     """
+    from pairing import shared
     from pairing.summary import picture, summarise
 
-    params.load(params_file).platform(platform)
-    database, out = Path("data/pairs") / f"{platform}.db", Path("reports") / f"pairs-{platform}.png"
+    settings = params.load(params_file)
+    settings.platform(platform)
+    address = settings.pairing.database
+    if publish and address is None:
+        raise UserError("--publish needs a shared database: give its address, as pairing.database in params.yaml.")
+    file, out = FOLDER / f"{platform}.db", Path("reports") / f"pairs-{platform}.png"
     try:
-        for line in summarise(database):
-            typer.echo(line)
-        shown = picture(database, out, worst)
+        if publish and address is not None:
+            with shared.open_shared(address) as engine:
+                shared.publish(file, platform, engine)
+        with shared.open_platform(platform, file, address) as stored:
+            for line in summarise(platform, stored):
+                typer.echo(line)
+            shown = picture(stored, out, worst)
     except FileNotFoundError as error:
+        without = " Without the images, `--worst 0` sums up alone." if error.filename else ""
         raise UserError(
-            f"{error.filename or error} is missing. Run `comreadv pairing --platform {platform}`."
+            f"{error.filename or error} is missing. Run `comreadv pairing --platform {platform}`.{without}"
         ) from None
     if shown:
         typer.echo(f"The worst {shown} accepted are in {out}.")

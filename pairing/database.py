@@ -1,4 +1,8 @@
-"""The pairs database: one SQLite file a platform, built once by `pairing` and read-only after."""
+"""The pairs database: one SQLite file a platform, built once by `pairing` and read-only after.
+
+A database that platforms share has the same tables (pairing/shared.py): a change here needs a step in
+pairing/migrations.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint, create_engine, select
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, Select, UniqueConstraint, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from collect.tables import NAMING
@@ -25,13 +30,17 @@ class Source(Base):
     __tablename__ = "sources"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)  # split/stem.png, as the manifests have it
+    platform: Mapped[str]  # that it went up to
+    name: Mapped[str]  # split/stem.png, as the manifests have it
     path: Mapped[str]  # relative to the folder that the command ran in
     split: Mapped[str]
     label: Mapped[int | None]  # ILSVRC class index, where it is known
     sha256: Mapped[str]
 
-    __table_args__ = (CheckConstraint("split IN ('train', 'validation', 'test')", name="split"),)
+    __table_args__ = (
+        UniqueConstraint("platform", "name"),
+        CheckConstraint("split IN ('train', 'validation', 'test')", name="split"),
+    )
 
 
 class RoundTrip(Base):
@@ -104,44 +113,65 @@ class Accepted:
             return self.alignment.is_whole(image.size)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A platform's pairs, open to be read: all of a file, or the platform's part of a shared database."""
+
+    session: Session
+    platform: str | None = None  # None: the database holds no other's
+
+    def select(self, *wanted: Any) -> Select[Any]:
+        """Begin a query of what is wanted of the platform's sources, round trips and pairs."""
+        joined = (
+            select(*wanted)
+            .select_from(Source)
+            .join(RoundTrip, RoundTrip.source_id == Source.id)
+            .join(Pair, Pair.round_trip_id == RoundTrip.id)
+        )
+        return joined if self.platform is None else joined.where(RoundTrip.platform == self.platform)
+
+    def generation(self) -> int:
+        """Return the generation of the platform's codec in which the pairs were collected."""
+        return self.session.scalar(self.select(func.max(RoundTrip.generation))) or 1
+
+    def aligned(self, split: str) -> list[Accepted]:
+        """List the accepted pairs of a split with their alignments and masks, sorted by name."""
+        chosen = self.select(Source.name, Source.path, RoundTrip.path, Pair).where(Pair.accepted, Source.split == split)
+        rows = self.session.execute(chosen.order_by(Pair.id)).all()
+        return [
+            Accepted(Path(original), Path(rendition), alignment_of(pair), pair.mask)
+            for _, original, rendition, pair in sorted(rows, key=lambda row: row.name)  # servers sort by language
+        ]
+
+
 @contextmanager
-def open_pairs(path: Path) -> Iterator[Session]:
-    """Open a pairs database read-only; raise FileNotFoundError when there is none."""
+def open_pairs(path: Path) -> Iterator[Stored]:
+    """Open a pairs file read-only; raise FileNotFoundError when there is none."""
     if not path.is_file():
         raise FileNotFoundError(path)
     engine = create_engine(f"sqlite:///file:{path.resolve()}?mode=ro&uri=true")
     try:
         with Session(engine) as session:
-            yield session
+            yield Stored(session)
     finally:
         engine.dispose()
 
 
 def generation(path: Path) -> int:
-    """Return the generation of the platform's codec in which the pairs were collected."""
-    with open_pairs(path) as session:
-        return session.scalars(select(RoundTrip.generation).order_by(RoundTrip.generation.desc())).first() or 1
+    """Return the generation of the platform's codec in which a file's pairs were collected."""
+    with open_pairs(path) as stored:
+        return stored.generation()
 
 
 def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """List the accepted pairs of a split as (original, rendition) files, sorted by name."""
+    """List a file's accepted pairs of a split as (original, rendition) files, sorted by name."""
     return [(pair.original, pair.rendition) for pair in aligned(path, split)]
 
 
 def aligned(path: Path, split: str) -> list[Accepted]:
-    """List the accepted pairs of a split with their alignments and masks, sorted by name."""
-    with open_pairs(path) as session:
-        rows = session.execute(
-            select(Source.path, RoundTrip.path, Pair)
-            .join(RoundTrip, RoundTrip.source_id == Source.id)
-            .join(Pair, Pair.round_trip_id == RoundTrip.id)
-            .where(Pair.accepted, Source.split == split)
-            .order_by(Source.name)
-        ).all()
-        return [
-            Accepted(Path(original), Path(rendition), alignment_of(pair), pair.mask)
-            for original, rendition, pair in rows
-        ]
+    """List a file's accepted pairs of a split with their alignments and masks, sorted by name."""
+    with open_pairs(path) as stored:
+        return stored.aligned(split)
 
 
 def alignment_of(pair: Pair) -> Alignment | None:

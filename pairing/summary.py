@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from sqlalchemy import select
 
 from pairing.align import Pixels, read_aligned, read_pixels
 from pairing.build import kind
-from pairing.database import Pair, RoundTrip, Source, alignment_of, open_pairs
+from pairing.database import Pair, RoundTrip, Source, Stored, alignment_of
 from pairing.mask import from_png
 
 TIMES = 8  # by which the picture multiplies differences
@@ -22,20 +21,19 @@ LINE = 16  # pixels, of a picture's caption
 GREY, HIDDEN = 128, (255, 0, 255)
 
 
-def summarise(database: Path) -> Iterator[str]:
+def summarise(platform: str, stored: Stored) -> Iterator[str]:
     """Tell in lines how many pairs there are, why others are not, and what the platform did to them."""
-    with open_pairs(database) as session:
-        rows = session.scalars(select(Pair).order_by(Pair.id)).all()
-        found = [row for row in rows if row.accepted]
-        yield f"{database.stem}: {len(found)} pairs accepted, {len(rows) - len(found)} rejected."
-        for reason, count in Counter(kind(row.reason) for row in rows if row.reason).most_common():
-            yield f"  {count} {reason}"
-        yield from _spread("scale", [row.scale_x for row in found], "")
-        yield from _spread("residual", [row.residual for row in found], " grey levels")
-        yield from _counted("resized by", (row.kernel for row in found if row.kernel))
-        yield from _counted("turned back by", (row.turn for row in found if row.turn))
-        marked = [row.watermark for row in found if row.watermark]
-        yield f"  {len(marked)} with a watermark" + (f", on {statistics.fmean(marked):.1%} of each" if marked else "")
+    rows = stored.session.scalars(stored.select(Pair).order_by(Pair.id)).all()
+    found = [row for row in rows if row.accepted]
+    yield f"{platform}: {len(found)} pairs accepted, {len(rows) - len(found)} rejected."
+    for reason, count in Counter(kind(row.reason) for row in rows if row.reason).most_common():
+        yield f"  {count} {reason}"
+    yield from _spread("scale", [row.scale_x for row in found], "")
+    yield from _spread("residual", [row.residual for row in found], " grey levels")
+    yield from _counted("resized by", (row.kernel for row in found if row.kernel))
+    yield from _counted("turned back by", (row.turn for row in found if row.turn))
+    marked = [row.watermark for row in found if row.watermark]
+    yield f"  {len(marked)} with a watermark" + (f", on {statistics.fmean(marked):.1%} of each" if marked else "")
 
 
 def _spread(what: str, numbers: Iterable[float | None], unit: str) -> Iterator[str]:
@@ -50,21 +48,14 @@ def _counted(what: str, names: Iterable[str]) -> Iterator[str]:
         yield f"  {what} " + ", ".join(f"{name} ({count})" for name, count in counts.most_common())
 
 
-def picture(database: Path, out: Path, worst: int) -> int:
+def picture(stored: Stored, out: Path, worst: int) -> int:
     """Picture the accepted pairs of the largest residuals, and return how many: original, rendition, difference.
 
     What doesn't count is magenta. Raises FileNotFoundError when an image is gone.
     """
-    with open_pairs(database) as session:
-        rows = session.execute(
-            select(Source, RoundTrip, Pair)
-            .join(RoundTrip, RoundTrip.source_id == Source.id)
-            .join(Pair, Pair.round_trip_id == RoundTrip.id)
-            .where(Pair.accepted)
-            .order_by(Pair.residual.desc(), Source.name)
-            .limit(worst)
-        ).all()
-        strips = [_strip(source, trip, pair) for source, trip, pair in rows]
+    chosen = stored.select(Source.name, Source.path, RoundTrip.path, Pair).where(Pair.accepted)
+    rows = stored.session.execute(chosen.order_by(Pair.residual.desc().nulls_last(), Pair.id).limit(worst)).all()
+    strips = [_strip(name, Path(original), Path(rendition), pair) for name, original, rendition, pair in rows]
     if strips:
         page = Image.new("RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)), "white")
         top = 0
@@ -76,17 +67,17 @@ def picture(database: Path, out: Path, worst: int) -> int:
     return len(strips)
 
 
-def _strip(source: Source, trip: RoundTrip, pair: Pair) -> Image.Image:
-    original, alignment = read_pixels(Path(source.path)), alignment_of(pair)
+def _strip(name: str, first: Path, second: Path, pair: Pair) -> Image.Image:
+    original, alignment = read_pixels(first), alignment_of(pair)
     size = (original.shape[1], original.shape[0])
-    rendition = read_aligned(Path(trip.path), size, alignment) if alignment else read_pixels(Path(trip.path), size)
+    rendition = read_aligned(second, size, alignment) if alignment else read_pixels(second, size)
     images = [original, rendition, _difference(original, rendition, pair.mask)]
     scale = min(1.0, SIDE / max(size))
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     strip = Image.new("RGB", (3 * SIDE, small[1] + LINE), "white")
     for place, image in enumerate(images):
         strip.paste(Image.fromarray(image).resize(small, Image.Resampling.BOX), (place * SIDE, LINE))
-    caption = f"{source.name}   residual {pair.residual:.2f}   scale {pair.scale_x:.3f}   difference x{TIMES}"
+    caption = f"{name}   residual {pair.residual:.2f}   scale {pair.scale_x:.3f}   difference x{TIMES}"
     ImageDraw.Draw(strip).text((2, 2), caption, fill="black")
     return strip
 

@@ -1,14 +1,19 @@
 """What every test needs."""
 
+import os
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from databases import new_database
+
+import params
+
+for variable in params.ENVIRONMENT.values():
+    os.environ.pop(variable, None)  # no test writes into a team's databases
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +47,25 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ledger.db"
         return
-    server, name = request.getfixturevalue("postgresql"), f"ledger_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        yield server.replace("/postgres?", f"/{name}?")
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with new_database(request.getfixturevalue("postgresql"), "ledger") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pairs_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the address of a database for shared pairs that is not there yet, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/shared.db"
+        return
+    with new_database(request.getfixturevalue("postgresql"), "pairs") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pairs_setting(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Give pairing.database: none, for the platform's SQLite file alone, and a new one on PostgreSQL."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with new_database(request.getfixturevalue("postgresql"), "pairs") as url:
+        yield url

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SETTINGS = """
 scale: laptop
 collect: {ledger: "sqlite:///data/ledger/ledger.db"}
-pairing: {}
+pairing: {max_hash_distance: 16, max_residual: 24.0}
 paper: {dataset: {}, train: {}, attack: {}}
 dataset: {name: sample, size: 64, crops: 2, split: {train: 0.3, validation: 0.1, test: 0.2}}
 platforms:

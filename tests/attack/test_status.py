@@ -72,7 +72,7 @@ def write_pairs(generation: int) -> None:
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         for number, split in enumerate(("train", "train", "test", "train")):
-            source = Source(name=f"{split}/{number}.png", path="", split=split, sha256="")
+            source = Source(platform="weibo", name=f"{split}/{number}.png", path="", split=split, sha256="")
             of_file = {"remote_id": "", "rendition": "", "path": "", "format": "JPEG", "bytes": 1, "sha256": ""}
             trip = RoundTrip(source=source, platform="weibo", generation=generation, **of_file)
             session.add(Pair(round_trip=trip, accepted=number < 3, reason=None if number < 3 else "another image"))

@@ -3,12 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect, text
+from databases import engine_of, schema
+from sqlalchemy import text
 
 from collect.database import open_ledger
 from collect.ledger import Arrival, Ledger
@@ -55,29 +55,6 @@ ROWS = (
     "INSERT INTO downloads (upload_id, rendition, address, sha256, bytes, downloaded_at)"
     " SELECT id, 'large', 'https://wx1.sinaimg.cn/large/pid-1.jpg', 'served', 5, 't3' FROM uploads WHERE sha256 = 'up'",
 )
-
-
-def engine_of(url: str) -> Engine:
-    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-
-
-def schema(engine: Engine) -> dict[str, Any]:
-    """Tell all that a database knows of its tables, in an order of ours."""
-    found = inspect(engine)
-    return {
-        table: {
-            "columns": {
-                each["name"]: (str(each["type"]), each["nullable"], str(each["default"]))
-                for each in found.get_columns(table)
-            },
-            "key": found.get_pk_constraint(table),
-            "unique": sorted(found.get_unique_constraints(table), key=str),
-            "foreign": sorted(found.get_foreign_keys(table), key=str),
-            "checks": sorted((each["name"], each["sqltext"]) for each in found.get_check_constraints(table)),
-        }
-        for table in found.get_table_names()
-        if table != "alembic_version"
-    }
 
 
 @pytest.fixture(params=["the first step", "before the steps"])

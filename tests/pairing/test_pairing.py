@@ -3,20 +3,24 @@
 import hashlib
 import json
 import shutil
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from databases import engine_of
 from PIL import Image
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
 from pairing.build import build
-from pairing.database import Pair, RoundTrip, Source, accepted, aligned, open_pairs
+from pairing.database import Pair, Source, Stored, accepted
 from pairing.mask import from_png
 from pairing.registration import Alignment
+from pairing.shared import open_platform, open_shared, publish
 from params import Pairing, UserError
 
 SETTINGS = Pairing()
@@ -30,8 +34,33 @@ def photo(number: int, size: tuple[int, int] = (96, 96)) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+@dataclass(frozen=True)
+class House:
+    """Where pairs are built, and where they are kept: in the file alone, or in a shared database too."""
+
+    address: str | None
+    file: Path = Path("data/pairs/weibo.db")
+
+    def build(self) -> dict:
+        outcome = build(Path("data/images"), Path("data/round_trips/weibo"), self.file, SETTINGS)
+        if self.address is not None:
+            with open_shared(self.address) as engine:
+                publish(self.file, "weibo", engine)
+        return dict(outcome)
+
+    def stored(self) -> AbstractContextManager[Stored]:
+        return open_platform("weibo", self.file, self.address)
+
+    def accepted(self, split: str) -> list[tuple[Path, Path]]:
+        with self.stored() as stored:
+            return [(pair.original, pair.rendition) for pair in stored.aligned(split)]
+
+    def engine(self) -> Engine:
+        return engine_of(self.address or f"sqlite:///{self.file}")
+
+
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_setting: str | None) -> House:
     """Prepared images and honest round trips of eight photos."""
     monkeypatch.chdir(tmp_path)
     images, trips = Path("data/images"), Path("data/round_trips/weibo")
@@ -52,7 +81,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     write(images, rows)
     write(trips, served)
-    return tmp_path
+    return House(pairs_setting)
 
 
 def write(folder: Path, rows: list[dict]) -> None:
@@ -60,21 +89,17 @@ def write(folder: Path, rows: list[dict]) -> None:
     (folder / "manifest.jsonl").write_text("".join(lines))
 
 
-def build_here() -> dict:
-    return dict(build(Path("data/images"), Path("data/round_trips/weibo"), Path("data/pairs/weibo.db"), SETTINGS))
-
-
-def test_honest_round_trips_become_pairs_with_split_generation_and_measurements(house: Path) -> None:
-    assert build_here() == {None: 8}
-    with open_pairs(Path("data/pairs/weibo.db")) as session:
-        pair = session.scalars(select(Pair).join(RoundTrip).join(Source).where(Source.name == "validation/1.png")).one()
+def test_honest_round_trips_become_pairs_with_split_generation_and_measurements(house: House) -> None:
+    assert house.build() == {None: 8}
+    with house.stored() as stored:
+        pair = stored.session.scalars(stored.select(Pair).where(Source.name == "validation/1.png")).one()
         assert (pair.round_trip.generation, pair.round_trip.remote_id, pair.round_trip.source.label) == (3, "r1", 1)
         assert (pair.width, pair.height, pair.scale_x, pair.scale_y) == (96, 96, 1.0, 1.0)
         first = read_pixels(Path("data/images/validation/1.png"))
         second = read_pixels(Path("data/round_trips/weibo/validation/1.jpg"))
         assert pair.residual == pytest.approx(mean_absolute_difference(first, second))
         assert pair.psnr == pytest.approx(psnr(first, second))
-    files = accepted(Path("data/pairs/weibo.db"), "train")
+    assert accepted(house.file, "train") == (files := house.accepted("train"))
     assert [original.name for original, _ in files] == ["0.png", "3.png", "6.png"]
     assert all(original.is_file() and rendition.is_file() for original, rendition in files)
 
@@ -90,21 +115,21 @@ def test_honest_round_trips_become_pairs_with_split_generation_and_measurements(
         (lambda file: file.write_bytes(file.read_bytes()[:300]), "unreadable"),
     ],
 )
-def test_a_wrong_file_is_rejected_and_never_among_the_accepted(house: Path, spoil, reason: str) -> None:
+def test_a_wrong_file_is_rejected_and_never_among_the_accepted(house: House, spoil, reason: str) -> None:
     spoil(Path("data/round_trips/weibo/train/3.jpg"))
-    assert build_here() == {None: 7, reason: 1}
-    assert [original.name for original, _ in accepted(Path("data/pairs/weibo.db"), "train")] == ["0.png", "6.png"]
+    assert house.build() == {None: 7, reason: 1}
+    assert [original.name for original, _ in house.accepted("train")] == ["0.png", "6.png"]
 
 
-def test_two_files_that_changed_places_are_both_rejected(house: Path) -> None:
+def test_two_files_that_changed_places_are_both_rejected(house: House) -> None:
     trips = Path("data/round_trips/weibo/train")
     shutil.move(trips / "0.jpg", trips / "x")
     shutil.move(trips / "3.jpg", trips / "0.jpg")
     shutil.move(trips / "x", trips / "3.jpg")
-    assert build_here() == {None: 6, "another picture": 2}
+    assert house.build() == {None: 6, "another picture": 2}
 
 
-def test_two_crops_of_one_photo_that_changed_places_are_both_rejected(house: Path) -> None:
+def test_two_crops_of_one_photo_that_changed_places_are_both_rejected(house: House) -> None:
     whole = photo(50, (200, 200))
     for number, box in ((0, (0, 0, 190, 190)), (3, (6, 4, 196, 194))):
         crop = whole.crop(box).resize((96, 96), Image.Resampling.LANCZOS)
@@ -115,15 +140,15 @@ def test_two_crops_of_one_photo_that_changed_places_are_both_rejected(house: Pat
     assert measure(Path("data/images/train/0.png"), Path("data/round_trips/weibo/train/0.jpg"), SETTINGS).reason is None
     write(Path("data/images"), rows)
     write(Path("data/round_trips/weibo"), trips)
-    assert build_here() == {None: 6, "another picture": 2}
+    assert house.build() == {None: 6, "another picture": 2}
 
 
-def test_an_original_that_changed_since_is_rejected(house: Path) -> None:
+def test_an_original_that_changed_since_is_rejected(house: House) -> None:
     manifest = Path("data/round_trips/weibo/manifest.jsonl")
     rows = [json.loads(line) for line in manifest.read_text().splitlines()]
     rows[0]["source_sha256"] = "older"
     write(manifest.parent, rows)
-    assert build_here() == {None: 7, "the original has changed since it was uploaded": 1}
+    assert house.build() == {None: 7, "the original has changed since it was uploaded": 1}
 
 
 def test_a_scaled_rendition_is_measured_at_the_originals_size(tmp_path: Path) -> None:
@@ -134,32 +159,30 @@ def test_a_scaled_rendition_is_measured_at_the_originals_size(tmp_path: Path) ->
     assert (measured.width, measured.height, measured.scale_x, measured.scale_y) == (100, 60, 0.5, 0.5)
 
 
-def test_the_same_input_gives_the_same_database_and_a_stray_image_is_a_user_error(house: Path) -> None:
-    build_here()
+def test_the_same_input_gives_the_same_database_and_a_stray_image_is_a_user_error(house: House) -> None:
+    house.build()
     before = Path("data/pairs/weibo.db").read_bytes()
-    build_here()
+    house.build()
     assert Path("data/pairs/weibo.db").read_bytes() == before
     Path("data/images/manifest.jsonl").write_text("")
     with pytest.raises(UserError, match="8 images that are not in data/images"):
-        build_here()
+        house.build()
     assert Path("data/pairs/weibo.db").read_bytes() == before
 
 
-def test_the_database_opens_read_only_and_holds_its_constraints(house: Path) -> None:
-    build_here()
-    with open_pairs(Path("data/pairs/weibo.db")) as session, pytest.raises(OperationalError, match="readonly"):
-        session.add(Source(name="x", path="x", split="train", label=None, sha256="x"))
-        session.commit()
-    with pytest.raises(FileNotFoundError), open_pairs(Path("data/pairs/none.db")):
+def test_the_database_opens_read_only_and_holds_its_constraints(house: House) -> None:
+    house.build()
+    with house.stored() as stored, pytest.raises(DBAPIError, match=r"read-?only"):
+        stored.session.add(Source(platform="weibo", name="x", path="x", split="train", label=None, sha256="x"))
+        stored.session.commit()
+    with pytest.raises(FileNotFoundError), open_platform("none", Path("data/pairs/none.db"), house.address):
         pass
-    from sqlalchemy import create_engine
-
-    with Session(create_engine("sqlite:///data/pairs/weibo.db")) as session:
+    with Session(house.engine()) as session:
         session.add(Pair(round_trip_id=1, accepted=True, reason="both"))
         with pytest.raises(IntegrityError):
             session.commit()
         session.rollback()
-        session.add(Source(name="x", path="x", split="holdout", label=None, sha256="x"))
+        session.add(Source(platform="weibo", name="x", path="x", split="holdout", label=None, sha256="x"))
         with pytest.raises(IntegrityError, match="ck_sources_split"):
             session.commit()
 
@@ -177,12 +200,12 @@ def variants(number: int, quality: int, swapped: bool) -> None:
 
 @pytest.mark.parametrize("quality", [30, 75, 95])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_adversarial_variants_of_one_photo_are_not_confused(house: Path, quality: int, swapped: bool) -> None:
+def test_adversarial_variants_of_one_photo_are_not_confused(house: House, quality: int, swapped: bool) -> None:
     variants(50, quality, swapped)
-    assert build_here() == ({None: 6, "another picture": 2} if swapped else {None: 8})
+    assert house.build() == ({None: 6, "another picture": 2} if swapped else {None: 8})
 
 
-def test_crops_of_one_photo_that_the_platform_resized_are_not_confused(house: Path) -> None:
+def test_crops_of_one_photo_that_the_platform_resized_are_not_confused(house: House) -> None:
     whole = photo(50, (400, 400))
     trips = Path("data/round_trips/weibo/train")
     for swapped in (False, True):
@@ -191,22 +214,23 @@ def test_crops_of_one_photo_that_the_platform_resized_are_not_confused(house: Pa
             crop.save(f"data/images/train/{name}.png")
             served = str(3 - int(name)) if swapped else name
             crop.resize((120, 120), Image.Resampling.BICUBIC, box=(2, 1, 150, 149)).save(trips / f"{served}.jpg")
-        assert build_here() == ({None: 6, "another picture": 2} if swapped else {None: 8})
+        assert house.build() == ({None: 6, "another picture": 2} if swapped else {None: 8})
 
 
-def test_the_same_file_for_two_originals_is_a_duplicate_for_the_wrong_one(house: Path) -> None:
+def test_the_same_file_for_two_originals_is_a_duplicate_for_the_wrong_one(house: House) -> None:
     trips = Path("data/round_trips/weibo/train")
     shutil.copy(trips / "0.jpg", trips / "3.jpg")
-    assert build_here() == {None: 7, "a duplicate": 1}
+    assert house.build() == {None: 7, "a duplicate": 1}
 
 
-def test_a_mirrored_and_marked_rendition_is_kept_with_its_turn_and_mask(house: Path) -> None:
+def test_a_mirrored_and_marked_rendition_is_kept_with_its_turn_and_mask(house: House) -> None:
     marked = photo(3).resize((192, 192), Image.Resampling.LANCZOS)
     marked.save("data/images/train/3.png")
     marked.paste((255, 255, 255), (130, 150, 180, 170))
     marked.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save("data/round_trips/weibo/train/3.jpg", quality=90)
-    assert build_here() == {None: 8}
-    (pair,) = [each for each in aligned(Path("data/pairs/weibo.db"), "train") if each.original.name == "3.png"]
+    assert house.build() == {None: 8}
+    with house.stored() as stored:
+        (pair,) = [each for each in stored.aligned("train") if each.original.name == "3.png"]
     assert pair.alignment == Alignment(0, 0, 192, 192, Image.Transpose.FLIP_LEFT_RIGHT)
     assert pair.mask
     mask = from_png(pair.mask)

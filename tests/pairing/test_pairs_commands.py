@@ -23,9 +23,11 @@ def run(app: typer.Typer, *arguments: str) -> str:
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_setting: str | None) -> Path:
     """Four photos, and as many files: three of them resized, without their names; one of nothing."""
     monkeypatch.chdir(tmp_path)
+    if pairs_setting is not None:
+        monkeypatch.setenv("COMREADV_PAIRS", pairs_setting)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     for folder in ("mine", "theirs", "data/pairs"):
         Path(folder).mkdir(parents=True)
@@ -55,8 +57,11 @@ def test_two_folders_are_paired_by_content_and_the_same_bytes_come_again(folders
     assert Path("data/pairs/weibo.db").read_bytes() == before
 
 
-def test_the_summary_counts_and_pictures_the_worst(folders: Path) -> None:
+def test_the_summary_counts_and_pictures_the_worst(folders: Path, pairs_setting: str | None) -> None:
     run(pairing.cli.app, *BY_HAND)
+    if pairs_setting is not None:
+        run(pairing.cli.more, "--platform", "weibo", "--publish")
+        Path("data/pairs/weibo.db").unlink()  # a shared database needs it no more
     said = run(pairing.cli.more, "--platform", "weibo", "--worst", "3")
     assert "weibo: 3 pairs accepted, 0 rejected." in said
     assert "resized by bicubic (3)" in said and "scale 0.5 in the middle" in said
@@ -66,17 +71,23 @@ def test_the_summary_counts_and_pictures_the_worst(folders: Path) -> None:
         colours = {colour: count for count, colour in picture.getcolors(picture.width * picture.height) or []}
     assert colours[255, 0, 255] > 300  # the watermark, in the difference
     run(pairing.cli.more, "--platform", "weibo", "--worst", "1")
+    Path("mine/1.png").unlink()
+    answer = CliRunner().invoke(pairing.cli.more, ["--platform", "weibo"])
+    assert answer.exit_code == 1 and "mine/1.png is missing" in answer.output and "`--worst 0`" in answer.output
+    assert "3 pairs accepted" in run(pairing.cli.more, "--platform", "weibo", "--worst", "0")
     with Image.open("reports/pairs-weibo.png") as first:
         assert first.height < picture.height / 2
 
 
-def test_what_is_missing_or_does_not_go_together_is_said(folders: Path) -> None:
+def test_what_is_missing_or_does_not_go_together_is_said(folders: Path, pairs_setting: str | None) -> None:
+    publishing = "data/pairs/weibo.db is missing" if pairs_setting else "--publish needs a shared database"
     for app, arguments, told in (
         (pairing.cli.app, (), "--originals, --renditions and --out"),
         (pairing.cli.app, ("--platform", "weibo", "--out", "x.db"), "Name a platform with --platform, or two folders"),
         (pairing.cli.app, ("--originals", "mine"), "give all three"),
         (pairing.cli.app, ("--originals", "none", *BY_HAND[2:]), "holds no image"),
-        (pairing.cli.more, ("--platform", "weibo"), "comreadv pairing --platform weibo"),
+        (pairing.cli.more, ("--platform", "weibo"), "is missing. Run `comreadv pairing --platform weibo`."),
+        (pairing.cli.more, ("--platform", "weibo", "--publish"), publishing),
     ):
         answer = CliRunner().invoke(app, arguments)
         assert answer.exit_code == 1 and told in " ".join(answer.output.split()), answer.output

@@ -38,7 +38,8 @@ def make_pairs(tmp_path: Path) -> Callable[..., Path]:
                 image = photo_crop(index, side)
                 image.save(original)
                 image.save(rendition, quality=quality)
-                source = Source(name=f"{split}/{index:03}.png", path=str(original), split=split, sha256="0")
+                name = f"{split}/{index:03}.png"
+                source = Source(platform="tiny", name=name, path=str(original), split=split, sha256="0")
                 trip = RoundTrip(
                     source=source,
                     platform="tiny",

@@ -127,7 +127,7 @@ def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
 def load_measured(original: Path, renditions: list[Path]) -> pairs.Pairs:
     """Measure pairs, write them into a database, and read them back for training."""
     with writing(original.parent / "tiny.db") as session:
-        source = Source(name="train/original.png", path=str(original), split="train", sha256="0")
+        source = Source(platform="tiny", name="train/original.png", path=str(original), split="train", sha256="0")
         for number, file in enumerate(renditions):
             measured = measure(original, file, Pairing())
             assert measured.reason is None
