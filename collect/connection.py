@@ -62,7 +62,7 @@ def open_database(address: str, schema: Schema) -> Iterator[Engine]:
 
 def without_password(error: Exception, address: URL) -> str:
     """Tell an error of a database without the statement's values and without the password."""
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    said = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     return said.replace(str(address.password), "***") if address.password else said
 
 

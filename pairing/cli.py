@@ -102,14 +102,17 @@ def pairs(
         if publish and address is not None:
             with shared.open_shared(address) as engine:
                 shared.publish(file, platform, engine)
+            typer.echo(f"{platform}: {file} is in the shared database.")
         with shared.open_platform(platform, file, address) as stored:
             for line in summarise(platform, stored):
                 typer.echo(line)
             shown = picture(stored, out, worst)
     except FileNotFoundError as error:
-        without = " Without the images, `--worst 0` sums up alone." if error.filename else ""
-        raise UserError(
-            f"{error.filename or error} is missing. Run `comreadv pairing --platform {platform}`.{without}"
-        ) from None
+        mend = f"Run `comreadv pairing --platform {platform}`."
+        if error.filename:
+            mend += " Without the images, `--worst 0` sums up alone."
+        elif file.exists():
+            mend = f"Run `comreadv pairs --platform {platform} --publish`."
+        raise UserError(f"{error.filename or error} is missing. {mend}") from None
     if shown:
         typer.echo(f"The worst {shown} accepted are in {out}.")

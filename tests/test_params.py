@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 import params
 from params import UserError
@@ -75,6 +76,31 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, li
         load_with(tmp_path, old, new)
     assert said in caught.value.message
     assert f"line {line_of(line)}:" in caught.value.message
+
+
+def test_the_environment_goes_before_the_addresses_of_the_file_and_neither_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = params.load(ROOT / "params.yaml")
+    assert (plain.collect.ledger, plain.pairing.database) == ("sqlite:///data/ledger/ledger.db", None)
+    assert params.place_of("collect.ledger") == "collect.ledger in params.yaml"
+    monkeypatch.setenv("COMREADV_LEDGER", "postgresql://me:s3cret@host/ledger")
+    monkeypatch.setenv("COMREADV_PAIRS", "postgresql://me:s3cret@host/pairs")
+    loaded = params.load(ROOT / "params.yaml")
+    assert loaded.collect.ledger == "postgresql://me:s3cret@host/ledger"
+    assert loaded.pairing.database == "postgresql://me:s3cret@host/pairs"
+    assert params.place_of("collect.ledger") == "COMREADV_LEDGER in the environment"
+    assert loaded.pairing.max_residual == plain.pairing.max_residual
+    assert "s3cret" not in repr(loaded)
+    monkeypatch.setenv("COMREADV_PAIRS", "")
+    assert params.load(ROOT / "params.yaml").pairing.database is None
+
+
+def test_no_stage_depends_on_where_ledger_and_pairs_are_kept() -> None:
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    named = {key for stage in stages.values() for key in (stage.get("do") or stage).get("params", [])}
+    assert "pairing.max_residual" in named
+    assert not named & {"collect", "collect.ledger", "pairing", "pairing.database"}
 
 
 def test_an_unknown_platform_is_answered_with_those_that_exist() -> None:

@@ -17,6 +17,7 @@ from attack.status import examine
 from collect.database import open_ledger
 from collect.tables import Probe
 from pairing.database import Base, Pair, RoundTrip, Source
+from pairing.shared import open_shared, publish
 from params import UserError, load
 
 ROOT = Path(__file__).parent.parent.parent
@@ -180,6 +181,24 @@ def test_a_live_site_is_asked_for_by_word_and_a_row_that_is_off_needs_no_dvc() -
     assert "→ COMREADV_LIVE=1 dvc repro pairing@douban\n" in live
     assert "jpeg-25 (a local encoder, switched off)" in off
     assert "→ comreadv collect --platform jpeg-25 && comreadv pairing --platform jpeg-25\n" in off and "dvc" not in off
+
+
+def test_pairs_of_a_shared_database_are_told_where_there_is_no_file_and_those_it_lacks_are_named(
+    pairs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_all(2)
+    lacking = ("pairs not in the shared database", "comreadv pairs --platform weibo --publish")
+    assert lacking not in stale()
+    monkeypatch.setenv("COMREADV_PAIRS", pairs_url)
+    assert lacking in stale()
+    with open_shared(pairs_url) as engine:
+        publish(Path("data/pairs/weibo.db"), "weibo", engine)
+    assert lacking not in stale()
+    before = told("--platform", "weibo")
+    Path("data/pairs/weibo.db").unlink()
+    assert told("--platform", "weibo") == before and "2 train, 0 validation, 1 test; 1 rejected" in before
+    write_pairs(3)
+    assert lacking in stale()
 
 
 @pytest.mark.parametrize("file", ["fingerprints", "models", "reports", "data/pairs"])

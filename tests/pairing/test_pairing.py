@@ -14,7 +14,9 @@ from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
+from typer.testing import CliRunner
 
+import pairing.cli
 from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
 from pairing.build import build
 from pairing.database import Pair, Source, Stored, accepted
@@ -23,6 +25,7 @@ from pairing.registration import Alignment
 from pairing.shared import open_platform, open_shared, publish
 from params import Pairing, UserError
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = Pairing()
 
 
@@ -185,6 +188,21 @@ def test_the_database_opens_read_only_and_holds_its_constraints(house: House) ->
         session.add(Source(platform="weibo", name="x", path="x", split="holdout", label=None, sha256="x"))
         with pytest.raises(IntegrityError, match="ck_sources_split"):
             session.commit()
+
+
+def test_the_command_asks_the_database_before_the_work_and_fills_it_after(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    monkeypatch.setenv("COMREADV_PAIRS", "postgresql://me:s3cret@127.0.0.1:1/pairs")
+    answer = CliRunner().invoke(pairing.cli.app, ["--platform", "weibo"])
+    assert answer.exit_code == 1 and "COMREADV_PAIRS in the environment can't be opened" in answer.output
+    assert "s3cret" not in answer.output and not house.file.exists()
+    monkeypatch.setenv("COMREADV_PAIRS", house.address or "")
+    answer = CliRunner().invoke(pairing.cli.app, ["--platform", "weibo"])
+    assert answer.exit_code == 0, answer.output
+    assert ("weibo: they are in the shared database too." in answer.output) == (house.address is not None)
+    assert house.accepted("train") == accepted(house.file, "train") != []
 
 
 def variants(number: int, quality: int, swapped: bool) -> None:
