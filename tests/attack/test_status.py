@@ -17,7 +17,6 @@ from attack.status import examine
 from collect.database import open_ledger
 from collect.tables import Probe
 from pairing.database import Base, Pair, RoundTrip, Source
-from pairing.shared import open_shared, publish
 from params import UserError, load
 
 ROOT = Path(__file__).parent.parent.parent
@@ -191,8 +190,10 @@ def test_pairs_of_a_shared_database_are_told_where_there_is_no_file_and_those_it
     assert lacking not in stale()
     monkeypatch.setenv("COMREADV_PAIRS", pairs_url)
     assert lacking in stale()
-    with open_shared(pairs_url) as engine:
-        publish(Path("data/pairs/weibo.db"), "weibo", engine)
+    answer = CliRunner().invoke(comreadv.app, ["pairs", "--platform", "weibo"])
+    assert answer.exit_code == 1 and f"Run `{lacking[1]}`" in " ".join(answer.output.split())
+    answer = CliRunner().invoke(comreadv.app, [*shlex.split(lacking[1])[1:], "--worst", "0"])
+    assert answer.exit_code == 0 and "data/pairs/weibo.db is in the shared database" in answer.output
     assert lacking not in stale()
     before = told("--platform", "weibo")
     Path("data/pairs/weibo.db").unlink()
