@@ -148,14 +148,16 @@ class BrowserSession:
     def read_back(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.read_back(self.page, batch))
 
-    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
+    def download(
+        self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path], accept: str | None = None
+    ) -> list[str | Trouble]:
         """Download, as one person on a live site and several at once from this computer."""
         begun: list[Callable[[], str] | Trouble] = []
         stop: Trouble | None = None
         with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
-                    begun.append(stop or self._download(pool, remote_id, rendition, file))
+                    begun.append(stop or self._download(pool, remote_id, rendition, file, accept))
                 except (Interrupted, Challenged) as trouble:
                     begun.append(trouble)
                     if isinstance(trouble, Challenged | TurnedAway):  # what has been begun is still brought to its end
@@ -168,12 +170,14 @@ class BrowserSession:
                 results.append(trouble)
         return results
 
-    def _download(self, pool: Executor, remote_id: str, rendition: str, file: Path) -> Callable[[], str]:
+    def _download(
+        self, pool: Executor, remote_id: str, rendition: str, file: Path, accept: str | None
+    ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
         if self.platform.is_live:
             time.sleep(jitter(self.platform.pause))
         address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
-        fetched = pool.submit(self.downloader.fetch, address, file)
+        fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:
             self._step(fetched.result)
 

@@ -40,17 +40,20 @@ class Downloader:
             about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
             self.session.cookies.set(cookie["name"], cookie["value"], **about)
 
-    def fetch(self, address: str, destination: Path) -> None:
+    def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.
 
         A passing fault is tried again, after what the site asks for (Retry-After). Raises Interrupted with what
         came instead of an image, TurnedAway, Challenged, and UserError where the disk has no room.
+
+        Args:
+            accept: the header of that name; None: the browser's.
         """
         part = destination.with_name(destination.name + ".part")
         public = urlsplit(address)._replace(query="", fragment="").geturl()
         for failures in range(1, ATTEMPTS + 1):
             try:
-                self._fetch(address, public, part)
+                self._fetch(address, public, part, accept)
                 part.replace(destination)
                 return
             except Interrupted as trouble:
@@ -63,9 +66,9 @@ class Downloader:
                 reason = error.strerror or error
                 raise UserError(f"{destination} can't be written: {reason}. Make room, then run again.") from None
 
-    def _fetch(self, address: str, public: str, part: Path) -> None:
+    def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
         try:
-            self._receive(address, public, part)
+            self._receive(address, public, part, {"Accept": accept} if accept else {})
         except requests.RequestException as error:  # whose own text holds the address with its signature
             raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
         if problem := body_problem(part.read_bytes()):
@@ -74,12 +77,12 @@ class Downloader:
             check_marks(self.site, "", body if problem == PAGE else "")
             raise Interrupted(f"{public}: {problem}.")
 
-    def _receive(self, address: str, public: str, part: Path) -> None:
+    def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> None:
         """Write the body to `part`, or the rest of it to what is there, if that is of the very same file."""
         tag = _tag(part)
         here = part.stat().st_size if part.exists() and tag.exists() else 0
         asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
-        with self.session.get(address, timeout=TIMEOUT, stream=True, headers=asked) as answer:
+        with self.session.get(address, timeout=TIMEOUT, stream=True, headers={**headers, **asked}) as answer:
             check(self.site, answer.status_code, answer.url, answer.headers.get("Retry-After"))
             if answer.status_code >= 400:
                 check_marks(self.site, "", next(answer.iter_content(BEGINNING), b"").decode(errors="replace"))

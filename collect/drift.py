@@ -29,6 +29,7 @@ SPOKEN = {  # keys of headers, as a person says them
     "progressive": "progressive",
     "huffman": "Huffman tables",
     "metadata": "carried along",
+    "negotiated": "for another Accept",
     "quantiser": "quantiser",
     "size": "size",
 }

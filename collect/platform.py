@@ -75,8 +75,14 @@ class Session(Protocol):
     def read_back(self, batch: Batch) -> dict[int, str]:
         """Tell which images of a batch the platform shows: position → remote id."""
 
-    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
-        """Write what the platform serves, byte for byte; return each address without secrets, or what went wrong."""
+    def download(
+        self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path], accept: str | None = None
+    ) -> list[str | Trouble]:
+        """Write what the platform serves, byte for byte; return each address without secrets, or what went wrong.
+
+        Args:
+            accept: the header of that name; None: the browser's.
+        """
 
     def delete(self, remote_ids: Sequence[str], title: str) -> None:
         """Delete those images of the batch of that title from the platform."""

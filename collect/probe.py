@@ -26,6 +26,7 @@ from collect.run import Run
 from collect.tables import Probe, Upload
 from params import Params, UserError
 
+ACCEPTS = ("*/*", "image/webp,*/*;q=0.8", "image/jpeg,image/png")  # other clients' headers than the browser's
 KEPT = 60  # probes of a generation that are compared with: a spread is known well by then
 
 Seen = dict[str, dict[str, Any]]  # by the name of a probe: its header, and its residual where it has one
@@ -50,10 +51,30 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
             announce(platform, session.account, len(files))
         try:
             run.run(None)
+            negotiated = _negotiated(platform, session, ledger, files["photo"])
         finally:
             ledger.release()
             _delete(platform, session, ledger, set(by_content))
-        return _read(ledger, platform, by_content)
+        seen = _read(ledger, platform, by_content)
+        if negotiated:  # a site that answers all alike has headers as before this was asked
+            seen["photo"]["header"]["negotiated"] = negotiated
+        return seen
+
+
+def _negotiated(platform: Platform, session: Session, ledger: Ledger, file: Path) -> list[str]:
+    """Ask for a probe as other clients do; tell which of them get another format than the browser, and which."""
+    download = ledger.downloads(platform.rendition).get(hashlib.sha256(file.read_bytes()).hexdigest())
+    if download is None or not isinstance(platform, Site):
+        return []
+    own, told = headers.read(stored(download.sha256).read_bytes())["format"], []
+    for accept in ACCEPTS:
+        served = file.with_name("served")
+        found = session.download([download.upload.remote_id or ""], platform.rendition, [served], accept)[0]
+        if not isinstance(found, str):
+            raise found
+        if (other := headers.read(served.read_bytes())["format"]) != own:
+            told.append(f"{accept}: {other}")
+    return told
 
 
 def _read(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:

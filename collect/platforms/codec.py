@@ -51,7 +51,9 @@ class LocalSession:
     def read_back(self, batch: Batch) -> dict[int, str]:
         return {position: self._encode(file) for position, file in enumerate(batch.files) if file.is_file()}
 
-    def download(self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path]) -> list[str | Trouble]:
+    def download(
+        self, remote_ids: Sequence[str], rendition: str, files: Sequence[Path], accept: str | None = None
+    ) -> list[str | Trouble]:
         for remote_id, file in zip(remote_ids, files, strict=True):
             file.write_bytes((self.storage / remote_id).read_bytes())
         return [f"{self.codec}/{remote_id}" for remote_id in remote_ids]

@@ -29,14 +29,15 @@ def serve(
     faults: Mapping[str, float] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    negotiates: str | None = None,
 ) -> Iterator[str]:
     """Run a sandbox in a thread of this process and yield its origin, `http://127.0.0.1:PORT`.
 
     What it receives is kept in the folder `state`, and found there by the next one. Port 0 takes any free
     port. `codec` (a chain of collect.codecs) replaces the platform's own for what is uploaded from now on.
     `faults` (see collect.sandbox.faults) strike at these rates, drawn from `seed`. `limit`: files a minute; for
-    more the answer is 418. Raises UserError for an unknown name, a port in use, a wrong codec, a wrong fault or
-    another sandbox's state.
+    more the answer is 418. `negotiates`: a codec for those whose Accept names its type. Raises
+    UserError for an unknown name, a port in use, a wrong codec, a wrong fault or another sandbox's state.
     """
     import importlib
     import socket
@@ -52,9 +53,9 @@ def serve(
 
     if name not in names():
         raise UserError(f"No sandbox {name!r}. There are: {', '.join(names())}.")
-    if codec is not None:
+    for each in filter(None, (codec, negotiates)):
         try:
-            codecs.check(codec)
+            codecs.check(each)
         except ValueError as error:
             raise UserError(str(error)) from None
     sandbox = importlib.import_module(f"collect.sandbox.{name}").Sandbox
@@ -68,6 +69,7 @@ def serve(
             raise UserError(f"The sandbox can't have port {port}: {error}. Give another, or 0 for any.") from None
         store = Store(state, name)
         site = sandbox(store, codec, trouble)
+        site.negotiates = negotiates
         server = uvicorn.Server(
             uvicorn.Config(
                 Faulty(site.app(), site, trouble, limit) if trouble or limit is not None else site.app(),

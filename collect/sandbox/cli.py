@@ -32,6 +32,9 @@ def sandbox(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Draw the faults from this seed.")] = 0,
+    negotiates: Annotated[
+        str | None, typer.Option(help="Serve files by this codec to those whose Accept names its type, e.g. webp:80.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=0, help="Answer 418 for more than so many files a minute; no limit unless given.")
     ] = None,
@@ -50,6 +53,7 @@ def sandbox(
                 faults=parse(fault or []),
                 seed=seed,
                 limit=limit,
+                negotiates=negotiates,
             ) as origin:
                 typer.echo(f"{name} sandbox: {origin}  (what it has received: {origin}/sandbox/)  Ctrl-C ends it.")
                 threading.Event().wait()

@@ -35,7 +35,10 @@ class Cookie(NamedTuple):
 
 
 class Site(ABC):
-    """A site over its store; `codec`, a chain of collect.codecs, stands in for the platform's own."""
+    """A site over its store; `codec`, a chain of collect.codecs, stands in for the platform's own.
+
+    `negotiates`, another, is for those whose Accept names its media type.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -54,6 +57,7 @@ class Site(ABC):
     def __init__(self, store: Store, codec: str | None, faults: Faults) -> None:
         self.store = store
         self.codec = codec
+        self.negotiates: str | None = None
         self.faults = faults
         self.secret = store.about("secret", secrets.token_hex(32)).encode()
         self.account = store.about("account", str(10**9 + secrets.randbelow(10**9)))
@@ -141,6 +145,8 @@ class Site(ABC):
         if self.faults.strikes("wrong") and (others := self.store.others(photo)):
             photo = self.store.photo(self.faults.choice("wrong", others)) or photo
         own = self.formats[extension]
+        if self.negotiates and codecs.media_type(self.negotiates) in request.headers.get("accept", ""):
+            photo, extension = photo._replace(codec=self.negotiates), f"{extension}-negotiated"
         file = self.store.rendition(f"{rendition}-{photo.key}.{extension}")
         if not file.is_file():
             write(file, self.render(photo, self.renditions[rendition], own))

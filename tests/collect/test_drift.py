@@ -197,6 +197,22 @@ def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
         assert requests.get(f"{origin}/sandbox/received", timeout=10).json()["images"] == []
 
 
+@pytest.mark.browser
+@pytest.mark.slow
+def test_what_other_clients_than_the_browser_get_is_noticed_too(workplace: Path) -> None:
+    settings = settings_for(workplace, adapter="weibo")
+    state = workplace / "site"
+    with sandbox.serve("weibo", state=state, negotiates="webp:80") as origin:
+        first = drift.examine("site", settings, origin=origin)
+        drift.keep("site", first)
+    header = first.seen["photo"]["header"]
+    assert (header["format"], header["negotiated"]) == ("WEBP", ["*/*: JPEG", "image/jpeg,image/png: JPEG"])
+    with sandbox.serve("weibo", state=state, codec="fit:2048:lanczos+webp:80") as origin:
+        found = drift.examine("site", settings, origin=origin)
+    assert found.kind == "header"
+    assert found.said.startswith("for another Accept */*: JPEG, image/jpeg,image/png: JPEG → none")
+
+
 def test_a_platform_that_can_not_be_reached_is_an_error_and_no_change(workplace: Path) -> None:
     settings = settings_for(workplace, adapter="weibo")
     with pytest.raises(UserError):
