@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from collect.lock import held
 from params import UserError, place_of
 
 ALEMBIC = Path(__file__).parent / "migrations"  # where env.py is, for the steps of all schemas
@@ -115,8 +115,7 @@ def _migrate(engine: Engine, schema: Schema) -> None:
 def _alone(engine: Engine, connection: Connection) -> Iterator[None]:
     """Hold the lock under which the schema may be changed: a file beside SQLite's, or one of PostgreSQL's own."""
     if engine.dialect.name == "sqlite" and engine.url.database:
-        with Path(engine.url.database + ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(Path(engine.url.database + ".lock")):
             yield
     elif engine.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -55,12 +56,18 @@ def drift(
     Exit code 0: unchanged. 10: changed. Others: it could not be told.
     """
     from collect import drift as look
+    from collect.lock import FRESHNESS, held
 
     settings = params.load(params_file)
     settings.platform(platform)
-    found = look.examine(platform, settings, origin=origin, live=live)
-    typer.echo(look.told(platform, found))
-    if write:
-        look.keep(platform, found)
+    with (
+        held(FRESHNESS, "`comreadv retrain` is at work in this folder. Waiting for its end.")
+        if write
+        else nullcontext()
+    ):
+        found = look.examine(platform, settings, origin=origin, live=live)
+        typer.echo(look.told(platform, found))
+        if write:
+            look.keep(platform, found)
     if found.is_change:
         raise typer.Exit(CHANGED)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from collect import fingerprint, headers, probes, residual
 from collect.collectors import at_work
 from collect.database import open_ledger, transaction
 from collect.ledger import HERE, Ledger
+from collect.lock import held
 from collect.originals import LIVE_STATE, stored
 from collect.platform import Platform, Session, Site
 from collect.round_trip import announce, opened
@@ -27,6 +28,7 @@ from collect.tables import Probe, Upload
 from params import Params, UserError
 
 ACCEPTS = ("*/*", "image/webp,*/*;q=0.8", "image/jpeg,image/png")  # other clients' headers than the browser's
+PATIENCE = 5  # with a site that turns us away, a quarter of an hour: the next probe is a day off, and others wait
 KEPT = 60  # probes of a generation that are compared with: a spread is known well by then
 
 Seen = dict[str, dict[str, Any]]  # by the name of a probe: its header, and its residual where it has one
@@ -38,6 +40,9 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
     Raises UserError: the platform can't be reached, or a probe didn't come back.
     """
     with ExitStack() as stack:
+        stack.enter_context(
+            held(LIVE_STATE / f"{name}.probing", f"{name} is being probed. Waiting for its end.")
+        )
         engine = stack.enter_context(open_ledger(params.collect.ledger))
         heart = stack.enter_context(at_work(engine))
         platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
@@ -46,7 +51,8 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
         ledger = Ledger(engine, **key, collector=heart.id)
         files = probes.make(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="probe-", dir=LIVE_STATE))))
         by_content = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in files.values()}
-        run = Run(platform, session, ledger, heart, by_content)
+        run = Run(platform, session, ledger, heart, by_content, patience=PATIENCE)
+        mine = _remember(name, by_content)
         if isinstance(platform, Site) and platform.is_live:
             announce(platform, session.account, len(files))
         try:
@@ -54,11 +60,21 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
             negotiated = _negotiated(platform, session, ledger, files["photo"])
         finally:
             ledger.release()
-            _delete(platform, session, ledger, set(by_content))
+            _delete(platform, session, ledger, mine)
         seen = _read(ledger, platform, by_content)
         if negotiated:  # a site that answers all alike has headers as before this was asked
             seen["photo"]["header"]["negotiated"] = negotiated
         return seen
+
+
+def _remember(name: str, probes: Iterable[str]) -> set[str]:
+    """Note a platform's probes, for the next run to delete them if this one is killed; return all that are noted."""
+    file = LIVE_STATE / f"{name}.probes"
+    earlier = file.read_text(encoding="utf-8").split() if file.exists() else []
+    part = file.with_suffix(".part")
+    part.write_text("\n".join(all_of_them := [*earlier, *probes]) + "\n", encoding="utf-8")
+    part.replace(file)
+    return set(all_of_them)
 
 
 def _negotiated(platform: Platform, session: Session, ledger: Ledger, file: Path) -> list[str]:
@@ -124,6 +140,7 @@ def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]
             )
             return
         ledger.delete(uploads)
+    (LIVE_STATE / f"{ledger.key['platform']}.probes").unlink(missing_ok=True)
 
 
 def note(params: Params, platform: str, generation: int, seen: Seen, *, changed: bool) -> None:

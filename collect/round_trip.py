@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from collect.collectors import at_work
 from collect.database import open_ledger
 from collect.export import export
 from collect.ledger import Ledger
+from collect.lock import held
 from collect.mosaics import packed
 from collect.originals import LIVE_STATE, Original
 from collect.platform import Platform, Session, Site, load
@@ -153,8 +153,7 @@ def _spoken(minutes: float) -> str:
 def alone(out: Path) -> Iterator[None]:
     """Hold a folder's lock, for as long as it takes to write it."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with (LIVE_STATE / f"{out.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(LIVE_STATE / f"{out.name}.lock"):
         try:
             yield
         except OSError as error:

@@ -41,16 +41,28 @@ TRIES = 3  # at downloading something that is not what went up
 
 
 class Run:
-    """One run over a set of files, by sha256."""
+    """One run over a set of files, by sha256.
+
+    Args:
+        patience: how often in a row a site may turn us away, without any progress, before the run ends.
+    """
 
     def __init__(
-        self, platform: Platform, session: Session, ledger: Ledger, heart: Heart, files: Mapping[str, Path]
+        self,
+        platform: Platform,
+        session: Session,
+        ledger: Ledger,
+        heart: Heart,
+        files: Mapping[str, Path],
+        *,
+        patience: int = PATIENCE_WITH_A_SITE,
     ) -> None:
         self.platform = platform
         self.session = session
         self.ledger = ledger
         self.heart = heart
         self.files = files
+        self.patience = patience
         ledger.plan(files)
         self._plan_what_is_lost()
         self.uploaded = 0  # by this run
@@ -102,7 +114,7 @@ class Run:
                     failures = 0
 
     def _rest_after(self, trouble: Interrupted, failures: int) -> None:
-        patience = PATIENCE_WITH_A_SITE if isinstance(trouble, TurnedAway) else PATIENCE
+        patience = self.patience if isinstance(trouble, TurnedAway) else PATIENCE
         if failures >= (PATIENCE_WITH_A_PAGE if isinstance(trouble, PageChanged) else patience):
             raise trouble
         wait = back_off(trouble, failures, live=self.platform.is_live)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
-
 from collect import drift, fingerprint, webhook
+from collect.lock import FRESHNESS, held
 from collect.originals import LIVE_STATE
 from collect.round_trip import LIVE
 from params import Params, UserError
 from train import kept_models
 from train.cli import WARM_START
 
-LOCK = LIVE_STATE / "retrain.lock"
 PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
 SUMMARY = Path("reports/retrain.json")
 
@@ -49,17 +46,9 @@ def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> 
     return summary
 
 
-@contextmanager
-def alone() -> Iterator[IO[str]]:
+def alone() -> AbstractContextManager[IO[str]]:
     """Hold the lock under which one retraining works in this folder; wait for another one's end."""
-    LIVE_STATE.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            Console(stderr=True).print("Another `comreadv retrain` is at work in this folder. Waiting for its end.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
+    return held(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
 
 
 def told(row: dict[str, Any]) -> str:

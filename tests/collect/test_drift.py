@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from typer.testing import CliRunner
 
 import comreadv
@@ -181,6 +182,15 @@ def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> Non
             assert first.tobytes() == second.tobytes()
 
 
+def shown(origin: str) -> list[object]:
+    images: list[object] = requests.get(f"{origin}/sandbox/received", timeout=10).json()["images"]
+    return images
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
@@ -192,14 +202,14 @@ def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
     with sandbox.serve("weibo", state=state, faults={"watermark": 1.0}) as origin:
         found = drift.examine("site", settings, origin=origin)
         assert (found.kind, found.said) == ("pixels", "a mark is put on images at the bottom right")
-        import requests
-
-        assert requests.get(f"{origin}/sandbox/received", timeout=10).json()["images"] == []
+        assert not shown(origin)
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_what_other_clients_than_the_browser_get_is_noticed_too(workplace: Path) -> None:
+def test_what_other_clients_get_is_noticed_and_a_killed_probe_is_deleted_by_the_next(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_for(workplace, adapter="weibo")
     state = workplace / "site"
     with sandbox.serve("weibo", state=state, negotiates="webp:80") as origin:
@@ -208,7 +218,12 @@ def test_what_other_clients_than_the_browser_get_is_noticed_too(workplace: Path)
     header = first.seen["photo"]["header"]
     assert (header["format"], header["negotiated"]) == ("WEBP", ["*/*: JPEG", "image/jpeg,image/png: JPEG"])
     with sandbox.serve("weibo", state=state, codec="fit:2048:lanczos+webp:80") as origin:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(probe, "_delete", stop)
+            drift.examine("site", settings, origin=origin)
+        assert len(shown(origin)) == len(probes.PROBES)
         found = drift.examine("site", settings, origin=origin)
+        assert not shown(origin)
     assert found.kind == "header"
     assert found.said.startswith("for another Accept */*: JPEG, image/jpeg,image/png: JPEG → none")
 
