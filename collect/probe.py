@@ -40,9 +40,7 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
     Raises UserError: the platform can't be reached, or a probe didn't come back.
     """
     with ExitStack() as stack:
-        stack.enter_context(
-            held(LIVE_STATE / f"{name}.probing", f"{name} is being probed. Waiting for its end.")
-        )
+        stack.enter_context(held(LIVE_STATE / f"{name}.probing", f"{name} is being probed. Waiting for its end."))
         engine = stack.enter_context(open_ledger(params.collect.ledger))
         heart = stack.enter_context(at_work(engine))
         platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
