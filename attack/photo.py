@@ -29,7 +29,6 @@ BLOCK = 8  # pixels, side, of a JPEG's
 class Source:
     """An upright photo: its pixels, and what else goes into the copy."""
 
-    path: Path
     sha256: str
     pixels: Pixels  # [H, W, 3], in the profile's colour space
     profile: bytes | None  # ICC
@@ -65,13 +64,16 @@ def find(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return list(found.items())
 
 
-def read(path: Path) -> Source:
-    """Read a photo whole; raise photos.Unusable with the reason."""
-    data = photos.Photo(path.name, path.stem, path).read()
+def load(path: Path) -> bytes:
+    """Read a photo's file whole; raise photos.Unusable with the reason."""
+    return photos.Photo(path.name, path.stem, path).read()
+
+
+def read(data: bytes) -> Source:
+    """Decode a photo's file; raise photos.Unusable with the reason."""
     image = photos.decode(data, keep=True)
     profile = image.info.pop("icc_profile", None)
     return Source(
-        path,
         hashlib.sha256(data).hexdigest(),
         np.asarray(image),
         profile,
@@ -79,34 +81,26 @@ def read(path: Path) -> Source:
     )
 
 
-def unfinished(output: Path) -> Path:
-    """Return where a copy is written before it takes its place."""
-    return output.with_name(f".{output.name}.part")
-
-
-def pixels_of(path: Path) -> Pixels:
-    """Read a written copy's pixels as they stand in the file, [H, W, 3]."""
-    with Image.open(path) as image:
+def pixels_of(data: bytes) -> Pixels:
+    """Read a copy's pixels as they stand in its file, [H, W, 3]."""
+    with Image.open(BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def write(source: Source, changed: Pixels, part: Path, kind: str, eps: int, *, keep_metadata: bool) -> int:
-    """Write a copy as `png` or `jpeg`, within eps of the source when it is read again; return its largest change.
+def encode(source: Source, changed: Pixels, kind: str, eps: int, *, keep_metadata: bool) -> bytes:
+    """Encode a copy as `png` or `jpeg`, within eps of the source when it is read again.
 
     A JPEG rounds once more: blocks that it takes beyond eps have their change cut by a grey level, until none is.
     Raises Unwritable when JPEG alone changes a pixel by more than eps.
     """
-    part.parent.mkdir(parents=True, exist_ok=True)
     extra = dict(source.metadata) if keep_metadata else {}
     if source.profile:
         extra["icc_profile"] = source.profile
     for limit in range(eps, -1, -1):
         data = _encode(changed, kind, extra)
-        with Image.open(BytesIO(data)) as image:
-            beyond = _change(np.asarray(image.convert("RGB")), source.pixels)
+        beyond = _change(pixels_of(data), source.pixels)
         if beyond.max() <= eps:
-            part.write_bytes(data)
-            return int(beyond.max())
+            return data
         if limit > 0:
             changed = _cut(changed, source.pixels, beyond > eps, limit - 1)
     raise Unwritable(

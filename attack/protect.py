@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,18 +98,21 @@ class Protector:
         self.names, self.classifiers = list(models), list(models.values())
         self.categories = {name: classifiers.categories(name) for name in models}
 
-    def protect(self, path: Path, output: Path, step: Callable[[], None] = lambda: None) -> Protected:
-        """Write a photo's protected copy as the unfinished file of its place; return what became of it.
+    def protect(
+        self, data: bytes, name: str, output: str, step: Callable[[], None] = lambda: None
+    ) -> tuple[Protected, bytes]:
+        """Make a photo's protected copy; return what became of it, and the copy's file.
 
         Args:
+            data: the photo's file.
+            name: the photo's, in the record.
             output: where the copy is to go, once the record knows of it.
             step: told of each pass.
 
         Raises:
-            photos.Unusable, photo.Unwritable, ValueError, OSError: this photo can't be protected, and why.
+            photos.Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
         """
-        source = photo.read(path)
-        part = photo.unfinished(output)
+        source = photo.read(data)
         served = [platform(source.pixels) for platform in self.platforms]
         sizes = [(each.shape[-2], each.shape[-1]) for each in served]
         size = working_size(sizes, source.pixels.shape[:2], max(max(each.size) for each in self.classifiers))
@@ -121,28 +123,27 @@ class Protector:
         leaving = None if targeted else [int(each.argmax()) for each in before]
         attacked = SameLabel(model, int(labels), leaving)
 
-        def attempt(eps: int) -> tuple[Pixels, Visibility]:
+        def attempt(eps: int) -> tuple[bytes, Pixels, Visibility]:
             best = Best(attacked, eps=eps, steps=STEPS[self.wish.goal], targeted=targeted)
             changed = model.copy(best(model.small, labels))
-            photo.write(source, changed, part, self.wish.kind, eps, keep_metadata=self.wish.keep_metadata)
-            copy = photo.pixels_of(part)
-            return copy, look(source.pixels, copy)
+            encoded = photo.encode(source, changed, self.wish.kind, eps, keep_metadata=self.wish.keep_metadata)
+            copy = photo.pixels_of(encoded)
+            return encoded, copy, look(source.pixels, copy)
 
-        eps = self.wish.eps or self.largest_unseen(attempt)
-        copy, visibility = attempt(eps)
+        eps = self.wish.eps or self.largest_unseen(lambda eps: attempt(eps)[-1])
+        encoded, copy, visibility = attempt(eps)
         verdicts = [
             self.verdict(platform, number, before[number], was, now, int(labels) if targeted else None)
             for platform, was in zip(self.platforms, served, strict=True)
             for now in [platform(copy)]
             for number in range(len(self.classifiers))
         ]
-        data = part.read_bytes()
-        return Protected(
-            source=str(path),
+        protected = Protected(
+            source=name,
             sha256=source.sha256,
-            output=str(output),
-            output_sha256=hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
+            output=output,
+            output_sha256=hashlib.sha256(encoded).hexdigest(),
+            bytes=len(encoded),
             width=copy.shape[1],
             height=copy.shape[0],
             eps=eps,
@@ -150,14 +151,15 @@ class Protector:
             visibility=visibility,
             settings=self.settings,
         )
+        return protected, encoded
 
-    def largest_unseen(self, attempt: Callable[[int], tuple[Pixels, Visibility]]) -> int:
+    def largest_unseen(self, attempt: Callable[[int], Visibility]) -> int:
         """Find the largest eps whose copy keeps within the visibility, by halving."""
         assert self.wish.visibility is not None
         low, high = 0, LARGEST_EPS
         while low < high:
             middle = (low + high + 1) // 2
-            if 1 - attempt(middle)[1].ssim <= self.wish.visibility:
+            if 1 - attempt(middle).ssim <= self.wish.visibility:
                 low = middle
             else:
                 high = middle - 1

@@ -10,12 +10,12 @@ import typer
 
 import params
 from params import UserError
+from train.executor_options import ExecutorOption, RayAddressOption, chosen
 
 if TYPE_CHECKING:
     from attack.photo_model import Processing
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-LARGE = 20 * 2**20  # bytes: more than some platforms take
 
 
 class Goal(StrEnum):
@@ -60,6 +60,8 @@ def protect(
         bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP: place, time and camera.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
     models: Annotated[Path, typer.Option(help="The folder of the platforms' models.")] = Path("models"),
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
 ) -> None:
@@ -86,11 +88,13 @@ def protect(
     from attack import classifiers
     from attack.photo_model import Processing
     from attack.protect import Protector, Wish
-    from attack.protect_run import run
+    from attack.protect_run import Result, run
+    from attack.protect_summary import FEW, Each, Failures, Json, Summary, Telling
     from train import device
 
-    on = device.pick()
-    platforms = [Processing.load(name, models, on) for name in rows]
+    on = chosen(settings.cluster, executor, ray_address)
+    at = device.pick()
+    platforms = [Processing.load(name, models, at) for name in rows]
     wish = Wish(
         goal=GOALS[goal],
         eps=None if visibility is not None else eps or 5,
@@ -99,22 +103,19 @@ def protect(
         keep_metadata=keep_metadata,
     )
     own = settings.attack.classifier
-    loaded = {name: classifiers.load(name, settings.attack.weights if name == own else None, on) for name in names}
+    loaded = {name: classifiers.load(name, settings.attack.weights if name == own else None, at) for name in names}
     depends_on = _depends_on(wish, platforms, models, names, settings.attack.weights)
-    rows_done, skipped, failed = run(Protector(wish, platforms, loaded, depends_on), found, out, photo.SUFFIXES[kind])
-    if as_json:
-        import json
+    failures = Failures()
+    telling: Telling = Json() if as_json else Each() if len(found) <= FEW else Summary(out)
 
-        failures = [{"source": str(source), "reason": reason} for source, reason in failed.items()]
-        typer.echo(
-            json.dumps({"photos": rows_done, "skipped": skipped, "failed": failures}, ensure_ascii=False, indent=2)
-        )
-    else:
-        for row in rows_done:
-            typer.echo(_describe(row, done_before=row["source"] in skipped))
-    for source, reason in failed.items():
-        typer.echo(f"Not protected: {source}: {reason}.", err=True)
-    if failed:
+    def tell(result: Result) -> None:
+        telling.tell(result)
+        failures.tell(result)
+
+    run(Protector(wish, platforms, loaded, depends_on), found, out, photo.SUFFIXES[kind], tell, on)
+    telling.end()
+    failures.end()
+    if failures.count:
         raise typer.Exit(1)
 
 
@@ -144,38 +145,3 @@ def _depends_on(
     asked |= {"platforms": [each.platform for each in platforms], "classifiers": classifiers, "models": hashes}
     result: dict[str, Any] = json.loads(json.dumps(asked | {"weights": str(weights) if weights else None}))
     return result
-
-
-def _describe(row: dict[str, Any], *, done_before: bool) -> str:
-    """Tell a person what became of a photo."""
-    verdicts, seen = row["verdicts"], row["visibility"]
-    lines = [f"{_near(row['source'])} → {_near(row['output'])}" + (" (done before)" if done_before else "")]
-    several = len({each["classifier"] for each in verdicts}) > 1
-    first = {each["classifier"]: each["before"] for each in verdicts}
-    lines += [f"  {name if several else 'the model'} said: {_say(answer)}" for name, answer in first.items()]
-    for each in verdicts:
-        who = each["classifier"] if several else "the model"
-        fate = "will survive" if each["survives"] else "WILL NOT SURVIVE"
-        lines.append(f"  {each['platform']}: {fate}; after it ({each['how']}) {who} says {_say(each['after'])}")
-    figures = [f"{seen['largest']} grey levels at most"]
-    figures += [f"PSNR {seen['psnr']:.1f} dB"] if seen["psnr"] is not None else []
-    figures += [f"SSIM {seen['ssim']:.3f}"]
-    figures += [f"LPIPS {seen['lpips']:.3f}"] if seen["lpips"] is not None else []
-    lines.append(f"  the change is {seen['word']}: {', '.join(figures)}")
-    if not row["survives"]:
-        lines.append("  To make it survive, allow more change (--eps, --visibility), or protect for fewer platforms.")
-    if row["bytes"] > LARGE:
-        lines.append(
-            f"  The file has {row['bytes'] >> 20} MB, more than some platforms take; --format jpeg makes less."
-        )
-    return "\n".join(lines)
-
-
-def _near(file: str) -> str:
-    """Write a file's path as seen from here, where it lies below."""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _say(answer: dict[str, Any]) -> str:
-    return f"“{answer['name']}” ({100 * answer['confidence']:.0f} %)"

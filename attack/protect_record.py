@@ -4,42 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 NAME = "protected.jsonl"
 
+Row = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """Where a photo's line begins in the file, and where its copy is."""
+
+    offset: int
+    output: str | None
+
 
 class Record:
-    """The lines of OUT/protected.jsonl, one a photo; of two about one photo, the later holds."""
+    """The lines of OUT/protected.jsonl, one a photo; of two about one photo, the later holds.
+
+    Lines stay on disk: of many photos, memory holds no more than where their lines begin.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out, self.file = out, out / NAME
-        self.rows: dict[str, dict[str, Any]] = {}
-        for line in self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []:
-            try:
-                row = json.loads(line)
-                self.rows[row["source"]] = row
-            except (ValueError, KeyError, TypeError):
-                continue  # a damaged line costs protecting its photo again
-        self.tidy()
+        self.lines: dict[str, Line] = {}
+        if self.file.exists():
+            self._tidy()
 
-    def tidy(self) -> None:
+    def _tidy(self) -> None:
         """Write the file anew, whole or not at all: one line a photo, none damaged."""
-        if not self.rows:
-            return
+        last = {row["source"]: offset for offset, row in _rows(self.file)}
         unfinished = self.file.with_name(f".{NAME}.part")
-        unfinished.write_text("".join(map(_line, self.rows.values())), encoding="utf-8")
+        with self.file.open("rb") as old, unfinished.open("wb") as new:
+            for source, offset in last.items():
+                old.seek(offset)
+                line = old.readline().rstrip(b"\n") + b"\n"
+                self.lines[source] = Line(new.tell(), json.loads(line).get("output"))
+                new.write(line)
         unfinished.replace(self.file)
 
-    def done(self, source: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    def done(self, source: Path, settings: dict[str, Any]) -> Row | None:
         """Return a photo's row if the same photo was protected by the same settings, and the copy is still there."""
-        row = self.rows.get(str(source))
+        line = self.lines.get(str(source))
+        if line is None:
+            return None
         try:
+            with self.file.open("rb") as file:
+                file.seek(line.offset)
+                row: Row = json.loads(file.readline())
             same = (
-                row is not None
-                and row["settings"] == settings
+                row["settings"] == settings
                 and row["sha256"] == _sha256(source)
                 and row["output_sha256"] == _sha256(Path(row["output"]))
             )
@@ -47,36 +62,52 @@ class Record:
             return None
         return row if same else None
 
-    def keep(self, row: dict[str, Any], part: Path) -> None:
-        """Note a row, then put the finished copy in its place: a kill in between leaves nothing that looks done."""
-        with self.file.open("a", encoding="utf-8") as file:  # never all of it: with many photos that would take hours
-            file.write(_line(row))
-        self.rows[row["source"]] = row
-        part.replace(row["output"])
+    def keep(self, row: Row, copy: bytes) -> None:
+        """Note a row, then put the copy in its place: a kill in between leaves nothing that looks done."""
+        place = Path(row["output"])
+        part = place.with_name(f".{place.name}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(copy)
+            with self.file.open("ab") as file:  # never all of it: with many photos that would take hours
+                self.lines[row["source"]] = Line(file.tell(), row["output"])
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
 
-    def places(self, found: Iterable[tuple[Path, Path]], suffix: str) -> dict[Path, Path]:
-        """Choose where each photo's copy goes, so that no other copy, source or stranger's file is overwritten."""
+    def places(self, found: Iterable[tuple[Path, Path]], suffix: str) -> Iterator[tuple[Path, Path]]:
+        """Give photos with where their copies go, so that no other copy, source or stranger's file is overwritten."""
         found = list(found)
-        sources = {source.resolve() for source, _ in found} | {Path(source) for source in self.rows}
-        ours = {Path(row["output"]): source for source, row in self.rows.items() if "output" in row}
+        out = self.out.resolve()
+        sources = {str(source.resolve()) for source, _ in found} | set(self.lines)
+        ours = {line.output: source for source, line in self.lines.items() if line.output is not None}
         taken: set[str] = set()
-        chosen = {}
         for source, stem in found:
             number = 0
             while True:
-                place = self.out.resolve() / stem.with_name(stem.name + (f"-{number}" if number else "") + suffix)
-                owner = ours.get(place)
+                place = out / stem.with_name(stem.name + (f"-{number}" if number else "") + suffix)
+                owner = ours.get(str(place))
                 free = owner == str(source) if owner else not place.exists()
-                if free and place.resolve() not in sources and str(place).casefold() not in taken:
+                if free and str(place.resolve()) not in sources and str(place).casefold() not in taken:
                     break
                 number += 1
             taken.add(str(place).casefold())
-            chosen[source] = place
-        return chosen
+            yield source, place
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+def _rows(file: Path) -> Iterator[tuple[int, Row]]:
+    """Give where each line begins and what it says; a damaged one costs protecting its photo again."""
+    with file.open("rb") as lines:
+        offset = 0
+        for line in lines:
+            try:
+                row = json.loads(line)
+                if isinstance(row["source"], str) and isinstance(row.get("output"), str | None):
+                    yield offset, row
+            except (ValueError, KeyError, TypeError, AttributeError):
+                pass
+            offset += len(line)
 
 
 def _sha256(file: Path) -> str:

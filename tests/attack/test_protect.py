@@ -1,5 +1,6 @@
 """A person's photos, protected: exact on disk, telling no more than they must, and the site confirms the verdict."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -23,6 +24,7 @@ import params
 from attack import classifiers, perception, photo
 from attack.photo_model import Lifted, Processing, respond, shrink, working_size
 from attack.protect import Protector, Wish
+from attack.protect_record import Record
 from collect import photos as collected
 from collect import sandbox
 from collect.export import read_manifest
@@ -101,8 +103,8 @@ def test_a_phones_photo_keeps_shape_and_profile_loses_place_and_changes_by_eps_a
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_metadata_are_kept_when_asked_for_but_the_orientation_that_is_applied(tmp_path: Path, kind: str) -> None:
     phone_photo(tmp_path / "photo.jpg")
-    source = photo.read(tmp_path / "photo.jpg")
-    photo.write(source, source.pixels, tmp_path / "copy", kind, 3, keep_metadata=True)
+    source = photo.read((tmp_path / "photo.jpg").read_bytes())
+    (tmp_path / "copy").write_bytes(photo.encode(source, source.pixels, kind, 3, keep_metadata=True))
     with Image.open(tmp_path / "copy") as copy:
         exif = copy.getexif()
         assert exif[0x110] == "Camera 1" and exif.get_ifd(0x8825)[2] == (48.0, 51.0, 29.0)
@@ -116,9 +118,8 @@ def test_png_text_is_left_out(tmp_path: Path) -> None:
     text = PngInfo()
     text.add_text("Comment", "at home")
     picture(0, (64, 48)).save(tmp_path / "photo.png", pnginfo=text)
-    source = photo.read(tmp_path / "photo.png")
-    photo.write(source, source.pixels, tmp_path / "copy", "png", 1, keep_metadata=False)
-    assert b"at home" not in (tmp_path / "copy").read_bytes()
+    source = photo.read((tmp_path / "photo.png").read_bytes())
+    assert b"at home" not in photo.encode(source, source.pixels, "png", 1, keep_metadata=False)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16"])
@@ -130,10 +131,10 @@ def test_any_kind_of_photo_is_read_and_a_profile_of_another_kind_dropped(tmp_pat
         image = image.convert(mode)
     file = tmp_path / f"photo.{'tif' if mode in ('CMYK', 'I;16') else 'png'}"
     image.save(file, icc_profile=b"\0" * 16 + b"CMYK" + b"\0" * 120)
-    source = photo.read(file)
+    source = photo.read(file.read_bytes())
     assert source.pixels.shape == (40, 50, 3) and source.profile is None
-    largest = photo.write(source, source.pixels, tmp_path / "copy", "png", 1, keep_metadata=False)
-    assert largest == 0
+    copy = photo.encode(source, source.pixels, "png", 1, keep_metadata=False)
+    assert not (photo.pixels_of(copy) != source.pixels).any()
 
 
 @given(seed=st.integers(0, 2**32), height=st.integers(16, 40), width=st.integers(16, 40), eps=st.integers(4, 16))
@@ -143,18 +144,17 @@ def test_a_jpeg_is_never_further_than_eps_however_wild_the_photo(
 ) -> None:
     random = np.random.default_rng(seed)
     pixels = random.choice(np.array([0, 3, 128, 255], np.uint8), (height, width, 3))
-    source = photo.Source(tmp_path / "x", "", pixels, None, {})
+    source = photo.Source("", pixels, None, {})
     changed = (pixels + random.integers(-eps, eps + 1, pixels.shape)).clip(0, 255).astype(np.uint8)
-    largest = photo.write(source, changed, tmp_path / "copy", "jpeg", eps, keep_metadata=False)
-    assert abs(photo.pixels_of(tmp_path / "copy").astype(int) - pixels).max() == largest <= eps
+    copy = photo.pixels_of(photo.encode(source, changed, "jpeg", eps, keep_metadata=False))
+    assert abs(copy.astype(int) - pixels).max() <= eps
 
 
 def test_a_jpeg_that_cannot_be_exact_says_so(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    source = photo.Source(tmp_path / "x", "", pixels, None, {})
+    source = photo.Source("", pixels, None, {})
     with pytest.raises(photo.Unwritable, match="--format png"):
-        photo.write(source, pixels, tmp_path / "copy", "jpeg", 1, keep_metadata=False)
-    assert not (tmp_path / "copy").exists()
+        photo.encode(source, pixels, "jpeg", 1, keep_metadata=False)
 
 
 def test_a_folder_goes_on_past_a_bad_file_and_what_is_done_is_skipped(here: Path) -> None:
@@ -180,6 +180,44 @@ def test_a_folder_goes_on_past_a_bad_file_and_what_is_done_is_skipped(here: Path
     assert [Path(each).stat().st_mtime_ns != times[each] for each in times].count(True) == 1
     other = json.loads(protect("album/a.png --platform weibo --out album/safe --json --eps 4"))
     assert not other["skipped"] and other["photos"][0]["output"] == str(out / "a.png")
+
+
+def test_of_many_photos_a_table_tells_and_a_few_of_the_failures(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("attack.protect_summary.FEW", 2)
+    monkeypatch.setattr("attack.protect_summary.MOST_FAILURES", 1)
+    (here / "album").mkdir()
+    for number in range(3):
+        picture(number, (96, 96)).save(here / "album" / f"{number}.png")
+    for number in range(2):
+        (here / "album" / f"bad{number}.png").write_bytes(b"no photo")
+    protect("album/0.png --platform weibo")
+    answer = CliRunner().invoke(comreadv.app, ["protect", "album", "--platform", "weibo"])
+    assert answer.exit_code == 1
+    table = {line.split("  ")[0].strip(): line.split() for line in answer.stdout.splitlines() if "  " in line}
+    assert (table["protected now"][-1], table["done before"][-1], table["not protected"][-1]) == ("2", "1", "2")
+    assert table["survive weibo, efficientnet_lite0"][-2:] == ["3", "100.0%"]
+    assert "protected.jsonl" in answer.stdout and "the model said" not in answer.stdout
+    assert answer.stderr.count("Not protected: ") == 1 and "And 1 more" in answer.stderr
+
+
+def test_a_record_keeps_no_rows_and_survives_damage(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    row = {"source": str(tmp_path / "a.png"), "output": str(tmp_path / "out" / "a.png"), "settings": {"eps": 5}}
+    row |= {"sha256": hashlib.sha256(b"a").hexdigest(), "output_sha256": hashlib.sha256(b"copy").hexdigest()}
+    (tmp_path / "out").mkdir()
+    record = Record(tmp_path / "out")
+    record.keep(row | {"eps": 1}, b"first")
+    record.keep(row, b"copy")
+    with record.file.open("ab") as file:
+        file.write(b'{"source": 7}\n[]\n{"source": "b.png", "out')  # cut off by a kill
+    again = Record(tmp_path / "out")
+    assert again.file.read_text() == json.dumps(row) + "\n"
+    assert again.done(tmp_path / "a.png", {"eps": 5}) == row and again.done(tmp_path / "a.png", {"eps": 6}) is None
+    assert all(len(line) == 2 for line in again.lines.values())
+    (tmp_path / "a.png").write_bytes(b"another")
+    assert again.done(tmp_path / "a.png", {"eps": 5}) is None
 
 
 def test_neither_the_source_nor_a_strangers_file_is_overwritten(here: Path) -> None:
@@ -259,8 +297,9 @@ def test_a_large_photo_survives_what_its_model_does_not_know_too(tmp_path: Path)
     net = classifiers.load("efficientnet_lite0")
     wish = Wish(goal="untargeted", eps=5, visibility=None, kind="png", keep_metadata=False)
     through = [Processing("weibo", emulator(), torch.nn.Identity())]
-    made = Protector(wish, through, {"efficientnet_lite0": net}, {}).protect(tmp_path / "a.png", tmp_path / "b.png")
-    copy = photo.pixels_of(photo.unfinished(tmp_path / "b.png"))
+    protector = Protector(wish, through, {"efficientnet_lite0": net}, {})
+    made, encoded = protector.protect((tmp_path / "a.png").read_bytes(), "a.png", "b.png")
+    copy = photo.pixels_of(encoded)
     assert made.survives
     for chain in ("width:690+jpeg:75", "fit:1000+webp:75"):
         served = from_pixels(emulator(chain)(Image.fromarray(copy)))[None] / 255
