@@ -96,7 +96,7 @@ class Summary:
     def table(self) -> Table:
         """Lay the counts out for a terminal."""
         now, done = self.counts["protected now"], self.counts["protected now"] + self.counts["done before"]
-        laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{done:,} protected photos in {self.out}")
+        laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{done:,} protected photos")
         laid.add_column("what", no_wrap=True)
         laid.add_column("photos", justify="right")
         laid.add_column("share", justify="right")
