@@ -33,6 +33,18 @@ STEPS = 24
 DIES_AT = 9  # the step at which the second process is killed
 
 
+SCRIPT = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_ranks import SETTINGS, Watched
+from train.ranks import joined
+with joined() as ranks:
+    found = Watched("tiny", SETTINGS, log=Path(sys.argv[1]), dies=True).fit(ranks)
+assert (found is not None) == ranks.is_first
+"""
+
+
 @dataclass(frozen=True)
 class Watched(Job):
     """A job that writes its part after each step, and notes the steps; one of its processes is killed once."""
@@ -95,7 +107,8 @@ def trained(jobs: list[Job], on_ray: Ray, count: int = 2) -> dict[str, Any]:
     return {job.platform: found for job, found in fit_all(jobs, count, on_ray)}
 
 
-def test_a_gang_comes_as_near_as_one_process_and_one_that_is_killed_goes_on_from_the_part(
+@pytest.mark.slow
+def test_two_processes_come_as_near_as_one_and_go_on_from_the_part_when_one_is_killed(
     project: Path, tmp_path: Path, on_ray: Ray
 ) -> None:
     alone = Job("tiny", SETTINGS).fit()
@@ -112,10 +125,27 @@ def test_a_gang_comes_as_near_as_one_process_and_one_that_is_killed_goes_on_from
     hurt = Watched("tiny", SETTINGS, log=tmp_path / "hurt", dies=True)
     assert trained([hurt], on_ray)["tiny"] | {"seconds": 0} == together | {"seconds": 0}
     assert written(hurt) == files
-    steps = [int(line) for line in hurt.log.read_text().split()]
+    assert 0 < gone_on_from(hurt.log) <= DIES_AT
+    for file in hurt.outputs:
+        file.unlink()
+
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [*torchrun, str(tmp_path / "script.py"), str(tmp_path / "again")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(hurt.outputs[0].read_text()) | {"seconds": 0} == together | {"seconds": 0}
+    assert written(hurt) == files
+    assert gone_on_from(tmp_path / "again") == DIES_AT
+
+
+def gone_on_from(log: Path) -> int:
+    """Return the step at which a training began again; all that followed were made once."""
+    assert log.with_suffix(".died").exists()
+    steps = [int(line) for line in log.read_text().split()]
     again = steps.index(DIES_AT) + 1
-    assert hurt.log.with_suffix(".died").exists()
-    assert 0 < steps[again] <= DIES_AT and steps[again:] == list(range(steps[again], STEPS))
+    assert steps[again:] == list(range(steps[again], STEPS))
+    return steps[again]
 
 
 def test_several_platforms_are_trained_at_once_and_one_that_fails_holds_none_up(project: Path, on_ray: Ray) -> None:
@@ -136,34 +166,6 @@ def test_what_the_user_has_to_mend_is_said_as_such(project: Path, on_ray: Ray) -
     assert isinstance(found, params.UserError) and "0.png" in found.message
     with pytest.raises(params.UserError, match="3 workers were asked for, and the cluster has room for 2"):
         trained([Job("tiny", SETTINGS)], on_ray, 3)
-
-
-@pytest.mark.slow
-def test_torchrun_trains_with_two_processes_and_goes_on_when_one_is_killed(project: Path, tmp_path: Path) -> None:
-    code = f"""
-import sys
-from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_ranks import SETTINGS, Watched
-from train.ranks import joined
-with joined() as ranks:
-    found = Watched("tiny", SETTINGS, log=Path(sys.argv[1]), dies=sys.argv[1].endswith("hurt")).fit(ranks)
-assert (found is not None) == ranks.is_first
-"""
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    made = []
-    for name in ("unbroken", "hurt"):
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
-        log = tmp_path / name
-        done = subprocess.run([*launch, str(script), str(log)], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        job = Job("tiny", SETTINGS)
-        made.append((json.loads(job.outputs[0].read_text()) | {"seconds": 0}, written(job)))
-    assert made[0] == made[1]
-    steps = [int(line) for line in (tmp_path / "hurt").read_text().split()]
-    again = steps.index(DIES_AT) + 1
-    assert steps[again:] == list(range(DIES_AT, STEPS))
 
 
 def test_the_command_runs_under_torchrun(project: Path) -> None:
