@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -126,23 +127,37 @@ class Gang:
 
     def is_done(self) -> bool:
         """Take what there is of news, and tell whether the training is at its end; waits for nothing."""
-        try:
-            self._look()
-            ended, _ = self.ray.wait(self.fits, num_returns=len(self.fits), timeout=0)
-            results = self.ray.get(ended)
-        except self.ray.exceptions.RayActorError:
-            return self._begin_again()
-        except self.ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError) or not self._has_lost_one():
-                raise error.cause from error
-            return self._begin_again()
+        ended, errors = [], list[Exception]()
+        for fit in self.ray.wait(self.fits, num_returns=len(self.fits), timeout=0)[0]:
+            try:
+                ended.append(self.ray.get(fit))
+            except (self.ray.exceptions.RayActorError, self.ray.exceptions.RayTaskError) as error:
+                errors.append(error)
+        if errors:
+            return self._fail(errors)
         if len(ended) < self.count:
+            self._look()
             return False
-        self.found, written = results[0]
+        self.found, written = ended[0]
         unpack(written)
         for part in self.job.parts:
             part.unlink(missing_ok=True)
         return True
+
+    def _fail(self, errors: Sequence[Exception]) -> bool:
+        """Begin again if a process has died, else raise what a person has to mend, else what went wrong."""
+        causes = [error.cause for error in errors if isinstance(error, self.ray.exceptions.RayTaskError)]
+        for cause in causes:
+            if isinstance(cause, UserError):  # on which the others have failed, for one has left them
+                raise cause
+        if len(causes) == len(errors) and not self._has_lost_one():
+            raise causes[0]
+        self.deaths += 1
+        if self.deaths > TRIES:
+            raise died()
+        self.stop()
+        self.start()
+        return False
 
     def stop(self) -> None:
         """End the processes, and give their places back."""
@@ -156,8 +171,9 @@ class Gang:
     def _look(self) -> None:
         ready, _ = self.ray.wait([self.looking], timeout=0)
         if ready:
-            self.done, self.how, parts = self.ray.get(self.looking)
-            unpack(parts)
+            with suppress(self.ray.exceptions.RayActorError):  # its training says so too
+                self.done, self.how, parts = self.ray.get(self.looking)
+                unpack(parts)
             self.looking = self.processes[0].look.remote()
 
     def _has_lost_one(self) -> bool:
@@ -166,14 +182,6 @@ class Gang:
             self.ray.get([process.__ray_ready__.remote() for process in self.processes], timeout=10)
         except (self.ray.exceptions.RayActorError, self.ray.exceptions.GetTimeoutError):
             return True
-        return False
-
-    def _begin_again(self) -> bool:
-        self.deaths += 1
-        if self.deaths > TRIES:
-            raise died()
-        self.stop()
-        self.start()
         return False
 
 
