@@ -68,9 +68,10 @@ def examine(
     def look() -> Seen:
         return take(name, params, generation=generation, origin=origin, live=live)
 
-    found = _compared(known, probe.earlier(params, name, generation), look)
+    probes: Seen = (known or {}).get("probes", {})
+    found = _compared(known, probe.earlier(params, name, generation, probes), look)
     for seen in filter(None, (found.also, found.seen)):
-        probe.note(params, name, generation, seen, changed=found.is_change)
+        probe.note(params, name, generation, probes or found.seen, seen, changed=found.is_change)
     return found
 
 

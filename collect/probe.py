@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session as Books
 
 from collect import fingerprint, headers, probes, residual
@@ -141,18 +141,27 @@ def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]
     (LIVE_STATE / f"{ledger.key['platform']}.probes").unlink(missing_ok=True)
 
 
-def note(params: Params, platform: str, generation: int, seen: Seen, *, changed: bool) -> None:
-    """Write a probe down in the ledger; one that saw a change is nothing to compare others with."""
+def note(params: Params, platform: str, generation: int, known: Seen, seen: Seen, *, changed: bool) -> None:
+    """Write a probe down in the ledger; one that saw a change is nothing to compare others with.
+
+    Args:
+        known: the probes of the fingerprint that it was compared with, or will be that of.
+    """
+    row = {"platform": platform, "generation": generation, "changed": changed, "seen": json.dumps(kept(seen))}
     with open_ledger(params.collect.ledger) as engine, transaction(engine) as books:
-        books.add(Probe(platform=platform, generation=generation, changed=changed, seen=json.dumps(kept(seen))))
+        books.add(Probe(**row, fingerprint=_digest(known)))
 
 
-def earlier(params: Params, platform: str, generation: int) -> list[Seen]:
-    """Read the last probes of a platform in a generation that saw no change, the oldest first."""
+def earlier(params: Params, platform: str, generation: int, known: Seen) -> list[Seen]:
+    """Read the last probes of a platform in a generation that saw no change from `known`, the oldest first.
+
+    A number alone tells no generation: it comes again where a fingerprint was restored by git, or on another branch.
+    """
     with open_ledger(params.collect.ledger) as engine, Books(engine) as books:
         rows = books.scalars(
             select(Probe.seen)
             .filter_by(platform=platform, generation=generation, changed=False)
+            .where(or_(Probe.fingerprint == _digest(known), Probe.fingerprint.is_(None)))
             .order_by(Probe.id.desc())
             .limit(KEPT)
         )
@@ -164,6 +173,10 @@ def last(params: Params, platform: str) -> str | None:
     chosen = select(Probe.probed_at).filter_by(platform=platform).order_by(Probe.id.desc()).limit(1)
     with open_ledger(params.collect.ledger) as engine, Books(engine) as books:
         return books.scalars(chosen).first()
+
+
+def _digest(known: Seen) -> str:
+    return hashlib.sha256(json.dumps(kept(known), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def kept(seen: Seen) -> Seen:

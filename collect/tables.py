@@ -137,3 +137,4 @@ class Probe(Base):
     probed_at: Mapped[str] = mapped_column(default=now)
     changed: Mapped[bool]  # since that generation's fingerprint; such a probe is nothing to compare with
     seen: Mapped[str]  # JSON: {probe: {"header": …, "residual": …}}
+    fingerprint: Mapped[str | None]  # digest of the one it was compared with; None: noted before that was kept

@@ -74,7 +74,19 @@ def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, wo
         drift.keep("site", found)
     assert (workplace / "fingerprints/site.json").read_bytes() == before
     assert probe.kept(seen) == json.loads(before)["probes"]
-    assert len(probe.earlier(settings, "site", 1)) == 2 and probe.last(settings, "site")
+    assert len(probe.earlier(settings, "site", 1, seen)) == 2 and probe.last(settings, "site")
+
+
+def test_a_restored_fingerprint_is_compared_with_no_probe_of_another(seen: probe.Seen, workplace: Path) -> None:
+    other = settings_for(workplace, adapter="codec", codec="webp:80")
+    file = workplace / "fingerprints/site.json"
+    restored = file.read_bytes()
+    drift.keep("site", drift.examine("site", other))
+    assert fingerprint.generation("site") == 2 and not drift.examine("site", other).is_change
+    file.write_bytes(restored)
+    drift.keep("site", drift.examine("site", settings_for(workplace, adapter="codec", codec="jpeg:60")))
+    assert fingerprint.generation("site") == 2
+    assert drift.examine("site", other).is_change  # its own headers were seen in that generation, of another branch
 
 
 def test_there_and_back_is_three_generations_with_dates(seen: probe.Seen, workplace: Path) -> None:
