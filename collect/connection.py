@@ -97,7 +97,7 @@ def _migrate(engine: Engine, schema: Schema) -> None:
     config.set_main_option("script_location", str(ALEMBIC).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")  # a folder's name may hold any other
     config.set_main_option("version_locations", str(schema.steps).replace("%", "%%"))
-    with engine.connect() as connection, _alone(engine, connection), connection.begin():
+    with _alone(engine) as connection, connection.begin():
         config.attributes |= {"connection": connection, "version_table": schema.version_table}
         tables = set(inspect(connection).get_table_names())
         if schema.unnumbered in tables and schema.version_table not in tables:
@@ -112,19 +112,24 @@ def _migrate(engine: Engine, schema: Schema) -> None:
 
 
 @contextmanager
-def _alone(engine: Engine, connection: Connection) -> Iterator[None]:
-    """Hold the lock under which the schema may be changed: a file beside SQLite's, or one of PostgreSQL's own."""
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """Connect under the lock by which the schema may be changed: a file beside SQLite's, or one of PostgreSQL's own.
+
+    SQLite's is taken before: turning to WAL fails at once, without waiting, where another process is at it.
+    """
     if engine.dialect.name == "sqlite" and engine.url.database:
-        with held(Path(engine.url.database + ".lock")):
-            yield
-    elif engine.dialect.name == "postgresql":
+        with held(Path(engine.url.database + ".lock")), engine.connect() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        if engine.dialect.name != "postgresql":
+            yield connection
+            return
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
         try:
-            yield
+            yield connection
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
             connection.commit()
-    else:
-        yield
