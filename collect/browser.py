@@ -24,7 +24,7 @@ from playwright.sync_api import Error as PlaywrightError
 from collect import answers, login, masking
 from collect.download import Downloader
 from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, Trouble, TurnedAway
-from collect.rates import jitter
+from collect.rates import pause
 from collect.visits import again, check_marks, text, value
 from params import UserError
 
@@ -174,8 +174,7 @@ class BrowserSession:
         self, pool: Executor, remote_id: str, rendition: str, file: Path, accept: str | None
     ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
-        if self.platform.is_live:
-            time.sleep(jitter(self.platform.pause))
+        pause(self.platform)
         address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
         fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:

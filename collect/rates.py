@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
 
 from collect.database import insert_new, transaction
 from collect.platform import Interrupted, TurnedAway
 from collect.tables import Bucket
+
+if TYPE_CHECKING:
+    from collect.platform import Site
 
 DAY = 24 * 60.0  # minutes
 AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
@@ -57,6 +60,12 @@ def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
     first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
     wait = min(first * 2.0 ** min(failures - 1, 20), LONGEST if live else 2.0)
     return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
+
+
+def pause(site: Site) -> None:
+    """Wait, before the next page or file of a live site, about as long as a person would."""
+    if site.is_live:
+        time.sleep(jitter(site.pause))
 
 
 def jitter(seconds: float) -> float:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page
 
 from collect.answers import by_position, expect_answers
 from collect.platform import Batch, Refused, SignedOut, Site
+from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
 
@@ -64,6 +65,7 @@ class Douban(Site):
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in [each for each in self._photos(page) if each in remote_ids]:
+            pause(self)
             visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/"))
             page.once("dialog", lambda dialog: dialog.accept())
             with expect_arrival(self, page, self._at_album()):
@@ -93,3 +95,5 @@ class Douban(Site):
                     yield photo[1]
             following = page.locator(".paginator .next > a")
             address = following.evaluate("link => link.href") if following.count() else None
+            if address:
+                pause(self)

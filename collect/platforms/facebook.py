@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import masking
 from collect.platform import Batch, Interrupted, SignedOut, Site
+from collect.rates import pause
 from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
@@ -131,6 +132,7 @@ class Facebook(Site):
     def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
         """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
         while not until() and (shown := links.count()):
+            pause(self)
             links.last.scroll_into_view_if_needed()
             page.mouse.wheel(0, 10_000)
             try:

@@ -13,6 +13,7 @@ from playwright.sync_api import FilePayload, Page
 
 from collect.answers import expect_answer
 from collect.platform import Batch, Refused, Session, SignedOut, Site
+from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
 
@@ -95,6 +96,7 @@ class Wagtail(Site):
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for image in remote_ids:
+            pause(self)
             if self._visit(page, f"images/{image}/delete/") == 404:
                 continue
             if f"{title} " not in page.get_by_role("heading", level=1).inner_text():
@@ -121,3 +123,5 @@ class Wagtail(Site):
                 yield number[1], link.inner_text().strip()
             following = page.locator("#listing-results nav .next a[href]")
             path = following.get_attribute("href") if following.count() else None
+            if path:
+                pause(self)

@@ -13,8 +13,9 @@ from playwright.sync_api import Page
 from collect.answers import Answer, by_position, expect_answer, expect_answers
 from collect.masking import reason
 from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
+from collect.rates import pause
 from collect.visits import again, visit
-from params import UserError
+from params import PlatformRow, UserError
 
 
 class Weibo(Site):
@@ -28,6 +29,10 @@ class Weibo(Site):
     batch_size = 9
     per_minute = 9.0
     per_day = 600
+
+    def __init__(self, row: PlatformRow, *, origin: str | None = None) -> None:
+        super().__init__(row, origin=origin)
+        self._posts: dict[str, set[str]] = {}  # the pictures of each, when the album was last read
 
     def account(self, page: Page) -> str:
         visit(self, page, self.at(self.root))
@@ -68,17 +73,20 @@ class Weibo(Site):
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
-        posts: dict[str, set[str]] = {}
-        for image in self._album(page):
-            posts.setdefault(image["mid"], set()).add(image["pid"])
-        posts = {post: pids for post, pids in posts.items() if pids & set(remote_ids)}
+        if not set(remote_ids) <= {pid for pids in self._posts.values() for pid in pids}:
+            self._posts = {}  # of the whole album, which takes long to read: once for all batches
+            for image in self._album(page):
+                self._posts.setdefault(image["mid"], set()).add(image["pid"])
+        posts = {post: pids for post, pids in self._posts.items() if pids & set(remote_ids)}
         if others := [post for post, pids in posts.items() if not pids <= set(remote_ids)]:
             raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
         for post in posts:
+            pause(self)
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
                 page.locator("body").evaluate(DESTROY, post)
             if destroyed.json().get("ok") != 1:
                 raise UserError(f"weibo does not delete a post: {destroyed.json().get('msg') or 'it does not say why'}")
+            del self._posts[post]
 
     def _album(self, page: Page) -> Iterator[dict[str, Any]]:
         uid, cursor = self.account(page), "0"
@@ -90,6 +98,7 @@ class Weibo(Site):
             cursor = str(answer["data"]["since_id"] or 0)
             if cursor == "0":
                 return
+            pause(self)
 
     def _wall(self, page: Page, uid: str, cursor: str) -> dict[str, Any]:
         try:

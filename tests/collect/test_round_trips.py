@@ -4,10 +4,12 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from PIL import Image
+from playwright.sync_api import Page
 
 import params
 from collect import fingerprint, sandbox
@@ -146,6 +148,24 @@ def test_cleanup_deletes_what_was_uploaded_and_only_that(site, photos, workplace
     assert (again.complete, again.uploaded) == (3, 0)  # what was downloaded stays
 
 
+@pytest.mark.browser
+def test_cleanup_reads_a_weibo_album_once_for_all_its_posts(photos, workplace, monkeypatch) -> None:
+    pages: list[str] = []
+    wall = Weibo._wall
+
+    def read(weibo: Weibo, page: Page, account: str, cursor: str) -> dict[str, Any]:
+        pages.append(cursor)
+        return wall(weibo, page, account, cursor)
+
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        monkeypatch.setattr(Weibo, "batch_size", 2)
+        round_trip("weibo", SETTINGS, photos(7), Path("out"), generation=1, origin=origin)
+        monkeypatch.setattr(Weibo, "_wall", read)
+        assert cleanup("weibo", SETTINGS, origin=origin) == 7
+        assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
+    assert pages == ["0"]
+
+
 def test_a_real_site_has_to_be_asked_for(photos, workplace, monkeypatch) -> None:
     monkeypatch.delenv("COMREADV_LIVE", raising=False)
     for settings, origin in ((with_row("weibo", site="live"), None), (SETTINGS, "https://weibo.example")):
@@ -164,7 +184,6 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
             session.context.storage_state(path="state.json")
             account = session.account
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
-        monkeypatch.setattr(Weibo, "pause", 0.0)
         monkeypatch.setattr("collect.login.stored_state", lambda _site: Path("state.json"))
         monkeypatch.setattr("collect.login.store", lambda *_: None)
         monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
@@ -173,6 +192,7 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
         outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
     assert outcome.complete == 12 and outcome.site == "live"
     assert sum(clock.slept) >= 20  # 9 at once, the other 3 at 9 a minute
+    assert len([each for each in clock.slept if 1 <= each <= 3]) >= 12  # a pause before each download
     said = capfd.readouterr().err
     assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
