@@ -15,10 +15,12 @@ from PIL import Image
 from collect.photos import DAMAGED, FORMATS
 from collect.platform import Interrupted
 from collect.rates import back_off
-from collect.visits import check, check_marks
+from collect.visits import check, check_marks, value
 from params import UserError
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from collect.platform import Site
 
 LARGEST = 64 * 1024 * 1024  # bytes
@@ -105,6 +107,19 @@ class Downloader:
                     if file.tell() > LARGEST:
                         break
         tag.unlink(missing_ok=True)
+
+
+def downloader(site: Site, page: Page) -> Downloader:
+    """Make what downloads as the page's browser would."""
+    return Downloader(
+        site,
+        cookies=page.context.cookies(),
+        headers={
+            "Referer": site.at(site.referer),
+            "Accept": site.accept,
+            "User-Agent": value(page, "navigator.userAgent"),
+        },
+    )
 
 
 def _tag(part: Path) -> Path:

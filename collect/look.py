@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,23 @@ def look(file: Path) -> Look:
     with Image.open(file) as image:
         image.draft("RGB", (4 * SIDE, 4 * SIDE))
         return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+
+
+class Looks:
+    """Those of a run's files, by sha256, each looked at when it is first asked for."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+        self._seen: dict[str, Look] = {}
+
+    def of(self, sha256: str) -> Look:
+        if sha256 not in self._seen:
+            self._seen[sha256] = look(self._files[sha256])
+        return self._seen[sha256]
+
+    def others(self, own: Look) -> list[Look]:
+        """List those that were asked for so far, but for one."""
+        return [each for each in self._seen.values() if each is not own]
 
 
 def distance(first: Look, second: Look) -> float:

@@ -16,8 +16,10 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from collect import answers, browser, fingerprint, login
+from collect.download import downloader
 from collect.look import MOST, distance, look, shows
 from collect.platform import Batch, Platform, SignedOut, Site
+from collect.session import SANDBOX_TIMEOUT, TIMEOUT
 from params import UserError
 
 SIDE = 64  # pixels
@@ -156,7 +158,7 @@ class Web(Patient):
     def sign_in(self) -> str:
         state = login.stored_state(self.site) if self.site.is_live else None
         self.context = self._browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(browser.TIMEOUT if self.site.is_live else browser.SANDBOX_TIMEOUT)
+        self.context.set_default_timeout(TIMEOUT if self.site.is_live else SANDBOX_TIMEOUT)
         if state is None:
             login.sign_in_here(self.site, self.context.new_page())
         elif not login.signed_in(self.site, self.context):
@@ -191,7 +193,7 @@ class Web(Patient):
         return urlsplit(self._address)._replace(query="", fragment="").geturl()
 
     def _fetch(self) -> None:
-        browser.downloader(self.site, self.page).fetch(self._address, self.served)
+        downloader(self.site, self.page).fetch(self._address, self.served)
 
     def _delete(self, remote_ids: Sequence[str]) -> None:
         self.site.delete(self.page, remote_ids, self.batch.title)

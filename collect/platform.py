@@ -148,7 +148,7 @@ class Site(Platform):
 
     def session(self, storage: Path) -> AbstractContextManager[Session]:
         """Open the site in a browser, signed in."""
-        from collect.browser import open_session
+        from collect.session import open_session
 
         if self.origin is None and not self.is_live:
             raise UserError(

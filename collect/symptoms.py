@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import login, masking
-from collect.browser import adapter_frames, keep_page
+from collect.failures import adapter_frames, keep_page
 from collect.patients import Patient, Web
 from collect.platform import Refused, SignedOut, Site
 from collect.visits import check_marks, text

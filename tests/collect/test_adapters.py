@@ -19,13 +19,14 @@ from playwright.sync_api import Page
 
 import params
 from collect import sandbox
-from collect.browser import end_browsers, open_session
+from collect.browser import end_browsers
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
 from collect.platform import Batch, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
+from collect.session import open_session
 from params import Params, PlatformRow, UserError
 
 pytestmark = pytest.mark.browser
@@ -157,7 +158,7 @@ def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplac
 
 
 def test_a_browser_that_hangs_is_ended(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.SANDBOX_LONGEST", 3.0)
+    monkeypatch.setattr("collect.session.SANDBOX_LONGEST", 3.0)
     originals = photos(3)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         upload, hung = Weibo.upload, []

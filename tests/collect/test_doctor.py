@@ -31,7 +31,7 @@ STEPS = ["browser", "state folder", "sign-in", "account", *LOCAL[:2], "address",
 def project(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("params.yaml", "fingerprints"):
         (workplace / name).symlink_to(ROOT / name)
-    monkeypatch.setattr(browser, "SANDBOX_TIMEOUT", 1_500)
+    monkeypatch.setattr("collect.patients.SANDBOX_TIMEOUT", 1_500)
 
 
 class Report:

@@ -13,13 +13,14 @@ from playwright.sync_api import Page
 
 import params
 from collect import fingerprint, sandbox
-from collect.browser import end_browsers, open_session
+from collect.browser import end_browsers
 from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.look import look, shows
 from collect.platform import Batch, Interrupted, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
+from collect.session import open_session
 from pairing.build import build
 from params import Params, UserError
 

@@ -16,13 +16,13 @@ import requests
 from PIL import Image, JpegImagePlugin
 
 import params
-from collect.browser import open_session
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
 from collect.platform import Batch, load
 from collect.platforms.wagtail import PASSWORD, USER
 from collect.round_trip import Outcome, round_trip
+from collect.session import open_session
 from pairing.build import build
 from params import UserError
 
