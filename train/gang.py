@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from params import UserError
 from train.executor import TRIES, Ray, died
 from train.job import Job
-from train.parcels import Parcel, packed, unpack
+from train.parcels import OwnFolder, Parcel, packed, unpack
 from train.ranks import joined
 
 if TYPE_CHECKING:
@@ -40,10 +39,10 @@ class Process:
     def __init__(self, sent: Sequence[ObjectRef[Any]], threads: int) -> None:
         import ray
 
-        self.threads, self.folder = threads, TemporaryDirectory(prefix="comreadv-")
+        self.threads, self.folder = threads, OwnFolder()
         self.done, self.how = 0.0, "Identify the codec"
         self.shown: dict[Path, int] = {}  # parts that were handed out, and when they had been written
-        os.chdir(self.folder.name)
+        os.chdir(self.folder.path)
         for parcel in sent:
             unpack(ray.get(parcel))
 
@@ -81,7 +80,7 @@ class Process:
 
     def close(self) -> None:
         """Leave none of the files behind."""
-        self.folder.cleanup()
+        self.folder.close()
 
     def _tell(self, done: float, how: str) -> None:
         self.done, self.how = done, how

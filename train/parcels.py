@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Generic, TypeVar
 
 from params import UserError
 from train.executor import Local, Ray
 
+PREFIX = "comreadv-sent-"  # of the folders for what was sent
+LOCK = ".lock"
 LARGE = 64 * 2**20  # bytes; a parcel takes no more files once it has as many
 
 Parcel = list[tuple[str, bytes]]  # files: the path below a folder, and the content
@@ -54,6 +59,31 @@ def unpack(parcel: Parcel, below: Path = Path()) -> None:
         new.replace(file)
 
 
+class OwnFolder:
+    """A folder for the files that this process is sent, gone at the latest when the process ends.
+
+    A process that is killed leaves its own behind, with people's photos: the next one on the machine removes it. A
+    living process holds the lock of a file in its folder.
+    """
+
+    def __init__(self) -> None:
+        for left in Path(gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError), (left / LOCK).open("rb") as lock:  # held, another user's, or not made whole yet
+                flock(lock, LOCK_EX | LOCK_NB)
+                rmtree(left, ignore_errors=True)
+        self._folder = TemporaryDirectory(prefix=PREFIX)
+        self.path = Path(self._folder.name)
+        new = self.path / f"{LOCK}.new"
+        self._lock = new.open("wb")
+        flock(self._lock, LOCK_EX)
+        new.rename(self.path / LOCK)  # only now, for others take one that nobody holds
+
+    def close(self) -> None:
+        """Leave none of the files behind."""
+        self._folder.cleanup()
+        self._lock.close()
+
+
 def map_with_files(
     on: Local | Ray,
     start: Callable[[Path], Work[Item, Row]],
@@ -83,10 +113,10 @@ class Elsewhere(Generic[Item, Row]):
     sent: list[Parcel]
 
     def __call__(self) -> Callable[[Item], list[Row]]:
-        folder = TemporaryDirectory(prefix="comreadv-")
+        folder = OwnFolder()
         for parcel in self.sent:
-            unpack(parcel, Path(folder.name))
-        return Listed(self.start(Path(folder.name)), folder)
+            unpack(parcel, folder.path)
+        return Listed(self.start(folder.path), folder)
 
 
 @dataclass(frozen=True)
@@ -94,7 +124,7 @@ class Listed(Generic[Item, Row]):
     """Work whose rows are all made before they are sent."""
 
     work: Work[Item, Row]
-    folder: TemporaryDirectory[str]  # held, since it is gone when nobody holds it
+    folder: OwnFolder  # held, since it is gone when nobody holds it
 
     def __call__(self, item: Item) -> list[Row]:
         return list(self.work(item))
