@@ -15,7 +15,7 @@ repro: setup
 	comreadv results
 
 test: setup
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	ruff check .
