@@ -25,7 +25,7 @@ from params import UserError
 
 TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
 SANDBOX_TIMEOUT = 8_000
-LONGEST = 900.0  # seconds that a step may take, with all its retries, before the browser is taken to hang
+LONGEST = 7200.0  # seconds that a step may take before the browser is taken to hang: an album may have a thousand pages
 SANDBOX_LONGEST = 120.0
 AT_ONCE = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
