@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,15 @@ class Batch:
     files: list[Path]
     received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
     known: dict[int, str] = field(default_factory=dict)  # position → remote id, from an earlier attempt
+
+    def found(self, shown: Iterable[str]) -> dict[int, str]:
+        """Return what is known and among the remote ids that are shown, of which no more are read than needed."""
+        left = set(self.known.values())
+        for remote_id in shown:
+            left.discard(remote_id)
+            if not left:
+                break
+        return {position: remote_id for position, remote_id in self.known.items() if remote_id not in left}
 
 
 class Session(Protocol):

@@ -56,8 +56,7 @@ class Douban(Site):
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
-        shown = set(self._photos(page))
-        return {position: photo for position, photo in batch.known.items() if photo in shown}
+        return batch.found(self._photos(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         kind = "webp" if rendition == "l" else "jpg"

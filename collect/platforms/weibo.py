@@ -66,8 +66,7 @@ class Weibo(Site):
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
-        shown = {image["pid"] for image in self._album(page)}
-        return {position: pid for position, pid in batch.known.items() if pid in shown}
+        return batch.found(image["pid"] for image in self._album(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")

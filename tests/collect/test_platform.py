@@ -11,7 +11,7 @@ import params
 from collect import codecs
 from collect.export import read_manifest
 from collect.login import state_folder
-from collect.platform import Platform, Site, load
+from collect.platform import Batch, Platform, Site, load
 from collect.round_trip import alone, round_trip
 from params import PlatformRow, UserError
 
@@ -33,6 +33,13 @@ def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
         assert adapter.per_minute > 0
         assert adapter.per_day >= adapter.batch_size  # else a batch would wait for ever
         assert "image/" in adapter.accept
+
+
+def test_of_an_album_no_more_is_read_than_it_takes_to_find_a_batch() -> None:
+    album = iter(["9", "2", "1", "8"])
+    assert Batch("x", [], known={0: "1", 1: "2"}).found(album) == {0: "1", 1: "2"}
+    assert list(album) == ["8"]
+    assert Batch("x", [], known={0: "1", 1: "2"}).found(iter(["9", "2"])) == {1: "2"}
 
 
 def test_an_origin_takes_the_place_of_every_host_and_keeps_path_and_query() -> None:
