@@ -16,7 +16,7 @@ from collect.tables import Download, Upload
 from params import UserError
 
 AT_ONCE = 32  # files that are downloaded and written down together
-TRIES = 3  # at downloading something that is not what went up
+TRIES = 3  # at what a site may show otherwise for a while: a file that is not what went up, a part of a batch
 
 
 class Fetch:

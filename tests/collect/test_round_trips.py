@@ -191,9 +191,14 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
         monkeypatch.setattr("collect.rates.time", clock)
         monkeypatch.setattr("collect.collectors.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
         outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
+        collecting = clock.slept.copy()
+        monkeypatch.setattr("collect.sandbox.weibo.WALL", 5)
+        assert cleanup("weibo", SETTINGS, origin=origin, live=True) == 12
     assert outcome.complete == 12 and outcome.site == "live"
-    assert sum(clock.slept) >= 20  # 9 at once, the other 3 at 9 a minute
-    assert len([each for each in clock.slept if 1 <= each <= 3]) >= 12  # a pause before each download
+    assert sum(collecting) >= 20  # 9 at once, the other 3 at 9 a minute
+    assert len([each for each in collecting if 1 <= each <= 3]) >= 12  # a pause before each download
+    deleting = clock.slept[len(collecting) :]
+    assert len(deleting) == 4 and all(1 <= each <= 3 for each in deleting)  # two further pages, and two posts
     said = capfd.readouterr().err
     assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
