@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ def _one_writer_at_a_time(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READER) else "BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "invalidate")
+    def _invalidate(connection: Any, _record: object, _error: object) -> None:
+        with suppress(sqlite3.Error):
+            connection.rollback()  # what Ctrl-C cuts off is closed, and holds the lock while any cursor of it lives
 
 
 def _migrate(engine: Engine, schema: Schema) -> None:

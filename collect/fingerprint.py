@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ def read(file: Path) -> dict[str, Any]:
 
 def nearest_quality(luma: Sequence[int]) -> int:
     """Return the IJG quality, 1–100, whose luma table is nearest in mean absolute difference."""
+    return _nearest_quality(tuple(luma))
 
+
+@lru_cache(maxsize=1024)  # a platform has few tables, and thousands of files that each have one of them
+def _nearest_quality(luma: tuple[int, ...]) -> int:
     def distance(quality: int) -> int:
         return sum(abs(a - b) for a, b in zip(luma, standard_tables(quality)[0], strict=True))
 

@@ -40,8 +40,9 @@ def crop(file: Path, image: Image.Image, boxes: Sequence[Box]) -> list[bytes]:
     try:
         whole = jpeglib.read_dct(str(file))
         whole.load()
+        codec = fingerprint.read(file)
         with tempfile.TemporaryDirectory() as folder:
-            return [_region(whole, image, fingerprint.read(file), box, Path(folder, "tile.jpg")) for box in boxes]
+            return [_region(whole, image, codec, box, Path(folder, "tile.jpg")) for box in boxes]
     except DAMAGED as error:  # libjpeg's own message went to the standard error
         raise NotCroppable(f"{file}: {error}") from error
 

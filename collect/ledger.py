@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,18 +85,11 @@ class Ledger:
         """Write down, before it is made, that an attempt is made; return what no other collector has in hand."""
         title = f"comreadv {uuid.uuid4().hex[:12]}"
         with self.transaction() as session:
-            ours = {**self.key, "state": "planned"}
-            found = session.scalars(
-                select(Upload).filter_by(**ours).where(Upload.sha256.in_(images)).order_by(Upload.id)
-            ).all()
-            claimed: list[Upload] = []
-            for each in found:
-                values = {"state": "sent", "collector": self.collector, "batch": title, "sent_at": now()}
-                change = update(Upload).where(Upload.id == each.id, Upload.state == "planned")
-                if session.execute(change.values(position=len(claimed), **values)).rowcount == 1:  # type: ignore[attr-defined]
-                    claimed.append(each)
-            for each in claimed:
-                session.refresh(each)
+            chosen = select(Upload).filter_by(**self.key, state="planned").where(Upload.sha256.in_(images))
+            claimed = list(session.scalars(chosen.order_by(Upload.id).with_for_update()))
+            for position, each in enumerate(claimed):
+                each.state, each.collector, each.sent_at = "sent", self.collector, now()
+                each.batch, each.position = title, position
         return claimed
 
     def doubt(self) -> dict[str, list[Upload]]:
@@ -117,27 +111,27 @@ class Ledger:
         `gone`: the reason why the rest is not to go up again. Raises Interrupted when the batch is another
         collector's by now, which took us for dead.
         """
+        rows: list[dict[str, Any]] = []
+        for each in batch:
+            remote_id = shown.get(each.position if each.position is not None else -1)
+            values: dict[str, Any] = {"state": "planned", "batch": None, "position": None, "remote_id": None}
+            if remote_id is not None:
+                values = {"state": "confirmed", "remote_id": remote_id, "confirmed_at": now()}
+            elif gone is not None:
+                values = {"state": "rejected", "reason": gone, "collector": None}
+            else:
+                values["collector"] = None
+            rows.append({"id": each.id, **values})
         with self.transaction() as session:
-            for each in sorted(batch, key=lambda upload: upload.id):
-                remote_id = shown.get(each.position if each.position is not None else -1)
-                values: dict[str, Any] = {"state": "planned", "batch": None, "position": None, "remote_id": None}
-                if remote_id is not None:
-                    values = {"state": "confirmed", "remote_id": remote_id, "confirmed_at": now()}
-                elif gone is not None:
-                    values = {"state": "rejected", "reason": gone, "collector": None}
-                else:
-                    values["collector"] = None
-                ours = update(Upload).where(Upload.id == each.id, Upload.collector == self.collector)
-                if session.execute(ours.values(**values)).rowcount != 1:  # type: ignore[attr-defined]
-                    raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
+            ours = select(Upload.id).where(Upload.id.in_([each.id for each in batch]))
+            ours = ours.where(Upload.collector == self.collector).order_by(Upload.id).with_for_update()
+            if len(session.scalars(ours).all()) != len(batch):
+                raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
+            _change(session, rows)
 
     def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
         """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
-        with self.transaction() as session:
-            for position, remote_id in remote_ids.items():
-                uploads[position].remote_id = remote_id
-                change = update(Upload).where(Upload.id == uploads[position].id)
-                session.execute(change.values(remote_id=remote_id))
+        self.reassign([uploads[position] for position in remote_ids], list(remote_ids.values()))
 
     def confirm(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down that a batch is published."""
@@ -167,9 +161,11 @@ class Ledger:
 
     def keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
         """Write down downloads: verified, or the reason why one is not what was uploaded."""
+        changes = []
         with self.transaction() as session:
+            ids = [each.upload.id for each in arrivals]
+            session.execute(delete(Download).where(Download.upload_id.in_(ids), Download.rendition == rendition))
             for each in arrivals:
-                session.execute(delete(Download).filter_by(upload_id=each.upload.id, rendition=rendition))
                 session.add(
                     Download(
                         upload_id=each.upload.id,
@@ -181,8 +177,8 @@ class Ledger:
                     )
                 )
                 state = "downloaded" if each.reason else "verified"
-                change = update(Upload).where(Upload.id == each.upload.id)
-                session.execute(change.values(state=state, reason=each.reason))
+                changes.append({"id": each.upload.id, "state": state, "reason": each.reason})
+            _change(session, changes)
 
     def miss(self, upload: Upload, reason: str) -> None:
         """Write down why what is on the platform did not come down; the next run tries again."""
@@ -191,10 +187,10 @@ class Ledger:
 
     def reassign(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
         """Write down which remote id is whose, once the contents have told."""
+        for each, remote_id in zip(uploads, remote_ids, strict=True):
+            each.remote_id = remote_id
         with self.transaction() as session:
-            for each, remote_id in zip(uploads, remote_ids, strict=True):
-                each.remote_id = remote_id
-                session.execute(update(Upload).where(Upload.id == each.id).values(remote_id=remote_id))
+            _change(session, [{"id": each.id, "remote_id": each.remote_id} for each in uploads])
 
     def forget(self, download: Download) -> None:
         """Strike out a download whose file is gone, so that it is fetched again; it goes up again if it is deleted."""
@@ -276,3 +272,9 @@ class Ledger:
         """Name the collectors whose rows are ours to take: ourselves, and the dead ones."""
         holders = set(session.scalars(rows.with_only_columns(Upload.collector).distinct()))
         return {self.collector} | dead(session, {each for each in holders if each is not None} - {self.collector})
+
+
+def _change(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Set columns of uploads by their id, many at once."""
+    if rows:  # without any, the statement would be one for all uploads
+        session.execute(update(Upload), [dict(row) for row in sorted(rows, key=itemgetter("id"))])
