@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from collect.answers import Answer, by_position, expect_answer, expect_answers
 from collect.masking import reason
-from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
+from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site
 from collect.rates import pause
 from collect.visits import again, visit
 from params import PlatformRow, UserError
@@ -35,9 +35,13 @@ class Weibo(Site):
         self._posts: dict[str, set[str]] = {}  # the pictures of each, when the album was last read
 
     def account(self, page: Page) -> str:
-        visit(self, page, self.at(self.root))
-        href = page.locator('a[href^="/u/"]').first.get_attribute("href") or ""
-        return href.removeprefix("/u/").partition("?")[0]
+        answer = visit(self, page, self.at(self.root))
+        if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
+            return number
+        raise PageChanged(
+            "weibo does not say who is signed in (no header X-Log-Uid): nobody is, or the site has changed. Run `comreadv"
+            " login --platform weibo`; if that ends in this too, `comreadv doctor --platform weibo` keeps the page."
+        )
 
     def upload(self, page: Page, batch: Batch) -> list[str]:
         visit(self, page, self.at(self.root))

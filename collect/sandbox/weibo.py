@@ -65,7 +65,7 @@ class Sandbox(Site):
         if not self.session(request):
             return self.to_sign_in()
         posts = "".join(map(self.shown, self.store.albums()[:FEED]))
-        return self.page(
+        answer = self.page(
             "首页",
             '<section id="composer" class="_wrap_3oqj1_4"><textarea rows="3"'
             ' placeholder="有什么新鲜事想分享给大家？"></textarea><div class="_pics_19xm2_7"></div>'
@@ -75,6 +75,8 @@ class Sandbox(Site):
             '<button type="button" class="main _send_7bq0c_5" disabled>发送</button></div></section>'
             f'<section id="feed">{posts}</section>',
         )
+        answer.headers["X-Log-Uid"] = self.account
+        return answer
 
     def shown(self, post: Album) -> str:
         """Show a post in the feed."""

@@ -85,7 +85,6 @@ def test_a_local_codec_has_the_steps_that_apply() -> None:
 
 
 REDESIGNS = [
-    ("weibo", 'href="/u/', 'href="/people/', "account", 'locator("a[href^=\\"/u/\\"]")'),
     ("weibo", "有什么新鲜事想分享给大家？", "说点什么", "upload", "get_by_placeholder("),
     ("douban", 'type="file"', 'type="text"', "upload", 'locator("input[type=\\"file\\"]")'),
     ("facebook", ">Post<", ">Share now<", "upload", 'get_by_role("button", name=re.compile(r"^(Post|发布)$"))'),
@@ -121,11 +120,38 @@ def test_a_redesign_is_named_by_step_line_and_locator_with_the_page_beside_it(
     assert new in kept[1].read_text()
     ran = STEPS[: STEPS.index(step)]
     assert [each for each in ran if report.marks[each] != "✓"] == []
-    assert (left > 0) == (report.marks["delete"] != "✓" and step != "account")
+    assert (left > 0) == (report.marks["delete"] != "✓")
     if left:
         assert f"Still up on {site}: " in report.text
     for skipped in report.names("-"):
         assert report.seen[skipped].startswith("skipped, for it needs: ")
+
+
+def test_on_weibo_a_link_to_somebody_else_is_not_taken_for_the_account(workplace, monkeypatch) -> None:
+    home, own = weibo.Sandbox.home, []
+
+    def with_a_stranger(self, request) -> HTMLResponse:
+        own.append(self.account)
+        answer = home(self, request)
+        html = bytes(answer.body).replace(b"<header>", b'<header><a href="/u/1000000001">somebody</a>')
+        who = {"X-Log-Uid": answer.headers["X-Log-Uid"]}
+        return HTMLResponse(html, answer.status_code, who)
+
+    monkeypatch.setattr(weibo.Sandbox, "home", with_a_stranger)
+    report = Report("--platform", "weibo")
+    assert report.names("✗") == [], report.text
+    assert own[0] in report.seen["account"] and own[0] != "1000000001"
+
+
+def test_a_weibo_that_does_not_say_who_is_signed_in_gets_nothing(workplace, monkeypatch) -> None:
+    home = weibo.Sandbox.home
+    monkeypatch.setattr(weibo.Sandbox, "home", lambda self, request: HTMLResponse(home(self, request).body))
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        report = Report("--platform", "weibo", "--origin", origin)
+        assert shown(origin) == (0, 0)
+    assert (report.status, report.names("✗")) == (1, ["account"]), report.text
+    assert "weibo does not say who is signed in" in report.text
+    assert "upload" in report.names("-")
 
 
 def test_what_a_failed_step_does_not_touch_is_tried_all_the_same(workplace, monkeypatch) -> None:
