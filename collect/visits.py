@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 BUSY = (418, 420, 429)
 WHOLE = 30.0  # seconds that a page may take to load
+A_FILE = 5.0  # more of them for each file that goes up meanwhile, over a real line
 PAUSE = 50  # milliseconds between two looks
 POLLING = 5  # milliseconds, of the page's own looking
 ATTEMPTS = 5  # at reading
 LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
 Answer = TypeVar("Answer")
+
+
+class Stayed(Interrupted):
+    """Say that the page did not go on to where what was done should have led it."""
 
 
 def visit(site: Site, page: Page, address: str) -> Response:
@@ -67,15 +72,18 @@ def again(site: Site, read: Callable[[], Answer]) -> Answer:
 
 
 @contextmanager
-def expect_arrival(site: Site, page: Page, address: re.Pattern[str]) -> Iterator[None]:
-    """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does."""
+def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: int = 0) -> Iterator[None]:
+    """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does.
+
+    Raises Stayed when it leads nowhere. `files`: how many go up before the page goes on.
+    """
     with _heard(site, page) as trouble:
         yield
-        end = time.monotonic() + WHOLE
+        end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
         while not address.search(page.url):
             trouble()
             if time.monotonic() > end:
-                raise Interrupted(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.")
+                raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.")
             page.wait_for_timeout(PAUSE)
         _wait_until_whole(site, page, trouble)
 

@@ -13,12 +13,13 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import masking
-from collect.platform import Batch, Interrupted, SignedOut, Site
+from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
 from collect.rates import pause
-from collect.visits import again, check, check_marks, expect_arrival, visit
+from collect.visits import Stayed, again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
+PASSING = re.compile("try again|later|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
 class Facebook(Site):
@@ -50,8 +51,16 @@ class Facebook(Site):
         page.get_by_role("button", name=re.compile("Friends|Public|Only me|好友|公开|仅限自己")).click()
         page.get_by_role("radio", name=re.compile("Only me|仅限自己")).check()
         page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
-        with expect_arrival(self, page, ALBUM):
-            page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
+        try:
+            with expect_arrival(self, page, ALBUM, files=len(batch.files)):
+                page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
+        except Stayed as stayed:
+            said = " ".join(page.get_by_role("alert").all_inner_texts()).strip()
+            named = [position for position, file in enumerate(batch.files) if file.name in said]
+            named = named or list(range(len(batch.files)))  # a smaller batch will tell which
+            if said and len(named) == 1 and not PASSING.search(said):
+                raise Refused(named[0], said) from None
+            raise Interrupted(f"{stayed.message} It says: {said or 'nothing'}") from None
         return self._whole(page, len(batch.files), batch.title)
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

@@ -39,8 +39,9 @@ class Weibo(Site):
         if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
             return number
         raise PageChanged(
-            "weibo does not say who is signed in (no header X-Log-Uid): nobody is, or the site has changed. Run `comreadv"
-            " login --platform weibo`; if that ends in this too, `comreadv doctor --platform weibo` keeps the page."
+            "weibo does not say who is signed in (no header X-Log-Uid): nobody is, or the site has changed. Run"
+            " `comreadv login --platform weibo`; if that ends in this too, see docs/platforms.md and mend account() in"
+            " collect/platforms/weibo.py."
         )
 
     def upload(self, page: Page, batch: Batch) -> list[str]:

@@ -10,12 +10,14 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import requests
 from PIL import Image, JpegImagePlugin
 from playwright.sync_api import Page
+from starlette.responses import JSONResponse, Response
 
 import params
 from collect import sandbox
@@ -26,6 +28,7 @@ from collect.originals import Original
 from collect.platform import Batch, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
+from collect.sandbox import facebook
 from collect.session import open_session
 from params import Params, PlatformRow, UserError
 
@@ -211,11 +214,20 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
         assert received(origin) == {each.sha256: 1 for each in originals}
 
 
-@pytest.mark.parametrize("site", ["douban", "weibo"])
-def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workplace) -> None:
-    originals = list(photos(4))
-    originals[1].path.write_bytes(b"no image")
-    originals[1] = Original.of(originals[1].path, originals[1].name)
+def with_one_refused(originals: Sequence[Original], position: int) -> list[Original]:
+    """Make one of the images a TIFF, which no sandbox takes."""
+    file = originals[position].path
+    with Image.open(file) as image:
+        image.save(file, "TIFF")
+    originals = list(originals)
+    originals[position] = Original.of(file, originals[position].name)
+    return originals
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr("collect.visits.WHOLE", 3.0)  # how long Facebook's page may stay
+    originals = with_one_refused(photos(4), 1)
     with sandbox.serve(site, state=workplace / "site") as origin:
         outcome = collect(site, originals, origin)
         again = collect(site, originals, origin)
@@ -223,6 +235,42 @@ def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workpl
     assert (outcome.uploaded, outcome.complete, outcome.rejected, again.uploaded) == (3, 3, 1, 0)
     refused = [json.loads(line) for line in Path("out", site, "manifest.jsonl").read_text().splitlines()][1]
     assert refused["source"] == originals[1].name and refused["rejected"]
+
+
+def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Facebook's sandbox give one reason for every refusal."""
+    keep = facebook.Sandbox.keep
+
+    def kept(self, form) -> Response:
+        answer = keep(self, form)
+        return JSONResponse({"error": 1, "msg": message}) if b'"error"' in answer.body else answer
+
+    monkeypatch.setattr(facebook.Sandbox, "keep", kept)
+    monkeypatch.setattr("collect.visits.WHOLE", 2.0)
+
+
+def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:
+    facebook_says("This can't be posted.", monkeypatch)
+    originals = with_one_refused(photos(4), 2)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        outcome = collect("facebook", originals, origin)
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[2]}
+    assert (outcome.complete, outcome.rejected) == (3, 1)
+    rows = Path("out", "facebook", "manifest.jsonl").read_text().splitlines()
+    assert json.loads(rows[2]) == {"source": originals[2].name, "rejected": "This can't be posted."}
+
+
+def test_no_image_is_rejected_for_trouble_that_will_pass(photos, workplace, monkeypatch) -> None:
+    facebook_says("Something went wrong. Please try again.", monkeypatch)
+    monkeypatch.setattr("collect.run.PATIENCE", 2)
+    originals = with_one_refused(photos(1), 0)
+    said = pytest.raises(UserError, match=r"stays at /media/set/create .* It says: Something went wrong")
+    with sandbox.serve("facebook", state=workplace / "site") as origin, said:
+        collect("facebook", originals, origin)
+    with sqlite3.connect("data/ledger/ledger.db") as books:
+        assert books.execute("SELECT state FROM uploads WHERE platform = 'facebook'").fetchall() == [
+            ("sent",)
+        ]  # in doubt
 
 
 @pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "trouble of its own"), (403, "signed in")])
