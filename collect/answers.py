@@ -116,7 +116,7 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     timeout = FIRST + count * EACH
     found = page.wait_for_function(FIND, arg=[part, start, count, path], polling=POLLING, timeout=timeout).json_value()
     if found == "gone":
-        if urlsplit(site.login_url).path in page.url:
+        if site.is_for_guests(page.url):
             raise SignedOut
         check_marks(site, page.url, text(page))
         raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")

@@ -138,6 +138,7 @@ class Site(Platform):
 
     root: ClassVar[str]
     login_url: ClassVar[str]
+    guest_paths: ClassVar[tuple[str, ...]] = ()  # of other pages that the site shows to nobody who is signed in
     cookie_names: ClassVar[tuple[str, ...]]  # present together only when somebody is signed in
     referer: ClassVar[str]
     accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
@@ -154,6 +155,11 @@ class Site(Platform):
         if self.origin is None:
             return url
         return self.origin + urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+    def is_for_guests(self, address: str) -> bool:
+        """Tell whether an address is where the site sends somebody who is not signed in."""
+        path = urlsplit(address).path
+        return any(each in path for each in (urlsplit(self.login_url).path, *self.guest_paths))
 
     def session(self, storage: Path) -> AbstractContextManager[Session]:
         """Open the site in a browser, signed in."""

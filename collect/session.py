@@ -204,7 +204,7 @@ class BrowserSession:
             return Interrupted(f"{name}: the browser has ended. What is done stays done; run again to go on.")
         frames = adapter_frames(error)
         where = f"{frames[-1].name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else "in the browser"
-        if urlsplit(self.platform.login_url).path in self.page.url:
+        if self.platform.is_for_guests(self.page.url):
             return SignedOut()
         try:
             check_marks(self.platform, self.page.url, _text(self.page))

@@ -50,7 +50,7 @@ def visit(site: Site, page: Page, address: str) -> Response:
             assert answer is not None  # only an address on the same page, with a #, has no answer
             check(site, answer.status, page.url, answer.headers.get("retry-after"))
             _wait_until_whole(site, page, trouble)
-        if urlsplit(site.login_url).path in page.url:
+        if site.is_for_guests(page.url):
             raise SignedOut
         return answer
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from html import unescape
-from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
@@ -26,6 +25,7 @@ class Facebook(Site):
     name = "facebook"
     root = "https://www.facebook.com/"
     login_url = "https://www.facebook.com/login/"
+    guest_paths = ("/login.php",)
     cookie_names = ("c_user", "xs")
     renditions = ("full",)
     referer = "https://www.facebook.com/"
@@ -86,7 +86,7 @@ class Facebook(Site):
             raise Interrupted(f"facebook: a photo's page was cut off ({masking.reason(error)}).") from None
         check(self, answer.status, answer.url, answer.headers.get("retry-after"))
         check_marks(self, answer.url, html)
-        if urlsplit(self.login_url).path in answer.url:
+        if self.is_for_guests(answer.url):
             raise SignedOut
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
         return unescape(image[1]) if image else None

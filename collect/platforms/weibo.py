@@ -22,6 +22,7 @@ class Weibo(Site):
     name = "weibo"
     root = "https://weibo.com/"
     login_url = "https://passport.weibo.com/sso/signin"
+    guest_paths = ("/newlogin", "/visitor/visitor")
     cookie_names = ("SUB", "SUBP")
     renditions = ("large", "mw2000", "mw690", "orj360", "bmiddle", "thumb150")
     referer = "https://weibo.com/"

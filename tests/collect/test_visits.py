@@ -23,6 +23,23 @@ def adapter(origin: str = ORIGIN) -> Site:
     return site
 
 
+@pytest.mark.parametrize(
+    ("site", "address", "for_guests"),
+    [
+        ("weibo", "https://passport.weibo.com/visitor/visitor?entry=miniblog&url=x", True),
+        ("weibo", "https://weibo.com/newlogin?tabtype=weibo", True),
+        ("weibo", "https://weibo.com/u/1?from=/newlogin", False),
+        ("facebook", "https://www.facebook.com/login.php?next=https%3A%2F%2Fwww.facebook.com%2F", True),
+        ("facebook", "https://www.facebook.com/login/?next=x", True),
+        ("facebook", "https://www.facebook.com/me/photos_albums", False),
+    ],
+)
+def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_guests: bool) -> None:
+    platform = load(site, PlatformRow(adapter=site))
+    assert isinstance(platform, Site)
+    assert platform.is_for_guests(address) is for_guests
+
+
 @pytest.mark.parametrize("status", [418, 420, 429])
 def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
     with pytest.raises(TurnedAway, match=f"HTTP {status}") as caught:
@@ -112,6 +129,8 @@ PAGES = {  # path → status, body, headers
     "/signin/captcha": (200, "<p>hello</p>", {}),
     "/to-captcha": (302, "", {"Location": "/signin/captcha?ticket=s3cret"}),
     "/to-sign-in": (302, "", {"Location": "/sso/signin?ticket=s3cret"}),
+    "/to-guests": (302, "", {"Location": "/newlogin?url=s3cret"}),
+    "/newlogin": (200, "<p>What people talk about</p>", {}),
     "/sso/signin": (200, "<p>who are you?</p>", {}),
     "/busy": (429, "<p>later</p>", {"Retry-After": "3600"}),
     "/broken": (503, "<p>sorry</p>", {"Retry-After": "3600"}),
@@ -182,6 +201,7 @@ def test_a_page_that_is_whole_is_visited(page: Page, origin: str) -> None:
         ("/captcha", Challenged),
         ("/to-captcha", Challenged),
         ("/to-sign-in", SignedOut),
+        ("/to-guests", SignedOut),
         ("/busy", TurnedAway),
         ("/broken", Interrupted),
         ("/cut", Interrupted),
