@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 from sqlalchemy import Engine, delete, select, update
@@ -52,8 +53,7 @@ def at_work(engine: Engine) -> Iterator[Heart]:
     me = psutil.Process()
     with transaction(engine) as session:
         session.execute(delete(Collector).where(Collector.beat < time.time() - FORGOTTEN))
-        host, started = socket.gethostname(), _started(me)
-        session.add(Collector(id=heart.id, host=host, pid=me.pid, started=started, beat=time.time()))
+        session.add(Collector(id=heart.id, host=_host(), pid=me.pid, started=_started(me), beat=time.time()))
     ended = threading.Event()
 
     def keep_beating() -> None:
@@ -77,7 +77,7 @@ def dead(session: Session, names: set[str]) -> set[str]:
 
 
 def _lives(collector: Collector) -> bool:
-    if collector.host != socket.gethostname():
+    if collector.host != _host():
         return time.time() - collector.beat < LEASE
     try:
         process = psutil.Process(collector.pid)
@@ -86,6 +86,14 @@ def _lives(collector: Collector) -> bool:
         return abs(_started(process) - collector.started) < 1.0  # else the number was given to another process
     except psutil.NoSuchProcess:
         return False
+
+
+def _host() -> str:
+    """Name this machine, or the container of it that we are in: where a process's number means that process."""
+    name = socket.gethostname()
+    with suppress(OSError):  # only Linux has it
+        name += f" {Path('/proc/self/ns/pid').readlink()}"
+    return name
 
 
 def _started(process: psutil.Process) -> float:

@@ -1,6 +1,7 @@
 """A collector lives as long as its process, or its lease where that can't be looked at."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -115,6 +116,27 @@ def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, mo
     assert found_dead(engine, "far") == set()
     clock.now += 1
     assert found_dead(engine, "far") == {"far"}
+
+
+def test_one_in_another_container_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
+    monkeypatch.setattr(collectors, "time", clock)
+    write(engine, "contained", host=f"{socket.gethostname()} pid:[1]", pid=2**22 + 1)
+    assert found_dead(engine, "contained") == set()
+    clock.now += LEASE
+    assert found_dead(engine, "contained") == {"contained"}
+
+
+def test_a_living_one_whose_number_is_another_process_here_is_not_dead(engine: Engine, ledger_url: str) -> None:
+    contain = ["unshare", "--pid", "--fork", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*contain, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs unshare, and the right to make a PID namespace")
+    contained = [*contain, sys.executable, "-c", WORK, ledger_url]
+    with subprocess.Popen(contained, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert row(engine, name).pid == 1
+        assert found_dead(engine, name) == set()
+        process.kill()
 
 
 def test_a_heart_beats_while_it_rests_and_not_at_every_step(engine: Engine, monkeypatch, clock) -> None:
