@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Select, delete, or_, select, update
@@ -105,20 +106,22 @@ class Ledger:
                 batches.setdefault(each.batch or "", []).append(each)
         return batches
 
-    def settle(self, batch: Sequence[Upload], shown: Mapping[int, str], *, gone: str | None = None) -> None:
+    def settle(
+        self, batch: Sequence[Upload], shown: Mapping[int, str], *, refused: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
         """Confirm what the platform shows of a batch; the rest never arrived and is planned again.
 
-        `gone`: the reason why the rest is not to go up again. Raises Interrupted when the batch is another
-        collector's by now, which took us for dead.
+        `refused`: the reasons, by position, why some are not to go up again. Raises Interrupted when the batch is
+        another collector's by now, which took us for dead.
         """
         rows: list[dict[str, Any]] = []
         for each in batch:
-            remote_id = shown.get(each.position if each.position is not None else -1)
+            position = each.position if each.position is not None else -1
             values: dict[str, Any] = {"state": "planned", "batch": None, "position": None, "remote_id": None}
-            if remote_id is not None:
-                values = {"state": "confirmed", "remote_id": remote_id, "confirmed_at": now()}
-            elif gone is not None:
-                values = {"state": "rejected", "reason": gone, "collector": None}
+            if position in shown:
+                values = {"state": "confirmed", "remote_id": shown[position], "confirmed_at": now()}
+            elif position in refused:
+                values = {"state": "rejected", "reason": refused[position], "collector": None}
             else:
                 values["collector"] = None
             rows.append({"id": each.id, **values})
@@ -140,10 +143,7 @@ class Ledger:
 
     def reject(self, uploads: Sequence[Upload], position: int, reason: str) -> None:
         """Keep the site's reason against one image; the others of its batch are planned again."""
-        self.settle(uploads, {})
-        with self.transaction() as session:
-            change = update(Upload).where(Upload.id == uploads[position].id)
-            session.execute(change.values(state="rejected", reason=reason))
+        self.settle(uploads, {}, refused={uploads[position].position or 0: reason})
 
     def waiting(self, rendition: str, images: Collection[str]) -> list[Upload]:
         """Take in hand, and list, which of these images are on the platform and have no verified download.

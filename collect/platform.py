@@ -27,6 +27,14 @@ class PageChanged(Interrupted):
     """Say that the page is not as the adapter expects: a passing fault, or a redesign of the site."""
 
 
+class Stayed(Interrupted):
+    """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(f"{message} It says: {said}" if said else message)
+        self.said = said
+
+
 class TurnedAway(Interrupted):
     """Say that the site wants less of us for now: 418, 429, or a block page."""
 
@@ -158,8 +166,8 @@ class Site(Platform):
 
     def is_for_guests(self, address: str) -> bool:
         """Tell whether an address is where the site sends somebody who is not signed in."""
-        path = urlsplit(address).path
-        return any(each in path for each in (urlsplit(self.login_url).path, *self.guest_paths))
+        path = urlsplit(address).path.rstrip("/")
+        return path.endswith((urlsplit(self.login_url).path.rstrip("/"), *self.guest_paths))
 
     def session(self, storage: Path) -> AbstractContextManager[Session]:
         """Open the site in a browser, signed in."""

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
-from collect.ledger import Ledger
+from collect.ledger import HERE, Ledger
 from collect.look import ALIKE, Looks, distance
 from collect.originals import LIVE_STATE
-from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, TurnedAway
+from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, Stayed, TurnedAway
 from collect.rates import Rate, back_off, jitter
 from params import UserError
 
@@ -55,6 +55,8 @@ class Run:
         self._looks = Looks(files)
         self._fetch = Fetch(platform, session, ledger, files, self._looks, self._show)
         self._partly: Counter[str] = Counter()
+        self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
+        self._aside: dict[str, tuple[Stayed, int]] = {}  # those with which it did too often, and how many were up then
         self._rate: Rate | None = None
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -76,7 +78,7 @@ class Run:
 
     def left(self) -> list[str]:
         """List what is to go up yet, in the order of the plan."""
-        return [sha256 for sha256 in self.ledger.planned() if sha256 in self.files]
+        return [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
@@ -94,6 +96,7 @@ class Run:
                         if limit is None and self.ledger.busy_elsewhere(self.files):
                             self.heart.rest(0.5)
                         elif not self._fetch.bring_home():
+                            self._judge_what_stayed()
                             return
                 except Interrupted as trouble:
                     failures = 1 if self.uploaded + self.downloaded > before else failures + 1
@@ -120,13 +123,13 @@ class Run:
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
             files = [self.files.get(each.sha256, Path()) for each in uploads]
             shown = self.session.read_back(Batch(title, files, known=known))
-            gone: str | None = None
+            gone: dict[int, str] = {}
             if self.platform.atomic and 0 < len(shown) < len(uploads):
                 self._partly[title] += 1
                 if self._partly[title] < TRIES:
                     raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(uploads)} images.")
-                gone = "it was published and is not shown any more"
-            self.ledger.settle(uploads, shown, gone=gone)
+                gone = {each.position or 0: "it was published and is not shown any more" for each in uploads}
+            self.ledger.settle(uploads, shown, refused=gone)
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
 
@@ -143,6 +146,7 @@ class Run:
             return True  # another collector was quicker
         self._sent |= {each.id for each in uploads}
         title = uploads[0].batch or ""
+        self._size = min(self._size, len(uploads))  # a smaller batch after trouble is one that is smaller than this
         with self._outgoing([self.files[each.sha256] for each in uploads]) as files:
             batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
             try:
@@ -150,10 +154,26 @@ class Run:
             except Refused as refused:
                 self.ledger.reject(uploads, refused.position, str(refused))
                 return True
+            except Stayed as stayed:
+                if len(uploads) == 1:
+                    self._stayed.update([uploads[0].sha256])
+                    if self._stayed[uploads[0].sha256] == TRIES:
+                        self._aside[uploads[0].sha256] = (stayed, self.uploaded)
+                raise
         self._size = min(self.platform.batch_size, 2 * self._size)
         self.uploaded += len(uploads)
         self._show()
         return True
+
+    def _judge_what_stayed(self) -> None:
+        """Reject what the page stayed with, again and again, while others went up; leave the rest for the next run."""
+        for sha256, (stayed, uploaded) in self._aside.items():
+            if self.uploaded > uploaded and stayed.said and (uploads := self.ledger.claim([sha256])):
+                self.ledger.reject(uploads, 0, stayed.said)
+            elif not self.ledger.uploads(*HERE):  # it is not about one image
+                raise stayed
+            else:
+                self.progress.console.print(f"{self.files[sha256]} is left for the next run. {stayed.message}")
 
     @contextmanager
     def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:

@@ -17,7 +17,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, TimeoutError
 
 from collect.masking import reason
-from collect.platform import Challenged, Interrupted, SignedOut, TurnedAway
+from collect.platform import Challenged, Interrupted, SignedOut, Stayed, TurnedAway
 from collect.rates import back_off
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ POLLING = 5  # milliseconds, of the page's own looking
 ATTEMPTS = 5  # at reading
 LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
 Answer = TypeVar("Answer")
-
-
-class Stayed(Interrupted):
-    """Say that the page did not go on to where what was done should have led it."""
 
 
 def visit(site: Site, page: Page, address: str) -> Response:
@@ -75,15 +71,21 @@ def again(site: Site, read: Callable[[], Answer]) -> Answer:
 def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: int = 0) -> Iterator[None]:
     """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does.
 
-    Raises Stayed when it leads nowhere. `files`: how many go up before the page goes on.
+    Raises Stayed, with what the page says by then (role alert), when it leads nowhere. `files`: how many go up before
+    the page goes on.
     """
+    before = alerts(page)
     with _heard(site, page) as trouble:
         yield
         end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
         while not address.search(page.url):
             trouble()
+            if site.is_for_guests(page.url):
+                raise SignedOut
             if time.monotonic() > end:
-                raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.")
+                check_marks(site, page.url, text(page))
+                said = " ".join(each for each in alerts(page) if each not in before)
+                raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said)
             page.wait_for_timeout(PAUSE)
         _wait_until_whole(site, page, trouble)
 
@@ -155,6 +157,12 @@ def value(page: Page, expression: str) -> Any:
     Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
     """
     return page.wait_for_function(f"() => [{expression}]", polling=POLLING).json_value()[0]
+
+
+def alerts(page: Page) -> list[str]:
+    """List what a page says by elements of the role alert, each in one line."""
+    shown = value(page, "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)")
+    return [" ".join(each.split()) for each in shown if each.strip()]
 
 
 def text(page: Page) -> str:

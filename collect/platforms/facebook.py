@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,13 +13,13 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import masking
-from collect.platform import Batch, Interrupted, Refused, SignedOut, Site
+from collect.platform import Batch, Interrupted, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
-from collect.visits import Stayed, again, check, check_marks, expect_arrival, visit
+from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
-PASSING = re.compile("try again|later|重试|稍后", re.IGNORECASE)  # what no image is to blame for
+PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
 class Facebook(Site):
@@ -55,12 +56,14 @@ class Facebook(Site):
             with expect_arrival(self, page, ALBUM, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
         except Stayed as stayed:
-            said = " ".join(page.get_by_role("alert").all_inner_texts()).strip()
-            named = [position for position, file in enumerate(batch.files) if file.name in said]
-            named = named or list(range(len(batch.files)))  # a smaller batch will tell which
-            if said and len(named) == 1 and not PASSING.search(said):
-                raise Refused(named[0], said) from None
-            raise Interrupted(f"{stayed.message} It says: {said or 'nothing'}") from None
+            named = [position for position, file in enumerate(batch.files) if file.name in stayed.said]
+            if len(named) != 1 or PASSING.search(stayed.said):
+                raise
+            if self.is_live:
+                time.sleep(self.lag)
+            if self._open_album(page, batch.title):  # it says one thing and has done another
+                raise Interrupted(f"{stayed.message} But there is the album.") from None
+            raise Refused(named[0], stayed.said) from None
         return self._whole(page, len(batch.files), batch.title)
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

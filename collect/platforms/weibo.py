@@ -39,10 +39,11 @@ class Weibo(Site):
         answer = visit(self, page, self.at(self.root))
         if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
             return number
+        if again(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
+            raise SignedOut
         raise PageChanged(
-            "weibo does not say who is signed in (no header X-Log-Uid): nobody is, or the site has changed. Run"
-            " `comreadv login --platform weibo`; if that ends in this too, see docs/platforms.md and mend account() in"
-            " collect/platforms/weibo.py."
+            "weibo no longer says who is signed in (header X-Log-Uid of its first page). Mend account() in"
+            " collect/platforms/weibo.py; docs/platforms.md tells what is known."
         )
 
     def upload(self, page: Page, batch: Batch) -> list[str]:

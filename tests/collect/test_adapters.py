@@ -250,27 +250,35 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:
-    facebook_says("This can't be posted.", monkeypatch)
-    originals = with_one_refused(photos(4), 2)
+    facebook_says("This can't be posted. Try again.", monkeypatch)
+    originals = with_one_refused(photos(4), 1)
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         outcome = collect("facebook", originals, origin)
-        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[2]}
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
     assert (outcome.complete, outcome.rejected) == (3, 1)
     rows = Path("out", "facebook", "manifest.jsonl").read_text().splitlines()
-    assert json.loads(rows[2]) == {"source": originals[2].name, "rejected": "This can't be posted."}
+    assert json.loads(rows[1]) == {"source": originals[1].name, "rejected": "This can't be posted. Try again."}
+
+
+def test_an_image_is_not_rejected_when_nothing_goes_up_after_it(photos, workplace, monkeypatch, capsys) -> None:
+    facebook_says("You can't post photos right now.", monkeypatch)
+    originals = with_one_refused(photos(2), 1)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        outcome = collect("facebook", originals, origin)
+    assert (outcome.complete, outcome.rejected) == (1, 0)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{originals[1].path} is left for the next run." in said.replace("- ", "-")
+    assert "It says: You can't post photos right now." in said
 
 
 def test_no_image_is_rejected_for_trouble_that_will_pass(photos, workplace, monkeypatch) -> None:
-    facebook_says("Something went wrong. Please try again.", monkeypatch)
-    monkeypatch.setattr("collect.run.PATIENCE", 2)
+    facebook_says("000.png: something went wrong. Please try again.", monkeypatch)
     originals = with_one_refused(photos(1), 0)
-    said = pytest.raises(UserError, match=r"stays at /media/set/create .* It says: Something went wrong")
+    said = pytest.raises(UserError, match=r"stays at /media/set/create .* It says: 000.png: something went")
     with sandbox.serve("facebook", state=workplace / "site") as origin, said:
         collect("facebook", originals, origin)
     with sqlite3.connect("data/ledger/ledger.db") as books:
-        assert books.execute("SELECT state FROM uploads WHERE platform = 'facebook'").fetchall() == [
-            ("sent",)
-        ]  # in doubt
+        assert books.execute("SELECT state FROM uploads WHERE platform = 'facebook'").fetchall() == [("planned",)]
 
 
 @pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "trouble of its own"), (403, "signed in")])

@@ -150,8 +150,16 @@ def test_a_weibo_that_does_not_say_who_is_signed_in_gets_nothing(workplace, monk
         report = Report("--platform", "weibo", "--origin", origin)
         assert shown(origin) == (0, 0)
     assert (report.status, report.names("✗")) == (1, ["account"]), report.text
-    assert "weibo does not say who is signed in" in report.text
+    assert "weibo no longer says who is signed in" in report.text
     assert "upload" in report.names("-")
+
+
+def test_a_weibo_that_shows_a_guest_its_first_page_is_signed_out(workplace, monkeypatch) -> None:
+    monkeypatch.setattr(weibo.Sandbox, "home", lambda *_: HTMLResponse("<p>sandbox</p>"))
+    monkeypatch.setattr(weibo.Sandbox, "session", lambda *_: None)
+    report = Report("--platform", "weibo")
+    assert report.names("✗") == ["account"], report.text
+    assert report.seen["account"] == "The site shows nobody signed in."
 
 
 def test_what_a_failed_step_does_not_touch_is_tried_all_the_same(workplace, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """A page is the page that was asked for, or what is amiss is told, in the words that decide what comes next."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from collect import visits
 from collect.browser import launch
-from collect.platform import Challenged, Interrupted, SignedOut, Site, TurnedAway, load
+from collect.platform import Challenged, Interrupted, SignedOut, Site, Stayed, TurnedAway, load
 from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import PlatformRow, UserError
 
@@ -29,6 +30,9 @@ def adapter(origin: str = ORIGIN) -> Site:
         ("weibo", "https://passport.weibo.com/visitor/visitor?entry=miniblog&url=x", True),
         ("weibo", "https://weibo.com/newlogin?tabtype=weibo", True),
         ("weibo", "https://weibo.com/u/1?from=/newlogin", False),
+        ("facebook", "https://www.facebook.com/login?next=x", True),
+        ("facebook", "https://www.facebook.com/login/device-based/regular/login/", True),
+        ("facebook", "https://www.facebook.com/login/save-device/", False),  # somebody who has just signed in
         ("facebook", "https://www.facebook.com/login.php?next=https%3A%2F%2Fwww.facebook.com%2F", True),
         ("facebook", "https://www.facebook.com/login/?next=x", True),
         ("facebook", "https://www.facebook.com/me/photos_albums", False),
@@ -135,6 +139,19 @@ PAGES = {  # path → status, body, headers
     "/busy": (429, "<p>later</p>", {"Retry-After": "3600"}),
     "/broken": (503, "<p>sorry</p>", {"Retry-After": "3600"}),
     "/form": (200, '<form action="/done" method="post"><button>Go</button></form>', {}),
+    "/slow-form": (200, "<button onclick=\"setTimeout(() => location.assign('/done'), 1500)\">Go</button>", {}),
+    "/guest-form": (200, '<form action="/newlogin" method="post"><button>Go</button></form>', {}),
+    "/alert-form": (
+        200,
+        "<p role=alert>Old\nnews</p><p role=alert></p><p role=alert id=new></p>"
+        "<button onclick=\"document.querySelector('#new').innerHTML = 'Too<br>dull'\">Go</button>",
+        {},
+    ),
+    "/captcha-form": (
+        200,
+        "<p></p><button onclick=\"document.querySelector('p').innerText = '\\u8bf7输入验证码'\">Go</button>",
+        {},
+    ),
     "/bad-form": (200, '<form action="/broken" method="post"><button>Go</button></form>', {}),
     "/cut-form": (200, '<form action="/cut" method="post"><button>Go</button></form>', {}),
     "/done": (200, "<p>done</p>", {}),
@@ -225,7 +242,9 @@ def test_a_server_that_is_not_there_is_an_interruption(page: Page) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("form", "kind"), [("/bad-form", Interrupted), ("/cut-form", Interrupted)])
+@pytest.mark.parametrize(
+    ("form", "kind"), [("/bad-form", Interrupted), ("/cut-form", Interrupted), ("/guest-form", SignedOut)]
+)
 def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind: type[Exception]) -> None:
     site = adapter(origin)
     visit(site, page, f"{origin}/form")
@@ -235,3 +254,27 @@ def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind:
     visit(site, page, f"{origin}{form}")
     with pytest.raises(kind), expect_arrival(site, page, re.compile("/done$")):
         page.get_by_role("button").click()
+
+
+@pytest.mark.browser
+def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: str, monkeypatch) -> None:
+    monkeypatch.setattr(visits, "WHOLE", 0.5)
+    site = adapter(origin)
+    for form, kind in (("/alert-form", Stayed), ("/captcha-form", Challenged)):
+        visit(site, page, f"{origin}{form}")
+        with pytest.raises(kind) as caught, expect_arrival(site, page, re.compile("/done$")):
+            page.get_by_role("button").click()
+        if form == "/alert-form":
+            assert caught.value.said == "Too dull"
+            assert str(caught.value).endswith("stays at /alert-form instead of going on. It says: Too dull")
+
+
+@pytest.mark.browser
+def test_files_that_go_up_over_a_real_line_have_their_time(page: Page, origin: str, monkeypatch) -> None:
+    monkeypatch.setattr(visits, "WHOLE", 0.5)
+    for live, kind in ((False, pytest.raises(Stayed)), (True, contextlib.nullcontext())):
+        site = adapter(origin)
+        monkeypatch.setattr(type(site), "is_live", live)
+        visit(site, page, f"{origin}/slow-form")
+        with kind, expect_arrival(site, page, re.compile("/done$"), files=1):
+            page.get_by_role("button").click()
