@@ -167,13 +167,17 @@ class Run:
 
     def _judge_what_stayed(self) -> None:
         """Reject what the page stayed with, again and again, while others went up; leave the rest for the next run."""
+        planned = set(self.ledger.planned())
         for sha256, (stayed, uploaded) in self._aside.items():
+            if sha256 not in planned:  # the site shows it after all
+                continue
             if self.uploaded > uploaded and stayed.said and (uploads := self.ledger.claim([sha256])):
                 self.ledger.reject(uploads, 0, stayed.said)
             elif not self.ledger.uploads(*HERE):  # it is not about one image
                 raise stayed
             else:
-                self.progress.console.print(f"{self.files[sha256]} is left for the next run. {stayed.message}")
+                said = f"{self.files[sha256]} is left for the next run. {stayed.message}"
+                self.progress.console.print(said, soft_wrap=True)
 
     @contextmanager
     def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:
