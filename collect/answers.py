@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page
 
 from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
-from collect.visits import POLLING, check, check_marks, text, value
+from collect.visits import check, check_marks, text, value, wait_for
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -114,7 +114,7 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     answers: list[Answer] = []
     yield answers
     timeout = FIRST + count * EACH
-    found = page.wait_for_function(FIND, arg=[part, start, count, path], polling=POLLING, timeout=timeout).json_value()
+    found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
     if found == "gone":
         if site.is_for_guests(page.url):
             raise SignedOut

@@ -86,7 +86,7 @@ class Run:
         with self.progress:
             for what in ("upload", "download"):
                 self.progress.add_task(f"{self.platform.name}: {what}", total=total)
-            failures = 0
+            failures = changed = 0  # in a row
             while True:
                 before = self.uploaded + self.downloaded
                 try:
@@ -100,15 +100,16 @@ class Run:
                             return
                 except Interrupted as trouble:
                     failures = 1 if self.uploaded + self.downloaded > before else failures + 1
+                    changed = min(failures, changed + 1) if isinstance(trouble, PageChanged) else 0
                     self._size = max(1, self._size // 2)
+                    patience = self.patience if isinstance(trouble, TurnedAway) else PATIENCE
+                    if failures >= patience or changed >= PATIENCE_WITH_A_PAGE:
+                        raise
                     self._rest_after(trouble, failures)
                 else:
-                    failures = 0
+                    failures = changed = 0
 
     def _rest_after(self, trouble: Interrupted, failures: int) -> None:
-        patience = self.patience if isinstance(trouble, TurnedAway) else PATIENCE
-        if failures >= (PATIENCE_WITH_A_PAGE if isinstance(trouble, PageChanged) else patience):
-            raise trouble
         wait = back_off(trouble, failures, live=self.platform.is_live)
         if wait > 5:
             self.progress.console.print(f"{trouble.message} Going on in {wait / 60:.1f} minutes.")

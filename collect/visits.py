@@ -156,7 +156,24 @@ def value(page: Page, expression: str) -> Any:
 
     Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
     """
-    return page.wait_for_function(f"() => [{expression}]", polling=POLLING).json_value()[0]
+    return wait_for(page, f"() => [{expression}]")[0]
+
+
+def wait_for(page: Page, function: str, argument: object = None, *, timeout: float | None = None) -> Any:
+    """Wait until a JavaScript function returns something on a page, or on the one that it goes on to; return that.
+
+    Args:
+        timeout: milliseconds; None: those that a step has.
+    """
+    gone = 0
+    while True:
+        found = page.wait_for_function(function, arg=argument, polling=POLLING, timeout=timeout)
+        try:
+            return found.json_value()
+        except PlaywrightError as error:  # the page has gone, with what was found
+            gone += 1
+            if gone == ATTEMPTS or "context was destroyed" not in error.message:
+                raise
 
 
 def alerts(page: Page) -> list[str]:

@@ -25,7 +25,7 @@ from collect.browser import end_browsers
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
-from collect.platform import Batch, load
+from collect.platform import Batch, Interrupted, PageChanged, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
 from collect.sandbox import facebook
@@ -235,6 +235,33 @@ def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workpl
     assert (outcome.uploaded, outcome.complete, outcome.rejected, again.uploaded) == (3, 3, 1, 0)
     refused = [json.loads(line) for line in Path("out", site, "manifest.jsonl").read_text().splitlines()][1]
     assert refused["source"] == originals[1].name and refused["rejected"]
+
+
+TROUBLE, CHANGED = Interrupted("weibo: the connection was cut."), PageChanged("weibo: the page is another.")
+
+
+@pytest.mark.parametrize(
+    ("troubles", "ends"),
+    [([TROUBLE] * 4 + [CHANGED] * 2 + [TROUBLE, CHANGED], False), ([TROUBLE, *[CHANGED] * 3], True)],
+    ids=["passing", "for good"],
+)
+def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, photos, workplace, monkeypatch) -> None:
+    upload, left = Weibo.upload, list(troubles)
+
+    def troubled(self, page: Page, batch: Batch) -> list[str]:
+        if left:
+            raise left.pop(0)
+        return upload(self, page, batch)
+
+    monkeypatch.setattr(Weibo, "upload", troubled)
+    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        if ends:
+            with pytest.raises(PageChanged, match="the page is another"):
+                collect("weibo", photos(2), origin)
+        else:
+            assert collect("weibo", photos(2), origin).complete == 2
+    assert left == []
 
 
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:

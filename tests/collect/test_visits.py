@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import JSHandle, Page, sync_playwright
 
 from collect import visits
 from collect.browser import launch
@@ -278,3 +278,19 @@ def test_files_that_go_up_over_a_real_line_have_their_time(page: Page, origin: s
         visit(site, page, f"{origin}/slow-form")
         with kind, expect_arrival(site, page, re.compile("/done$"), files=1):
             page.get_by_role("button").click()
+
+
+@pytest.mark.browser
+def test_what_a_page_takes_away_with_it_is_asked_of_the_next_one(page: Page, origin: str, monkeypatch) -> None:
+    read, reads = JSHandle.json_value, []
+
+    def read_too_late(handle: JSHandle) -> object:
+        reads.append(handle)
+        if len(reads) == 1:
+            page.goto(f"{origin}/done")
+        return read(handle)
+
+    visit(adapter(origin), page, f"{origin}/fine")
+    monkeypatch.setattr(JSHandle, "json_value", read_too_late)
+    assert visits.value(page, "document.body.innerText") == "done"
+    assert len(reads) == 2
