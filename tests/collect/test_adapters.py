@@ -273,7 +273,8 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return JSONResponse({"error": 1, "msg": message}) if b'"error"' in answer.body else answer
 
     monkeypatch.setattr(facebook.Sandbox, "keep", kept)
-    monkeypatch.setattr("collect.visits.WHOLE", 2.0)
+    monkeypatch.setattr("collect.visits.WHOLE", 1.0)
+    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
 
 
 def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:

@@ -125,7 +125,8 @@ def test_two_processes_come_as_near_as_one_and_go_on_from_the_part_when_one_is_k
     unbroken = Watched("tiny", SETTINGS, log=tmp_path / "unbroken")
     together = trained([unbroken], on_ray)["tiny"]
     assert (together["steps"], together["images"]) == (alone["steps"], alone["images"]) and alone["steps"] == STEPS
-    assert together["validation_mae"] == pytest.approx(alone["validation_mae"], rel=0.02)
+    assert together["validation_mae"] <= 1.02 * alone["validation_mae"]
+    assert together["validation_mae"] >= 0.95 * alone["validation_mae"]  # eight seeds of one process differ by 2.4 %
     assert together["validation_mae"] < 0.95 * together["identity_validation_mae"]
     files = written(unbroken)
     for file in unbroken.outputs:
