@@ -19,6 +19,7 @@ from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
+MORE = 5_000  # milliseconds that more of a list may take to come
 PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
@@ -108,10 +109,11 @@ class Facebook(Site):
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
+            patience = MORE if self.is_live else 500  # a sandbox lists all albums at once
             with suppress(TimeoutError):  # there may be none at all
-                albums.first.wait_for(timeout=5_000 if self.is_live else 500)
+                albums.first.wait_for(timeout=patience)
             album = page.get_by_role("link", name=title)
-            self._scroll(page, albums, until=album.count)
+            self._scroll(page, albums, until=album.count, patience=patience)
             if album.count():
                 visit(self, page, album.first.evaluate("link => link.href"))
                 return True
@@ -141,13 +143,13 @@ class Facebook(Site):
         enough()
         return photos
 
-    def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
-        """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
+    def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object], patience: float = MORE) -> None:
+        """Scroll a list that grows at its end, until there is what is wanted or no more comes for so long (ms)."""
         while not until() and (shown := links.count()):
             pause(self)
             links.last.scroll_into_view_if_needed()
             page.mouse.wheel(0, 10_000)
             try:
-                links.nth(shown).wait_for(timeout=5_000)
+                links.nth(shown).wait_for(timeout=patience)
             except TimeoutError:
                 return
