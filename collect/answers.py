@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page
 
 from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
-from collect.visits import check, check_marks, text, value, wait_for
+from collect.visits import A_FILE, check, check_marks, text, value, wait_for
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -59,7 +59,7 @@ window.fetch = async (...rest) => {
   }
 };
 """
-FIRST, EACH = 15_000, 5_000  # milliseconds that the answers to some files may take
+FIRST = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
 FIND = """([part, start, count, path]) => {
   const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
   if (found.length >= count || found.some(([, , status]) => status !== 200)) return found;
@@ -113,7 +113,7 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answers: list[Answer] = []
     yield answers
-    timeout = FIRST + count * EACH
+    timeout = 1000 * (FIRST + count * A_FILE)
     found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
     if found == "gone":
         if site.is_for_guests(page.url):

@@ -117,13 +117,12 @@ class Ledger:
         rows: list[dict[str, Any]] = []
         for each in batch:
             position = each.position if each.position is not None else -1
-            values: dict[str, Any] = {"state": "planned", "batch": None, "position": None, "remote_id": None}
+            values: dict[str, Any] = {"state": "planned", "collector": None}
+            values |= {"batch": None, "position": None, "remote_id": None}
             if position in shown:
                 values = {"state": "confirmed", "remote_id": shown[position], "confirmed_at": now()}
             elif position in refused:
                 values = {"state": "rejected", "reason": refused[position], "collector": None}
-            else:
-                values["collector"] = None
             rows.append({"id": each.id, **values})
         with self.transaction() as session:
             ours = select(Upload.id).where(Upload.id.in_([each.id for each in batch]))

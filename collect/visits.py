@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BUSY = (418, 420, 429)
 WHOLE = 30.0  # seconds that a page may take to load
-A_FILE = 5.0  # more of them for each file that goes up meanwhile, over a real line
+A_FILE = 5.0  # more of them for each file that goes up meanwhile
 PAUSE = 50  # milliseconds between two looks
 POLLING = 5  # milliseconds, of the page's own looking
 ATTEMPTS = 5  # at reading
