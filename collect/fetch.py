@@ -78,7 +78,7 @@ class Fetch:
                 arrived.append(Arrival(upload, address, _store(file)))
         for upload in uploads:
             self.looks.of(upload.sha256)  # with which every arrival is compared
-        verified = [each for each in arrived if self._shown(each.upload, each.file)]
+        verified = [each for each in arrived if self.looks.shown_by(look(each.file), each.upload.sha256)]
         self._keep(rendition, verified)
         strays: dict[str, list[Arrival]] = defaultdict(list)
         for each in arrived:
@@ -98,10 +98,6 @@ class Fetch:
             return True
         self.ledger.miss(upload, reason)
         return False
-
-    def _shown(self, upload: Upload, file: Path) -> bool:
-        own = self.looks.of(upload.sha256)
-        return shows(look(file), own, self.looks.others(own))
 
     def _keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
         self.ledger.keep(rendition, arrivals)

@@ -30,16 +30,22 @@ class Looks:
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
-        self._seen: dict[str, Look] = {}
+        self._rows: dict[str, int] = {}
+        self._seen = np.empty((256, SIDE, SIDE, 3), np.float32)  # the rows beyond those are room for more
 
     def of(self, sha256: str) -> Look:
-        if sha256 not in self._seen:
-            self._seen[sha256] = look(self._files[sha256])
-        return self._seen[sha256]
+        if sha256 not in self._rows:
+            row = len(self._rows)
+            if row == len(self._seen):
+                self._seen = np.concatenate([self._seen, np.empty_like(self._seen)])
+            self._seen[row] = look(self._files[sha256])
+            self._rows[sha256] = row
+        own: Look = self._seen[self._rows[sha256]]
+        return own
 
-    def others(self, own: Look) -> list[Look]:
-        """List those that were asked for so far, but for one."""
-        return [each for each in self._seen.values() if each is not own]
+    def shown_by(self, served: Look, sha256: str) -> bool:
+        """Tell whether a file shows an image, rather than none or clearly another one that was asked for so far."""
+        return shows(served, self.of(sha256), self._seen[: len(self._rows)])
 
 
 def distance(first: Look, second: Look) -> float:
@@ -47,15 +53,21 @@ def distance(first: Look, second: Look) -> float:
     return float(np.abs(first - second).mean())
 
 
-def shows(served: Look, original: Look, others: Sequence[Look]) -> bool:
+def distances(one: Look, others: Sequence[Look] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean absolute difference from each of the others, grey levels."""
+    together = np.asarray(others, np.float32).reshape(-1, one.size)
+    return np.asarray(np.abs(together - one.ravel()).mean(axis=1))
+
+
+def shows(served: Look, original: Look, others: Sequence[Look] | NDArray[np.float32]) -> bool:
     """Tell whether a file shows an image, rather than none of ours or clearly one of the others."""
     own = distance(served, original)
-    return own <= MOST and all(distance(served, other) + CLEARLY >= own for other in others)
+    return own <= MOST and bool((distances(served, others) + CLEARLY >= own).all())
 
 
 def match(served: Sequence[Look], originals: Sequence[Look]) -> dict[int, int]:
     """Find which file shows which image: position of the file → of the image, only where it surely does."""
-    costs = np.array([[distance(one, other) for other in originals] for one in served])
+    costs = np.array([distances(one, originals) for one in served])
     files, images = linear_sum_assignment(costs)
     return {
         int(file): int(image)

@@ -150,7 +150,7 @@ class Web(Patient):
         playwright = self._stack.enter_context(sync_playwright())
         self._browser = browser.launch(playwright, self.site)
         self._stack.callback(self._browser.close)
-        return f"{browser.find(playwright)}, version {self._browser.version}"
+        return f"{browser.find(playwright, whole=self.site.is_live)}, version {self._browser.version}"
 
     def state_folder(self) -> str:
         return f"{login.state_folder()} is yours alone"

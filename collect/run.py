@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
 from collect.ledger import HERE, Ledger
-from collect.look import ALIKE, Looks, distance
+from collect.look import ALIKE, Look, Looks, distances
 from collect.originals import LIVE_STATE
 from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, Stayed, TurnedAway
 from collect.rates import Rate, back_off, jitter
@@ -204,11 +204,14 @@ class Run:
         if self.platform.ordered:
             return list(candidates[: max(0, room)])
         chosen: list[str] = []
+        looks: list[Look] = []
         for each in candidates:
             if len(chosen) >= room:
                 break
-            if all(distance(self._looks.of(each), self._looks.of(other)) > ALIKE for other in chosen):
+            own = self._looks.of(each)
+            if (distances(own, looks) > ALIKE).all():
                 chosen.append(each)
+                looks.append(own)
         return chosen
 
     def _show(self) -> None:

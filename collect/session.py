@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -95,14 +95,22 @@ class BrowserSession:
     ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
         pause(self.platform)
-        address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
-        fetched = pool.submit(self.downloader.fetch, address, file, accept)
+        address: str | None = None
+        fetched: Future[str | None] | Future[None]
+        if page := self.platform.photo_page(remote_id):
+            fetched = pool.submit(self.downloader.fetch_from_page, page, file, accept)
+        else:
+            address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
+            fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:
             self._step(fetched.result)
 
         def wait() -> str:
-            fetched.result()
-            return urlsplit(address)._replace(query="", fragment="").geturl()
+            told = fetched.result() or address
+            if told is None:
+                told = self.platform.address(self.page, remote_id, rendition)
+                self.downloader.fetch(told, file, accept)
+            return urlsplit(told)._replace(query="", fragment="").geturl()
 
         return wait
 

@@ -6,16 +6,13 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from html import unescape
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect import masking
 from collect.platform import Batch, Interrupted, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
-from collect.visits import again, check, check_marks, expect_arrival, visit
+from collect.visits import expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
@@ -33,7 +30,7 @@ class Facebook(Site):
     referer = "https://www.facebook.com/"
     block_marks = ("CometErrorRoot.react",)
     challenge_marks = ("/checkpoint/", "Security check", "安全验证")
-    batch_size = 30
+    batch_size = 60
     ordered = False  # the album's order is the site's own affair
     per_minute = 15.0
     per_day = 600
@@ -73,27 +70,20 @@ class Facebook(Site):
         return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
-        address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
-        if self._tells and (told := again(self, partial(self._told, page, address))):
-            return told
-        self._tells = False  # the image is there only once the page's scripts have run
-        visit(self, page, address)
+        visit(self, page, self._photo(remote_id))
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
-    def _told(self, page: Page, address: str) -> str | None:
-        """Read the image's address off the photo's page without showing it, which takes ten times as long."""
-        try:
-            answer = page.request.get(address)
-            html = answer.text()
-        except PlaywrightError as error:
-            raise Interrupted(f"facebook: a photo's page was cut off ({masking.reason(error)}).") from None
-        check(self, answer.status, answer.url, answer.headers.get("retry-after"))
-        check_marks(self, answer.url, html)
-        if self.is_for_guests(answer.url):
-            raise SignedOut
+    def photo_page(self, remote_id: str) -> str | None:
+        return self._photo(remote_id) if self._tells else None
+
+    def image_on(self, html: str) -> str | None:
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
+        self._tells = bool(image)  # if not, the image is there only once the page's scripts have run
         return unescape(image[1]) if image else None
+
+    def _photo(self, remote_id: str) -> str:
+        return self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not self._open_album(page, title):
@@ -147,9 +137,15 @@ class Facebook(Site):
         """Scroll a list that grows at its end, until there is what is wanted or no more comes for so long (ms)."""
         while not until() and (shown := links.count()):
             pause(self)
-            links.last.scroll_into_view_if_needed()
             page.mouse.wheel(0, 10_000)
-            try:
-                links.nth(shown).wait_for(timeout=patience)
-            except TimeoutError:
-                return
+            if not self._comes(links.nth(shown), patience / 2):
+                links.last.scroll_into_view_if_needed()  # the list may have a frame of its own
+                if not self._comes(links.nth(shown), patience / 2):
+                    return
+
+    def _comes(self, link: Locator, patience: float) -> bool:
+        try:
+            link.wait_for(timeout=patience)
+        except TimeoutError:
+            return False
+        return True
