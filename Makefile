@@ -15,7 +15,7 @@ repro: setup
 	comreadv results
 
 test: setup
-	python -m pytest --numprocesses 2 --dist loadfile
+	python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	ruff check .

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from collect import fingerprint, probe, residual
 from collect.probe import Seen
@@ -161,7 +161,7 @@ def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool
         squares = sum(((each - each.mean(axis=0)) ** 2).sum(axis=0) for each in (before, after))
         spread = np.sqrt(squares / max(free, 1))
         if alarm:
-            factor = student.isf(FALSE_ALARMS / tested / 2, free) * np.sqrt(1 + 1 / len(before))
+            factor = -stdtrit(free, FALSE_ALARMS / tested / 2) * np.sqrt(1 + 1 / len(before))
         else:
             factor = 3.0
         if (away > SAME + factor * spread).any():

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.optimize import linear_sum_assignment
 
 Look = NDArray[np.float32]
 
@@ -67,6 +66,8 @@ def shows(served: Look, original: Look, others: Sequence[Look] | NDArray[np.floa
 
 def match(served: Sequence[Look], originals: Sequence[Look]) -> dict[int, int]:
     """Find which file shows which image: position of the file → of the image, only where it surely does."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
+
     costs = np.array([distances(one, originals) for one in served])
     files, images = linear_sum_assignment(costs)
     return {

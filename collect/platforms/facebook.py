@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from html import unescape
 
 from playwright.sync_api import Locator, Page, TimeoutError
@@ -16,7 +15,7 @@ from collect.visits import expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
-MORE = 5_000  # milliseconds that more of a list may take to come
+MORE, SANDBOX_MORE = 5_000, 1_000  # milliseconds that more of a list may take to come
 PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
@@ -99,11 +98,9 @@ class Facebook(Site):
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
-            patience = MORE if self.is_live else 500  # a sandbox lists all albums at once
-            with suppress(TimeoutError):  # there may be none at all
-                albums.first.wait_for(timeout=patience)
+            self._comes(albums.first)  # there may be none at all
             album = page.get_by_role("link", name=title)
-            self._scroll(page, albums, until=album.count, patience=patience)
+            self._scroll(page, albums, until=album.count)
             if album.count():
                 visit(self, page, album.first.evaluate("link => link.href"))
                 return True
@@ -133,19 +130,19 @@ class Facebook(Site):
         enough()
         return photos
 
-    def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object], patience: float = MORE) -> None:
-        """Scroll a list that grows at its end, until there is what is wanted or no more comes for so long (ms)."""
+    def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
+        """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
         while not until() and (shown := links.count()):
             pause(self)
             page.mouse.wheel(0, 10_000)
-            if not self._comes(links.nth(shown), patience / 2):
+            if not self._comes(links.nth(shown)):
                 links.last.scroll_into_view_if_needed()  # the list may have a frame of its own
-                if not self._comes(links.nth(shown), patience / 2):
+                if not self._comes(links.nth(shown)):
                     return
 
-    def _comes(self, link: Locator, patience: float) -> bool:
+    def _comes(self, link: Locator) -> bool:
         try:
-            link.wait_for(timeout=patience)
+            link.wait_for(timeout=MORE if self.is_live else SANDBOX_MORE)
         except TimeoutError:
             return False
         return True
