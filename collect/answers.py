@@ -62,7 +62,7 @@ window.fetch = async (...rest) => {
 FIRST = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
 FIND = """([part, start, count, path]) => {
   const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
-  if (found.length >= count || found.some(([, , status]) => status !== 200)) return found;
+  if (found.length >= count || found.some(([, , status]) => status >= 400 && status < 500)) return found;
   return location.pathname !== path && document.readyState === 'complete' ? 'gone' : null;
 }"""
 
@@ -108,7 +108,7 @@ class Answer:
 def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
     """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
 
-    One that is not HTTP 200 ends the wait: it is then the last of those that there are.
+    One that says no more of it (HTTP 4xx) ends the wait: it is then the last of those that there are.
     """
     start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answers: list[Answer] = []
@@ -131,6 +131,25 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
     with expect_answers(site, page, part, 1) as answers:
         yield answer
     vars(answer).update(vars(answers[0]))
+
+
+def arrived(answers: Sequence[Answer], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
+    """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
+
+    Raises as `Answer.json` and `by_position` do; Interrupted only when no file has arrived.
+    """
+    told: dict[int, dict[str, Any]] = {}
+    trouble: Interrupted | None = None
+    for position, answer in by_position(answers, files):
+        try:
+            told[position] = answer.json()
+        except TurnedAway:
+            raise
+        except Interrupted as failed:
+            trouble = failed
+    if trouble and not told:
+        raise trouble
+    return told
 
 
 def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:

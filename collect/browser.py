@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -29,47 +30,63 @@ QUIET = (
 )
 
 
-def find(playwright: Playwright, *, whole: bool = False) -> str | None:
-    """Find a browser: the setting, then what is installed, then Playwright's own; None when there is none.
+def found(playwright: Playwright, *, whole: bool) -> list[str]:
+    """List the browsers that are here, the best first: what is installed before Playwright's own.
 
-    The headless shell is preferred, unless `whole` asks for a browser that a person uses.
+    Args:
+        whole: only browsers that a person uses, with windows; else a headless shell comes first.
     """
     chosen = os.environ.get(SETTING)
     if chosen:
         if not shutil.which(chosen):
             raise UserError(f"{SETTING} names {chosen}, which is no program. Mend the setting or unset it.")
-        return chosen
-    own = Path(playwright.chromium.executable_path)
-    shells = [SHELL, *map(str, own.parents[2].glob("chromium_headless_shell-*/*/*headless*shell"))]
-    names = [*NAMES, str(own)] if whole else [*shells, *NAMES, str(own)]
-    return next(filter(None, map(shutil.which, names)), None)
+        return [chosen]
+    own = Path(playwright.chromium.executable_path)  # chromium-1234/chrome-linux/chrome
+    shells = own.parents[2] / own.parents[1].name.replace("chromium-", "chromium_headless_shell-")
+    names = [] if whole else [SHELL, *map(str, shells.glob("*/*headless*shell"))]
+    return list(filter(None, map(shutil.which, [*names, *NAMES, str(own)])))
 
 
 def install() -> str:
-    """Find a browser or install one: Playwright's own, else Debian's when root. UserError when neither can be.
+    """Find or install a browser, and its headless shell where that can be had; return what sandboxes are driven by.
 
-    Where only the headless shell is missing, and can't be had, another browser does.
+    Playwright has both, and Debian for root. UserError when there is no browser and none can be installed.
     """
-    commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        commands.append(["sh", "-c", f"apt-get update -qq && apt-get install -y -qq chromium {SHELL}"])
-    for command in [[], *commands]:
-        if command:
-            print(f"No headless browser that starts yet: {command[-1]}", flush=True)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # the next one may be had
-                subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=600)
-        with sync_playwright() as playwright:
-            path = find(playwright)
-            if path and (SETTING in os.environ or "shell" in Path(path).name) and starts(playwright, path):
-                return path
-    with sync_playwright() as playwright:
-        path = find(playwright, whole=True)
-        if path and starts(playwright, path):
-            return path
+    playwright_has = [sys.executable, "-m", "playwright", "install", "chromium"]
+    if not _first_that_starts(whole=True):
+        _install("browser", [playwright_has, _debian_has("chromium")], whole=True)
+    path = _first_that_starts(whole=False)
+    if path and "headless" not in Path(path).name and not os.environ.get(SETTING):
+        path = _install("headless shell", [[*playwright_has, "--only-shell"], _debian_has(SHELL)], whole=False)
+    if path:
+        return path
     raise UserError(
         "There is no Chromium here, and none could be installed. Install one (Debian, Ubuntu: apt-get install"
         f" chromium), or name one in the environment variable {SETTING}."
     )
+
+
+def _debian_has(package: str) -> list[str]:
+    return ["sh", "-c", f"apt-get update -qq; apt-get install -y -qq {package}"]
+
+
+def _install(what: str, commands: Sequence[list[str]], *, whole: bool) -> str | None:
+    """Run commands until there is another browser that starts than before; return what there is then."""
+    before = path = _first_that_starts(whole=whole)
+    for command in commands:
+        if command[0] == "sh" and (os.geteuid() != 0 or not shutil.which("apt-get")):
+            continue
+        print(f"No {what} yet: {' '.join(command[-2:])}", flush=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the next one may be had
+            subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=600)
+        if (path := _first_that_starts(whole=whole)) != before:
+            break
+    return path
+
+
+def _first_that_starts(*, whole: bool) -> str | None:
+    with sync_playwright() as playwright:
+        return next((path for path in found(playwright, whole=whole) if starts(playwright, path)), None)
 
 
 def starts(playwright: Playwright, path: str) -> bool:
@@ -82,28 +99,38 @@ def starts(playwright: Playwright, path: str) -> bool:
 
 
 def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
-    """Start the browser: for a real site the one that a person signs in with; for a sandbox one that is cut off from
-    the network.
-    """
-    path = find(playwright, whole=visible or platform.is_live)
-    if path is None:
-        raise UserError(f"There is no Chromium here. Run `make setup`, or name one in {SETTING}.")
+    """Start a browser: for a real site the one that a person signs in with, for a sandbox one without the network."""
+    return started(playwright, platform, visible=visible)[0]
+
+
+def started(playwright: Playwright, platform: Site, *, visible: bool = False) -> tuple[Browser, str]:
+    """Start a browser, as `launch` does; return where it is too."""
+    whole = visible or platform.is_live
+    paths = found(playwright, whole=whole)
+    if not paths:
+        what = "no Chromium here but perhaps a headless shell, which won't do" if whole else "no Chromium here"
+        raise UserError(f"There is {what}. Run `python -m collect.browser`, or name one in {SETTING}.")
+    if visible and "headless" in Path(paths[0]).name:
+        raise UserError(f"{SETTING} names {paths[0]}, which has no windows. Name another, or unset it.")
     arguments = [*QUIET]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
     if not platform.is_live:
         arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
-    try:
-        return playwright.chromium.launch(
-            executable_path=path,
-            args=arguments,
-            headless=not visible,
-            handle_sigint=False,  # Ctrl-C is ours to answer
-        )
-    except PlaywrightError as error:
-        screen = " A visible browser needs a screen: run this where there is one." if visible else ""
-        reason = masking.reason(error)
-        raise UserError(f"The browser {path} does not start.{screen} {reason} Name another in {SETTING}.") from None
+    for path in paths:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=path,
+                args=arguments,
+                headless=not visible,
+                handle_sigint=False,  # Ctrl-C is ours to answer
+            )
+        except PlaywrightError as error:
+            reason = masking.reason(error)
+        else:
+            return browser, path
+    screen = " A visible browser needs a screen: run this where there is one." if visible else ""
+    raise UserError(f"The browser {path} does not start.{screen} {reason} Name another in {SETTING}.")
 
 
 def end_browsers() -> None:

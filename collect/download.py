@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,9 +13,9 @@ import requests
 from PIL import Image
 
 from collect.photos import DAMAGED, FORMATS
-from collect.platform import Interrupted, SignedOut
+from collect.platform import Interrupted
 from collect.rates import back_off
-from collect.visits import again, check, check_marks, value
+from collect.visits import check, check_marks, value
 from params import UserError
 
 if TYPE_CHECKING:
@@ -42,25 +41,6 @@ class Downloader:
         for cookie in cookies:
             about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
             self.session.cookies.set(cookie["name"], cookie["value"], **about)
-
-    def fetch_from_page(self, page: str, destination: Path, accept: str | None = None) -> str | None:
-        """Download the image that a photo's page tells of, as `fetch` does; return its address, None for none told."""
-        address = self.site.image_on(again(self.site, partial(self._read, page)))
-        if address:
-            self.fetch(address, destination, accept)
-        return address
-
-    def _read(self, page: str) -> str:
-        public = urlsplit(page)._replace(query="", fragment="").geturl()
-        try:
-            with self.session.get(page, timeout=TIMEOUT, headers={"Accept": "text/html,*/*;q=0.8"}) as answer:
-                check(self.site, answer.status_code, answer.url, answer.headers.get("Retry-After"))
-                check_marks(self.site, answer.url, answer.text)
-                if self.site.is_for_guests(answer.url):
-                    raise SignedOut
-                return answer.text
-        except requests.RequestException as error:
-            raise Interrupted(f"{public}: a photo's page was cut off ({type(error).__name__}).") from None
 
     def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.

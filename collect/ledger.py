@@ -135,11 +135,6 @@ class Ledger:
         """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
         self.reassign([uploads[position] for position in remote_ids], list(remote_ids.values()))
 
-    def confirm(self, uploads: Sequence[Upload], remote_ids: Sequence[str]) -> None:
-        """Write down that a batch is published."""
-        assert len(uploads) == len(remote_ids)
-        self.settle(uploads, dict(enumerate(remote_ids)))
-
     def reject(self, uploads: Sequence[Upload], position: int, reason: str) -> None:
         """Keep the site's reason against one image; the others of its batch are planned again."""
         self.settle(uploads, {}, refused={uploads[position].position or 0: reason})

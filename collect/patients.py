@@ -37,7 +37,7 @@ class Patient(ABC):
         self.left_behind = ""  # what may be up and has to go
 
     @abstractmethod
-    def _upload(self) -> list[str]: ...
+    def _upload(self) -> dict[int, str]: ...
 
     @abstractmethod
     def _shown(self, *, wanted: bool) -> dict[int, str]:
@@ -54,7 +54,7 @@ class Patient(ABC):
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
         self.left_behind = f"perhaps what is called {self.batch.title!r}"
-        (remote_id,) = self._upload()
+        (remote_id,) = self._upload().values()
         self._received({0: remote_id})
         return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
 
@@ -117,7 +117,7 @@ class Local(Patient):
         super().__init__(name, platform, folder)
         self._session = stack.enter_context(platform.session(folder / "local"))
 
-    def _upload(self) -> list[str]:
+    def _upload(self) -> dict[int, str]:
         return self._session.upload(self.batch)
 
     def _shown(self, *, wanted: bool) -> dict[int, str]:
@@ -148,9 +148,9 @@ class Web(Patient):
 
     def start(self) -> str:
         playwright = self._stack.enter_context(sync_playwright())
-        self._browser = browser.launch(playwright, self.site)
+        self._browser, path = browser.started(playwright, self.site)
         self._stack.callback(self._browser.close)
-        return f"{browser.find(playwright, whole=self.site.is_live)}, version {self._browser.version}"
+        return f"{path}, version {self._browser.version}"
 
     def state_folder(self) -> str:
         return f"{login.state_folder()} is yours alone"
@@ -175,7 +175,7 @@ class Web(Patient):
             self._stack.callback(login.store, self.site, self.context)  # as the site has renewed it
         return account
 
-    def _upload(self) -> list[str]:
+    def _upload(self) -> dict[int, str]:
         return self.site.upload(self.page, self.batch)
 
     def _shown(self, *, wanted: bool) -> dict[int, str]:

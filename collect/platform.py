@@ -86,8 +86,8 @@ class Session(Protocol):
 
     account: str
 
-    def upload(self, batch: Batch) -> list[str]:
-        """Upload and publish a batch; return the remote ids in the order of its files."""
+    def upload(self, batch: Batch) -> dict[int, str]:
+        """Upload and publish a batch; return position → remote id. What is not among them did not go up."""
 
     def read_back(self, batch: Batch) -> dict[int, str]:
         """Tell which images of a batch the platform shows: position → remote id."""
@@ -188,8 +188,11 @@ class Site(Platform):
         """Return the public number of the account that is signed in; raise SignedOut otherwise."""
 
     @abstractmethod
-    def upload(self, page: Page, batch: Batch) -> list[str]:
-        """Upload and publish a batch so that only its owner sees it; return the remote ids in order."""
+    def upload(self, page: Page, batch: Batch) -> dict[int, str]:
+        """Upload and publish a batch so that only its owner sees it; return position → remote id.
+
+        What is not among them did not go up, and can't be published any more.
+        """
 
     @abstractmethod
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -198,17 +201,6 @@ class Site(Platform):
     @abstractmethod
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         """Return the address of a rendition, as a browser would ask for it."""
-
-    def photo_page(self, remote_id: str) -> str | None:
-        """Return the address of a page whose HTML tells the image's: to read it is ten times as quick as to show it.
-
-        None where nobody needs a page for it, or where scripts have to run first.
-        """
-        return None
-
-    def image_on(self, html: str) -> str | None:
-        """Find the image's address in such a page's HTML."""
-        return None
 
     @abstractmethod
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:

@@ -121,15 +121,16 @@ class Run:
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
             self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
         for title, uploads in doubt.items():
+            published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
             files = [self.files.get(each.sha256, Path()) for each in uploads]
             shown = self.session.read_back(Batch(title, files, known=known))
             gone: dict[int, str] = {}
-            if self.platform.atomic and 0 < len(shown) < len(uploads):
+            if self.platform.atomic and 0 < len(shown) < len(published):
                 self._partly[title] += 1
                 if self._partly[title] < TRIES:
-                    raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(uploads)} images.")
-                gone = {each.position or 0: "it was published and is not shown any more" for each in uploads}
+                    raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
+                gone = {each.position or 0: "it was published and is not shown any more" for each in published}
             self.ledger.settle(uploads, shown, refused=gone)
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
@@ -151,7 +152,8 @@ class Run:
         with self._outgoing([self.files[each.sha256] for each in uploads]) as files:
             batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
             try:
-                self.ledger.confirm(uploads, self.session.upload(batch))
+                shown = self.session.upload(batch)
+                self.ledger.settle(uploads, shown)
             except Refused as refused:
                 self.ledger.reject(uploads, refused.position, str(refused))
                 return True
@@ -161,9 +163,13 @@ class Run:
                     if self._stayed[uploads[0].sha256] == TRIES:
                         self._aside[uploads[0].sha256] = (stayed, self.uploaded)
                 raise
-        self._size = min(self.platform.batch_size, 2 * self._size)
-        self.uploaded += len(uploads)
+        self.uploaded += len(shown)
         self._show()
+        if len(shown) == len(uploads):
+            self._size = min(self.platform.batch_size, 2 * self._size)
+        else:
+            some = Interrupted(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
+            self._rest_after(some, failures=1)
         return True
 
     def _judge_what_stayed(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -62,7 +62,7 @@ class BrowserSession:
         with self._watched():
             again(platform, self._renew)
 
-    def upload(self, batch: Batch) -> list[str]:
+    def upload(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
 
     def read_back(self, batch: Batch) -> dict[int, str]:
@@ -95,22 +95,14 @@ class BrowserSession:
     ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
         pause(self.platform)
-        address: str | None = None
-        fetched: Future[str | None] | Future[None]
-        if page := self.platform.photo_page(remote_id):
-            fetched = pool.submit(self.downloader.fetch_from_page, page, file, accept)
-        else:
-            address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
-            fetched = pool.submit(self.downloader.fetch, address, file, accept)
+        address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
+        fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:
             self._step(fetched.result)
 
         def wait() -> str:
-            told = fetched.result() or address
-            if told is None:
-                told = self.platform.address(self.page, remote_id, rendition)
-                self.downloader.fetch(told, file, accept)
-            return urlsplit(told)._replace(query="", fragment="").geturl()
+            fetched.result()
+            return urlsplit(address)._replace(query="", fragment="").geturl()
 
         return wait
 

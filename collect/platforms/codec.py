@@ -45,8 +45,8 @@ class LocalSession:
         self.account = self.codec = codec
         self.storage = storage
 
-    def upload(self, batch: Batch) -> list[str]:
-        return [self._encode(file) for file in batch.files]
+    def upload(self, batch: Batch) -> dict[int, str]:
+        return self.read_back(batch)
 
     def read_back(self, batch: Batch) -> dict[int, str]:
         return {position: self._encode(file) for position, file in enumerate(batch.files) if file.is_file()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from playwright.sync_api import Page
 
-from collect.answers import by_position, expect_answers
+from collect.answers import arrived, expect_answers
 from collect.platform import Batch, Refused, SignedOut, Site
 from collect.rates import pause
 from collect.visits import expect_arrival, visit
@@ -36,22 +36,22 @@ class Douban(Site):
             raise SignedOut
         return person[1]
 
-    def upload(self, page: Page, batch: Batch) -> list[str]:
+    def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         visit(self, page, f"{self._album()}upload")
         with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         photos: dict[int, str] = {}
-        for position, uploaded in by_position(answers, batch.files):
-            if not uploaded.json().get("id"):
-                raise Refused(position, str(uploaded.json().get("msg") or "no id, without a reason"))
-            photos[position] = str(uploaded.json()["id"])
+        for position, told in arrived(answers, batch.files).items():
+            if not told.get("id"):
+                raise Refused(position, str(told.get("msg") or "no id, without a reason"))
+            photos[position] = str(told["id"])
         batch.received(photos)
         boxes = page.locator('textarea[name^="desc_"]')
         boxes.nth(len(photos) - 1).wait_for()
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
         with expect_arrival(self, page, self._at_album()):
             page.get_by_role("button", name=re.compile("^(保存|Save)$")).click()
-        return [photo for _, photo in sorted(photos.items())]
+        return photos
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:

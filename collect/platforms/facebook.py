@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import unescape
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
+from collect import masking
 from collect.platform import Batch, Interrupted, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
-from collect.visits import expect_arrival, visit
+from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
-MORE, SANDBOX_MORE = 5_000, 1_000  # milliseconds that more of a list may take to come
+MORE, SANDBOX_MORE = 5_000, 2_000  # milliseconds that more of a list may take to come
 PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
@@ -29,7 +32,7 @@ class Facebook(Site):
     referer = "https://www.facebook.com/"
     block_marks = ("CometErrorRoot.react",)
     challenge_marks = ("/checkpoint/", "Security check", "安全验证")
-    batch_size = 60
+    batch_size = 30
     ordered = False  # the album's order is the site's own affair
     per_minute = 15.0
     per_day = 600
@@ -42,7 +45,7 @@ class Facebook(Site):
                 return cookie["value"]
         raise SignedOut
 
-    def upload(self, page: Page, batch: Batch) -> list[str]:
+    def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         visit(self, page, self.at("https://www.facebook.com/media/set/create"))
         page.locator('input[type="file"]').set_input_files(batch.files)
         page.get_by_label(re.compile("^(Album name|相册名称)")).fill(batch.title)
@@ -61,7 +64,7 @@ class Facebook(Site):
             if self._open_album(page, batch.title):  # it says one thing and has done another
                 raise Interrupted(f"{stayed.message} But there is the album.") from None
             raise Refused(named[0], stayed.said) from None
-        return self._whole(page, len(batch.files), batch.title)
+        return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not self._open_album(page, batch.title):
@@ -69,20 +72,27 @@ class Facebook(Site):
         return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
-        visit(self, page, self._photo(remote_id))
+        address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
+        if self._tells and (told := again(self, partial(self._told, page, address))):
+            return told
+        self._tells = False  # the image is there only once the page's scripts have run
+        visit(self, page, address)
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
-    def photo_page(self, remote_id: str) -> str | None:
-        return self._photo(remote_id) if self._tells else None
-
-    def image_on(self, html: str) -> str | None:
+    def _told(self, page: Page, address: str) -> str | None:
+        """Read the image's address off the photo's page without showing it, which takes ten times as long."""
+        try:
+            answer = page.request.get(address)
+            html = answer.text()
+        except PlaywrightError as error:
+            raise Interrupted(f"facebook: a photo's page was cut off ({masking.reason(error)}).") from None
+        check(self, answer.status, answer.url, answer.headers.get("retry-after"))
+        check_marks(self, answer.url, html)
+        if self.is_for_guests(answer.url):
+            raise SignedOut
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
-        self._tells = bool(image)  # if not, the image is there only once the page's scripts have run
         return unescape(image[1]) if image else None
-
-    def _photo(self, remote_id: str) -> str:
-        return self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not self._open_album(page, title):

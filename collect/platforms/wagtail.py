@@ -60,9 +60,9 @@ class Wagtail(Site):
         editor = page.get_by_role("complementary").get_by_role("button").last.inner_text()
         return f"{editor.strip()} at {urlsplit(page.url).netloc}"
 
-    def upload(self, page: Page, batch: Batch) -> list[str]:
+    def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         self._visit(page, "images/multiple/add/")
-        images: list[str] = []
+        images: dict[int, str] = {}
         for position, file in enumerate(batch.files):
             title = f"{batch.title} {position}"  # the page makes it of the file's name
             named: FilePayload = {"name": title + file.suffix, "mimeType": "", "buffer": file.read_bytes()}
@@ -70,15 +70,15 @@ class Wagtail(Site):
                 page.locator('input[type="file"]').set_input_files(named)
             answer = uploaded.json()
             if not answer.get("success"):
-                self.delete(page, images, batch.title)  # they were in the library at once
+                self.delete(page, list(images.values()), batch.title)  # they were in the library at once
                 raise Refused(position, str(answer.get("error_message") or "no success, without a reason"))
             if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
                 raise UserError(
                     f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"
                     " again; collect from a Wagtail without."
                 )
-            images.append(str(answer["image_id"]))
-            batch.received({position: images[-1]})
+            images[position] = str(answer["image_id"])
+            batch.received({position: images[position]})
         return images
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect.answers import Answer, by_position, expect_answer, expect_answers
+from collect.answers import Answer, arrived, expect_answer, expect_answers
 from collect.masking import reason
 from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site
 from collect.rates import pause
@@ -46,7 +46,7 @@ class Weibo(Site):
             " collect/platforms/weibo.py; docs/platforms.md tells what is known."
         )
 
-    def upload(self, page: Page, batch: Batch) -> list[str]:
+    def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         visit(self, page, self.at(self.root))
         page.get_by_placeholder(re.compile("有什么新鲜事想分享给大家|What's on your mind")).fill(batch.title)
         page.get_by_role("button", name=re.compile("^(公开|Public)$")).click()
@@ -54,12 +54,12 @@ class Weibo(Site):
         with expect_answers(self, page, "/interface/upload.php", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         pids: dict[int, str] = {}
-        for position, uploaded in by_position(answers, batch.files):
-            if "<data>100006</data>" in uploaded.text:
-                raise SignedOut
-            if not uploaded.json().get("ret"):
-                raise Refused(position, str(uploaded.json().get("msg") or "ret: false, without a reason"))
-            pids[position] = uploaded.json()["pic"]["pid"]
+        if any("<data>100006</data>" in each.text for each in answers):
+            raise SignedOut
+        for position, told in arrived(answers, batch.files).items():
+            if not told.get("ret"):
+                raise Refused(position, str(told.get("msg") or "ret: false, without a reason"))
+            pids[position] = told["pic"]["pid"]
         batch.received(pids)
         page.get_by_title(re.compile("^(删除|Delete)$")).nth(len(pids) - 1).wait_for()
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
@@ -68,7 +68,7 @@ class Weibo(Site):
             raise SignedOut
         if posted.json().get("ok") != 1:
             raise UserError(f"weibo refuses the post: {posted.json().get('msg') or 'it does not say why'}")
-        return [pid for _, pid in sorted(pids.items())]
+        return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:

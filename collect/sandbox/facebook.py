@@ -64,7 +64,7 @@ class Sandbox(Site):
         yield Cookie("xs", session.token)
 
     def encode(self, image: Image.Image, size: str, codec: str) -> bytes:
-        """Encode progressively, with the `FBMD` mark; small busy images get less than quality 92.
+        """Encode progressively, with the `FBMD` mark; small busy images get less than quality 92; thumbnails plainly.
 
         The quality is the highest of 92, 89, … 71 that keeps an image of at most 512x512 pixels within 0.48
         bytes a pixel, and 71 if none does. Most photos at 224x224 keep 92.

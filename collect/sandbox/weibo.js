@@ -36,7 +36,7 @@ function compose(composer) {
         state.textContent = event.lengthComputable ? Math.round(100 * event.loaded / event.total) + '%' : '…';
       };
       request.onloadend = () => {
-        if (request.response.includes('100006')) location.assign('/sso/signin');
+        if (/<data>100006<\/data>/.test(request.response)) location.assign('/sso/signin');
         const answer = request.response.startsWith('{') ? JSON.parse(request.response) : { msg: '上传失败' };
         if (answer.ret) {
           tile.dataset.pid = answer.pic.pid;

@@ -17,6 +17,7 @@ import pytest
 import requests
 from PIL import Image, JpegImagePlugin
 from playwright.sync_api import Page
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 import params
@@ -28,13 +29,15 @@ from collect.originals import Original
 from collect.platform import Batch, Interrupted, PageChanged, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
-from collect.sandbox import facebook
+from collect.sandbox import douban, facebook, weibo
+from collect.sandbox.site import Site as Sandbox
 from collect.session import open_session
 from params import Params, PlatformRow, UserError
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 SITES = ["douban", "weibo", "facebook"]
+SANDBOXES: dict[str, type[Sandbox]] = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}
 SETTINGS = params.load(ROOT / "params.yaml")
 
 
@@ -91,7 +94,7 @@ def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, pho
     with sandbox.serve(site, state=workplace / "site") as origin:
         with monkeypatch.context() as patched, pytest.raises(ConnectionError):
             if cut == "after":
-                patched.setattr(Ledger, "confirm", lost)
+                patched.setattr(Ledger, "settle", lost)
             else:
                 patched.setattr(type(load(site, SETTINGS.platform(site))), "upload", lost)
             collect(site, originals, origin)
@@ -148,14 +151,14 @@ def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
 def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplace, monkeypatch) -> None:
     originals = photos(30)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        confirm, ended = Ledger.confirm, []
+        settle, ended = Ledger.settle, []
 
-        def confirm_and_end(self: Ledger, *arguments: object) -> None:
-            confirm(self, *arguments)
+        def settle_and_end(self: Ledger, *arguments: object, **more: object) -> None:
+            settle(self, *arguments, **more)
             if len(ended) < 2:
                 ended.append(end_browsers())
 
-        monkeypatch.setattr(Ledger, "confirm", confirm_and_end)
+        monkeypatch.setattr(Ledger, "settle", settle_and_end)
         assert collect("weibo", originals, origin).complete == 30
         assert len(ended) == 2 and received(origin) == {each.sha256: 1 for each in originals}
 
@@ -189,6 +192,33 @@ def ledger_counts(workplace: Path) -> int:
             return 0
 
 
+@pytest.mark.parametrize("site", ["douban", "weibo"])
+@pytest.mark.parametrize("lost", [False, True], ids=["all is well", "the last answer is lost"])
+def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photos, workplace, monkeypatch) -> None:
+    originals, sent = photos(8), []
+    keep = SANDBOXES[site].keep_photos
+
+    def keep_but_one(self: Sandbox, uploads: dict[str, bytes]) -> None:
+        sent.append(uploads)
+        if len(sent) == 3:
+            raise HTTPException(503)
+        keep(self, uploads)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("cut off")
+
+    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_but_one)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        if lost:
+            with monkeypatch.context() as patched, pytest.raises(ConnectionError):
+                patched.setattr(Ledger, "settle", fail)
+                collect(site, originals, origin)
+        outcome = collect(site, originals, origin)
+        assert (outcome.complete, outcome.rejected) == (8, 0)
+        assert received(origin) == {each.sha256: 1 for each in originals}
+    assert len(sent) == 8 + 1
+
+
 @pytest.mark.parametrize("site", SITES)
 def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, monkeypatch) -> None:
     originals = photos(3)
@@ -198,7 +228,7 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
 
     with sandbox.serve(site, state=workplace / "site") as origin:
         with monkeypatch.context() as patched, pytest.raises(ConnectionError):
-            patched.setattr(Ledger, "confirm", lost)
+            patched.setattr(Ledger, "settle", lost)
             collect(site, originals, origin)
         blocked = {"content_type": "text/html", "body": "<p>sandbox: CometErrorRoot.react /misc/sorry</p>"}
         adapter = load(site, SETTINGS.platform(site), origin=origin)

@@ -58,7 +58,7 @@ def names(uploads: Sequence[Upload]) -> list[str]:
 def confirmed(ledger: Ledger, *images: str) -> list[Upload]:
     """Take images up, their remote ids being their names in capitals."""
     ledger.plan(images)
-    ledger.confirm(ledger.claim(images), [each.upper() for each in images])
+    ledger.settle(ledger.claim(images), dict(enumerate(each.upper() for each in images)))
     return ledger.uploads("confirmed")
 
 
@@ -176,7 +176,7 @@ def test_collectors_that_work_all_at_once_neither_stall_nor_share(ledger_url: st
         while left := ledger.planned():
             claimed = ledger.claim(left[:5])
             assert ledger.doubt().keys() == {each.batch for each in claimed}
-            ledger.confirm(claimed, names(claimed))
+            ledger.settle(claimed, dict(enumerate(names(claimed))))
             taken = ledger.waiting("large", images)
             ledger.reassign(taken[::-1], names(taken)[::-1])
             ledger.keep("large", [Arrival(each, "address", ANY_FILE) for each in taken[::-1]])
@@ -249,7 +249,7 @@ def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger,
         "from collect.collectors import at_work\n"
         "with open_ledger(sys.argv[1]) as engine, at_work(engine) as heart:\n"
         f"  ledger = Ledger(engine, **{KEY}, collector=heart.id)\n"
-        "  ledger.confirm(ledger.claim(['a']), ['A'])\n"
+        "  ledger.settle(ledger.claim(['a']), {0: 'A'})\n"
         "  ledger.waiting('large', {'a'})\n"
         "  ledger.claim(['b'])\n"
         "  print('claimed', flush=True)\n"
@@ -393,7 +393,7 @@ def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) ->
     ledger.forget(ledger.downloads("large")["a"])
     assert [(each.sha256, each.remote_id, each.batch) for each in ledger.uploads("planned")] == [("a", None, None)]
     again = ledger.claim(["a"])
-    ledger.confirm(again, ["A2"])
+    ledger.settle(again, {0: "A2"})
     ledger.keep("large", [Arrival(again[0], "address", ANY_FILE)])
     assert ledger.downloads("large")["a"].upload.remote_id == "A2"
 
@@ -442,7 +442,7 @@ def test_a_step_that_fails_halfway_leaves_nothing_of_it(ledger: Ledger) -> None:
 
     event.listen(ledger.engine, "after_cursor_execute", fail)
     with pytest.raises(KeyboardInterrupt):
-        ledger.confirm(claimed, ["A", "B"])
+        ledger.settle(claimed, {0: "A", 1: "B"})
     event.remove(ledger.engine, "after_cursor_execute", fail)
     assert names(ledger.uploads("sent")) == ["a", "b"]
     assert ledger.uploads("confirmed") == []
@@ -461,7 +461,7 @@ def test_a_full_disk_is_a_user_error_and_what_is_done_stays_done(small_disk: Pat
             for start in range(0, 10_000, 100):
                 ledger.plan([f"{number:064}" for number in range(start, start + 100)])
         filler.unlink()
-        ledger.confirm(sent, ["A"])
+        ledger.settle(sent, {0: "A"})
         assert names(ledger.uploads("confirmed")) == ["a"]
         assert "b" in ledger.planned()
         with engine.connect() as connection:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from collect.codecs import encode
-from collect.look import ALIKE, MOST, Look, distance, look, match, shows
+from collect.look import ALIKE, MOST, Look, Looks, distance, look, match, shows
 from collect.originals import Original
 
 Change = Callable[[Image.Image], Image.Image]
@@ -131,3 +131,17 @@ def test_of_a_duplicate_one_is_matched_and_of_what_is_missing_none(photos, workp
 def test_images_made_at_random_are_not_alike(photos, workplace: Path) -> None:
     known = looks(photos(10))
     assert min(distance(one, two) for at, one in enumerate(known) for two in known[:at]) > ALIKE
+
+
+def test_hundreds_of_looks_are_kept_and_told_apart(workplace: Path) -> None:
+    files = {f"{number:03}": workplace / f"{number:03}.png" for number in range(300)}
+    for number, file in enumerate(files.values()):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC).save(file)
+    looks = Looks(files)
+    first = looks.of("000")
+    for each, file in files.items():
+        assert looks.shown_by(look(file), each)
+        assert each == "000" or not looks.shown_by(look(file), "000")
+    assert np.array_equal(first, look(files["000"])) and np.array_equal(looks.of("000"), first)
+    assert np.array_equal(looks.of("299"), look(files["299"]))

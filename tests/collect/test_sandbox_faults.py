@@ -597,7 +597,7 @@ def test_the_pages_delete_after_a_question(visitor: Owner) -> None:
     learn_album(visitor)
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=browser.find(playwright)) as chromium,
+        playwright.chromium.launch(executable_path=browser.found(playwright, whole=False)[0]) as chromium,
     ):
         context = chromium.new_context(base_url=visitor.origin)
         page = context.new_page()

@@ -160,7 +160,7 @@ def test_delete_takes_its_batchs_images_and_no_others(site, wagtail, photos, wor
     files = [each.path for each in photos(4)]
     with open_session(load("wagtail", SETTINGS.platform("wagtail"), origin=wagtail)) as session:
         first, second = Batch("comreadv first", files[:2]), Batch("comreadv second", files[2:])
-        ids = session.upload(first) + session.upload(second)
+        ids = [*session.upload(first).values(), *session.upload(second).values()]
         session.delete(ids, second.title)  # the first two have another title
         assert titles(site) == ["comreadv first 0", "comreadv first 1"]
         assert session.read_back(first) == {0: ids[0], 1: ids[1]}
