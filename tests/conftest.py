@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,12 @@ for variable in params.ENVIRONMENT.values():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests: one that came last would keep a process busy alone."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Begin with the files that have slow tests, those that wait for a browser and those that compute in turn."""
+    slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
+    waiting = [path for path in slow if path.parent.name == "collect"]
+    computing = [path for path in reversed(slow) if path.parent.name != "collect"]  # the longest stand last
+    first = [path for pair in zip_longest(waiting, computing) for path in pair if path]
+    items.sort(key=lambda item: first.index(item.path) if item.path in slow else len(first))
 
 
 @pytest.fixture(autouse=True)
