@@ -7,14 +7,14 @@ from inspector cache"), so the page itself keeps the text of every answer that i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
 from collect.visits import A_FILE, check, check_marks, text, value, wait_for
@@ -108,13 +108,20 @@ class Answer:
 def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
     """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
 
-    One that says no more of it (HTTP 4xx) ends the wait: it is then the last of those that there are.
+    HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
+    come after it.
     """
     start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
     answers: list[Answer] = []
     yield answers
     timeout = 1000 * (FIRST + count * A_FILE)
-    found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
+    try:
+        found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
+    except TimeoutError:
+        for _, file, status, body, retry, where in value(page, f"window.comreadvAnswers.slice({start})"):
+            if status != 200:
+                Answer(site, status, body, retry, where, file).json()
+        raise
     if found == "gone":
         if site.is_for_guests(page.url):
             raise SignedOut
@@ -136,20 +143,35 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
 def arrived(answers: Sequence[Answer], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
     """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
 
-    Raises as `Answer.json` and `by_position` do; Interrupted only when no file has arrived.
+    Raises as `Answer.json` and `by_position` do; Interrupted only when no file has arrived, when the site asks to be
+    left alone for a while, or when some file has no answer.
     """
     told: dict[int, dict[str, Any]] = {}
-    trouble: Interrupted | None = None
+    failed: dict[int, Interrupted] = {}
     for position, answer in by_position(answers, files):
         try:
             told[position] = answer.json()
         except TurnedAway:
             raise
-        except Interrupted as failed:
-            trouble = failed
-    if trouble and not told:
-        raise trouble
+        except Interrupted as trouble:
+            failed[position] = trouble
+    longest = max(failed.values(), key=lambda trouble: trouble.wait or 0.0, default=None)
+    if longest and (not told or longest.wait):
+        raise longest
+    if len(told.keys() | failed.keys()) < len(files):
+        raise Interrupted(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
     return told
+
+
+def no_more_than(told: Mapping[int, object], shown: Locator, button: Locator) -> None:
+    """Raise Interrupted when a page is about to publish more files than the site has told of.
+
+    It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
+    once the page has done with all.
+    """
+    button.click(trial=True)
+    if shown.count() != len(told):
+        raise Interrupted("The page has sent a file again by itself. Nothing of the batch was published.")
 
 
 def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ QUIET = (
 
 
 def found(playwright: Playwright, *, whole: bool) -> list[str]:
-    """List the browsers that are here, the best first: what is installed before Playwright's own.
+    """List the browsers that are here, the best first; of one kind, what is installed before Playwright's own.
 
     Args:
         whole: only browsers that a person uses, with windows; else a headless shell comes first.
@@ -41,10 +42,10 @@ def found(playwright: Playwright, *, whole: bool) -> list[str]:
         if not shutil.which(chosen):
             raise UserError(f"{SETTING} names {chosen}, which is no program. Mend the setting or unset it.")
         return [chosen]
-    own = Path(playwright.chromium.executable_path)  # chromium-1234/chrome-linux/chrome
-    shells = own.parents[2] / own.parents[1].name.replace("chromium-", "chromium_headless_shell-")
-    names = [] if whole else [SHELL, *map(str, shells.glob("*/*headless*shell"))]
-    return list(filter(None, map(shutil.which, [*names, *NAMES, str(own)])))
+    own = playwright.chromium.executable_path  # …/chromium-1234/chrome-linux/chrome
+    shells = Path(re.sub(r"/chromium-(\d+)/.*", r"/chromium_headless_shell-\1", own) or "-").glob("*/*headless*shell")
+    names = [] if whole else [SHELL, *map(str, shells)]
+    return list(filter(None, map(shutil.which, [*names, *NAMES, own])))
 
 
 def install() -> str:
@@ -76,7 +77,7 @@ def _install(what: str, commands: Sequence[list[str]], *, whole: bool) -> str | 
     for command in commands:
         if command[0] == "sh" and (os.geteuid() != 0 or not shutil.which("apt-get")):
             continue
-        print(f"No {what} yet: {' '.join(command[-2:])}", flush=True)
+        print(f"No {what} yet. Trying: {' '.join(command)}", flush=True)
         with contextlib.suppress(subprocess.TimeoutExpired):  # the next one may be had
             subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=600)
         if (path := _first_that_starts(whole=whole)) != before:
@@ -108,8 +109,8 @@ def started(playwright: Playwright, platform: Site, *, visible: bool = False) ->
     whole = visible or platform.is_live
     paths = found(playwright, whole=whole)
     if not paths:
-        what = "no Chromium here but perhaps a headless shell, which won't do" if whole else "no Chromium here"
-        raise UserError(f"There is {what}. Run `python -m collect.browser`, or name one in {SETTING}.")
+        what = "Chromium with windows, which a real site and signing in need," if whole else "Chromium"
+        raise UserError(f"There is no {what} here. Run `python -m collect.browser`, or name one in {SETTING}.")
     if visible and "headless" in Path(paths[0]).name:
         raise UserError(f"{SETTING} names {paths[0]}, which has no windows. Name another, or unset it.")
     arguments = [*QUIET]
@@ -117,7 +118,8 @@ def started(playwright: Playwright, platform: Site, *, visible: bool = False) ->
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
     if not platform.is_live:
         arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
-    for path in paths:
+    failed = ""
+    for path in paths[:1] if platform.is_live else paths:  # a real site is to see one and the same
         try:
             browser = playwright.chromium.launch(
                 executable_path=path,
@@ -126,11 +128,11 @@ def started(playwright: Playwright, platform: Site, *, visible: bool = False) ->
                 handle_sigint=False,  # Ctrl-C is ours to answer
             )
         except PlaywrightError as error:
-            reason = masking.reason(error)
+            failed = failed or f"The browser {path} does not start. {masking.reason(error)}"
         else:
             return browser, path
     screen = " A visible browser needs a screen: run this where there is one." if visible else ""
-    raise UserError(f"The browser {path} does not start.{screen} {reason} Name another in {SETTING}.")
+    raise UserError(f"{failed}{screen} Name another in {SETTING}.")
 
 
 def end_browsers() -> None:

@@ -55,6 +55,7 @@ class Run:
         self._looks = Looks(files)
         self._fetch = Fetch(platform, session, ledger, files, self._looks, self._show)
         self._partly: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
         self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
         self._aside: dict[str, tuple[Stayed, int]] = {}  # those with which it did too often, and how many were up then
         self._rate: Rate | None = None
@@ -77,8 +78,9 @@ class Run:
         return self._fetch.downloaded
 
     def left(self) -> list[str]:
-        """List what is to go up yet, in the order of the plan."""
-        return [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
+        """List what is to go up yet, in the order of the plan; what failed where others went up comes last."""
+        left = [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
+        return sorted(left, key=lambda each: self._failed[each])
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
@@ -165,11 +167,10 @@ class Run:
                 raise
         self.uploaded += len(shown)
         self._show()
-        if len(shown) == len(uploads):
-            self._size = min(self.platform.batch_size, 2 * self._size)
-        else:
-            some = Interrupted(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
-            self._rest_after(some, failures=1)
+        if failed := [each.sha256 for each in uploads if each.position not in shown]:
+            self._failed.update(failed)
+            raise Interrupted(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
+        self._size = min(self.platform.batch_size, 2 * self._size)
         return True
 
     def _judge_what_stayed(self) -> None:

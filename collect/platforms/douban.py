@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from playwright.sync_api import Page
 
-from collect.answers import arrived, expect_answers
+from collect.answers import arrived, expect_answers, no_more_than
 from collect.platform import Batch, Refused, SignedOut, Site
 from collect.rates import pause
 from collect.visits import expect_arrival, visit
@@ -49,8 +49,11 @@ class Douban(Site):
         boxes = page.locator('textarea[name^="desc_"]')
         boxes.nth(len(photos) - 1).wait_for()
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
+        save = page.get_by_role("button", name=re.compile("^(保存|Save)$"))
+        if len(photos) < len(batch.files):
+            no_more_than(photos, boxes, save)
         with expect_arrival(self, page, self._at_album()):
-            page.get_by_role("button", name=re.compile("^(保存|Save)$")).click()
+            save.click()
         return photos
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect.answers import Answer, arrived, expect_answer, expect_answers
+from collect.answers import Answer, arrived, expect_answer, expect_answers, no_more_than
 from collect.masking import reason
 from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site
 from collect.rates import pause
@@ -61,9 +61,13 @@ class Weibo(Site):
                 raise Refused(position, str(told.get("msg") or "ret: false, without a reason"))
             pids[position] = told["pic"]["pid"]
         batch.received(pids)
-        page.get_by_title(re.compile("^(删除|Delete)$")).nth(len(pids) - 1).wait_for()
+        attached = page.get_by_title(re.compile("^(删除|Delete)$"))
+        attached.nth(len(pids) - 1).wait_for()
+        send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
+        if len(pids) < len(batch.files):
+            no_more_than(pids, attached, send)
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
-            page.get_by_role("button", name=re.compile("^(发送|Send)$")).click()
+            send.click()
         if posted.json().get("ok") == -100:
             raise SignedOut
         if posted.json().get("ok") != 1:
