@@ -219,6 +219,27 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
     assert len(sent) == 8 + 1
 
 
+@pytest.mark.parametrize("site", ["douban", "weibo"])
+def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, monkeypatch) -> None:
+    originals, keep = photos(12), SANDBOXES[site].keep_photos
+    poison = {each.path.read_bytes() for each in originals[:3]}
+
+    def keep_others(self: Sandbox, uploads: dict[str, bytes]) -> None:
+        if poison & set(uploads.values()):
+            raise HTTPException(503)
+        keep(self, uploads)
+
+    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_others)
+    monkeypatch.setattr("collect.run.PATIENCE", 3)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        with pytest.raises(UserError, match="HTTP 503"):
+            collect(site, originals, origin)
+        assert received(origin) == {each.sha256: 1 for each in originals[3:]}
+        monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep)
+        assert collect(site, originals, origin).complete == 12
+        assert received(origin) == {each.sha256: 1 for each in originals}
+
+
 @pytest.mark.parametrize("site", SITES)
 def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, monkeypatch) -> None:
     originals = photos(3)

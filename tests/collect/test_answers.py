@@ -1,0 +1,102 @@
+"""What the site answers of the files of a batch: which have arrived, and when nothing may be published."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+import params
+from collect.answers import Answer, arrived, expect_answers, no_more_than
+from collect.browser import launch
+from collect.platform import Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway, load
+
+SETTINGS = params.load(Path(__file__).parents[2] / "params.yaml")
+FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
+
+
+@pytest.fixture
+def site() -> Site:
+    adapter = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
+    assert isinstance(adapter, Site)
+    return adapter
+
+
+@pytest.fixture
+def page(site: Site) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright, site)
+        page = browser.new_page()
+        page.set_default_timeout(5_000)
+        yield page
+        browser.close()
+
+
+def good(site: Site, file: str) -> Answer:
+    return Answer(site, 200, json.dumps({"ret": True, "of": file}), file=file)
+
+
+def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) -> None:
+    answers = [good(site, "002.png"), Answer(site, 503, file="000.png"), good(site, "001.png")]
+    assert {position: told["of"] for position, told in arrived(answers, FILES).items()} == {
+        1: "001.png",
+        2: "002.png",
+    }
+    cut = Answer(site, 0, file="000.png")
+    assert sorted(arrived([cut, *answers[::2]], FILES)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (503, "", Interrupted),
+        (418, "", TurnedAway),
+        (403, "", SignedOut),
+        (200, "<p>请输入验证码</p>", Challenged),
+        (200, "<p>another page</p>", TurnedAway),
+    ],
+)
+def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
+    bad = Answer(site, status, text, file="000.png", retry_after="120" if status == 503 else None)
+    with pytest.raises(kind) as stopped:
+        arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
+    assert status != 503 or stopped.value.wait == 120
+
+
+def test_when_all_fail_that_is_told(site: Site) -> None:
+    with pytest.raises(Interrupted, match="HTTP 502"):
+        arrived([Answer(site, 502, file=file.name) for file in FILES], FILES)
+
+
+def test_a_file_that_was_sent_twice_stands_for_no_other(site: Site) -> None:
+    answers = [Answer(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
+    with pytest.raises(Interrupted, match="sent a file twice"):
+        arrived(answers, FILES)
+    with pytest.raises(PageChanged):
+        arrived([Answer(site, 200, "{}", file=None)] * 3, FILES)
+
+
+@pytest.mark.browser
+def test_a_page_that_sends_a_file_again_by_itself_is_not_made_to_publish(page: Page) -> None:
+    page.set_content(
+        "<i title='删除'>x</i><button disabled>Send</button><script>setTimeout(() => {"
+        " document.querySelector('i').after(document.querySelector('i').cloneNode(true));"
+        " document.querySelector('button').disabled = false; }, 300)</script>"
+    )
+    shown, button = page.get_by_title("删除"), page.get_by_role("button")
+    with pytest.raises(Interrupted, match="Nothing of the batch was published"):
+        no_more_than({0: "a"}, shown, button)
+    no_more_than({0: "a", 2: "b"}, shown, button)
+
+
+@pytest.mark.browser
+def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collect.answers.FIRST", 0.0)
+    monkeypatch.setattr("collect.answers.A_FILE", 0.3)
+    page.set_content("<script>window.comreadvAnswers = []</script>")
+    with pytest.raises(Interrupted, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
+        page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
+    assert stopped.value.wait == 7
