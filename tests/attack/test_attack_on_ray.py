@@ -97,13 +97,11 @@ def test_a_cluster_makes_the_same_files_and_a_killed_worker_changes_none(
     settings: params.Attack, images: Path, com_model: Path, tmp_path: Path, on_ray: Ray
 ) -> None:
     generate(settings, images, [com_model], tmp_path / "local")
-    generate(settings, images, [com_model], tmp_path / "ray", on_ray)
-    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     killed: list[int] = []
     killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "hurt.part", killed), daemon=True)
     killer.start()
     generate(settings, images, [com_model], tmp_path / "hurt", on_ray)
-    assert killed
+    assert killed  # the other worker did its part in peace
     assert contents(tmp_path / "hurt") == contents(tmp_path / "local")
 
 
