@@ -18,7 +18,7 @@ from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
-MORE, SANDBOX_MORE = 5_000, 2_000  # milliseconds that more of a list may take to come
+MORE, SANDBOX_MORE = 5_000, 1_000  # milliseconds that more of a list may take to come
 PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
