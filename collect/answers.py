@@ -118,8 +118,8 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     try:
         found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
     except TimeoutError:
-        for _, file, status, body, retry, where in value(page, f"window.comreadvAnswers.slice({start})"):
-            if status != 200:
+        for asked, file, status, body, retry, where in value(page, f"window.comreadvAnswers.slice({start})"):
+            if part in asked and status != 200:
                 Answer(site, status, body, retry, where, file).json()
         raise
     if found == "gone":
@@ -163,7 +163,7 @@ def arrived(answers: Sequence[Answer], files: Sequence[Path]) -> dict[int, dict[
     return told
 
 
-def no_more_than(told: Mapping[int, object], shown: Locator, button: Locator) -> None:
+def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
     """Raise Interrupted when a page is about to publish more files than the site has told of.
 
     It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
@@ -171,7 +171,7 @@ def no_more_than(told: Mapping[int, object], shown: Locator, button: Locator) ->
     """
     button.click(trial=True)
     if shown.count() != len(told):
-        raise Interrupted("The page has sent a file again by itself. Nothing of the batch was published.")
+        raise Interrupted(f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published.")
 
 
 def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:

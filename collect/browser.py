@@ -20,7 +20,7 @@ from collect.platform import Site
 from params import UserError
 
 SETTING = "COMREADV_BROWSER"
-SHELL = "chromium-headless-shell"  # starts in a quarter of the time, and does a third less work for the same page
+SHELL = "chromium-headless-shell"  # starts in less than half the time, and does a third less work for the same page
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--disable-background-networking",

@@ -112,7 +112,7 @@ class Platform(ABC):
     renditions: ClassVar[tuple[str, ...]]  # the first is the default
     takes: ClassVar[tuple[str, ...]] = ("png", "jpeg")  # kinds of files that may be uploaded
     batch_size: ClassVar[int] = 10
-    atomic: ClassVar[bool] = True  # a batch is published whole or not at all
+    atomic: ClassVar[bool] = True  # what has arrived of a batch is published whole or not at all
     ordered: ClassVar[bool] = True  # False: nothing but its content tells which remote id is whose
     longest_side: int = 2048  # pixels that come back as many as went up; a mosaic keeps within them
 

@@ -55,7 +55,7 @@ class Run:
         self._looks = Looks(files)
         self._fetch = Fetch(platform, session, ledger, files, self._looks, self._show)
         self._partly: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
         self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
         self._aside: dict[str, tuple[Stayed, int]] = {}  # those with which it did too often, and how many were up then
         self._rate: Rate | None = None

@@ -51,7 +51,7 @@ class Douban(Site):
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
         save = page.get_by_role("button", name=re.compile("^(保存|Save)$"))
         if len(photos) < len(batch.files):
-            no_more_than(photos, boxes, save)
+            no_more_than(self, photos, boxes, save)
         with expect_arrival(self, page, self._at_album()):
             save.click()
         return photos

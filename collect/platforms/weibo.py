@@ -65,7 +65,7 @@ class Weibo(Site):
         attached.nth(len(pids) - 1).wait_for()
         send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
         if len(pids) < len(batch.files):
-            no_more_than(pids, attached, send)
+            no_more_than(self, pids, attached, send)
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
             send.click()
         if posted.json().get("ok") == -100:

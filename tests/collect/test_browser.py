@@ -95,13 +95,14 @@ def test_one_that_does_not_start_gives_way_to_the_next(here: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("origin", "visible"), [("https://weibo.com", False), ("http://127.0.0.1:9", True)])
-def test_a_real_site_and_a_person_get_a_whole_browser(
-    origin: str, visible: bool, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_site_and_a_person_get_a_whole_browser(origin: str, visible: bool, here: Path) -> None:
     put(here, "bin/chromium-headless-shell")
     with pytest.raises(UserError, match=r"with windows, .* Run `python -m collect.browser`"):
         browser.launch(playwright(here), site(origin), visible=visible)
+
+
+def test_a_headless_shell_is_not_taken_for_a_window(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(here, "bin/chromium-headless-shell")
     monkeypatch.setenv(browser.SETTING, "chromium-headless-shell")
-    if visible:
-        with pytest.raises(UserError, match="has no windows"):
-            browser.launch(playwright(here), site(origin), visible=True)
+    with pytest.raises(UserError, match="has no windows"):
+        browser.launch(playwright(here), site("http://127.0.0.1:9"), visible=True)
