@@ -13,6 +13,8 @@ from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
 
+FOLLOWING, PRECEDING = ".paginator .next > a", ".paginator .prev > a"
+
 
 class Douban(Site):
     name = "douban"
@@ -66,9 +68,11 @@ class Douban(Site):
         return self.at(f"https://img1.doubanio.com/view/photo/{rendition}/public/p{remote_id}.{kind}")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
-        for photo in [each for each in self._photos(page) if each in remote_ids]:
+        for photo in remote_ids:
             pause(self)
-            visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/"))
+            if visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status == 404:
+                self.account(page)  # it is gone, unless nobody is signed in any more
+                continue
             page.once("dialog", lambda dialog: dialog.accept())
             with expect_arrival(self, page, self._at_album()):
                 page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
@@ -84,18 +88,28 @@ class Douban(Site):
         return re.compile(re.escape(self._album()) + "$")
 
     def _photos(self, page: Page) -> Iterator[str]:
-        address: str | None = self._album()
-        seen: set[str] = set()
-        while address:
-            if visit(self, page, address).status == 403:
-                raise SignedOut
-            page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
-            for image in page.locator(".photolst .photo_wrap .photolst_photo > img").all():
-                photo = re.search(r"/p(\d+)\.", image.get_attribute("src") or "")
-                if photo and photo[1] not in seen:
-                    seen.add(photo[1])
-                    yield photo[1]
-            following = page.locator(".paginator .next > a")
-            address = following.evaluate("link => link.href") if following.count() else None
-            if address:
+        """Yield the album's photos, those of its first page and then from its end: the newest stand at one of both."""
+        yield from self._shown(page, self._album())
+        if end := _link(page, ".paginator > a") or _link(page, FOLLOWING):
+            pause(self)
+            yield from self._shown(page, end)
+        beyond = {way: _link(page, way) for way in (FOLLOWING, PRECEDING) if end}
+        for way, address in beyond.items():
+            while address:
                 pause(self)
+                yield from self._shown(page, address)
+                address = _link(page, way)
+
+    def _shown(self, page: Page, address: str) -> list[str]:
+        if visit(self, page, address).status == 403:
+            raise SignedOut
+        page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
+        images = page.locator(".photolst .photo_wrap .photolst_photo > img")
+        sources = images.evaluate_all("images => images.map((image) => image.getAttribute('src'))")
+        return re.findall(r"/p(\d+)\.", " ".join(filter(None, sources)))
+
+
+def _link(page: Page, selector: str) -> str | None:
+    """Return where the last of such links leads to; None when there is none."""
+    links = page.locator(selector)
+    return links.last.evaluate("link => link.href") if links.count() else None

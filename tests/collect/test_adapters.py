@@ -265,6 +265,25 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
         assert received(origin) == {each.sha256: 1 for each in originals}
 
 
+def test_douban_tells_of_the_newest_photos_without_reading_the_whole_album(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(douban, "PAGE", 3)
+    originals, pages = photos(20), []
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        collect("douban", originals, origin)
+        with sqlite3.connect(workplace / "site/sandbox.db") as site:
+            query = "SELECT photos.key FROM entries JOIN photos ON photos.id = photo ORDER BY entries.id"
+            ids = [key for (key,) in site.execute(query)]
+        adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
+        with open_session(adapter) as session:
+            session.page.on("framenavigated", lambda frame: pages.append(frame.url))
+            newest, oldest = dict(enumerate(ids[-4:])), {0: ids[0]}
+            assert session.read_back(Batch("newest", [], known=newest)) == newest
+            assert len(pages) == 3
+            assert session.read_back(Batch("oldest", [], known=oldest)) == oldest
+            assert len(pages) == 4
+            assert session.read_back(Batch("all", [], known=dict(enumerate([*ids, "1"])))) == dict(enumerate(ids))
+
+
 def with_one_refused(originals: Sequence[Original], position: int) -> list[Original]:
     """Make one of the images a TIFF, which no sandbox takes."""
     file = originals[position].path
