@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torchvision import models
 
 from params import UserError
 
@@ -103,6 +102,8 @@ def _lite(number: str, weights: Path | None) -> Classifier:
 
 
 def _torchvision(name: str, weights: Path | None) -> Classifier:
+    from torchvision import models
+
     published = _published(name)
     try:
         network = models.get_model(name, weights=None if weights else published)
@@ -123,6 +124,8 @@ def _torchvision(name: str, weights: Path | None) -> Classifier:
 
 def _published(name: str) -> Any:
     """Find torchvision's default weights of a model."""
+    from torchvision import models  # as slow to import as all the rest, and seldom needed
+
     known = models.list_models(module=models)
     if name not in known:
         known = [*(f"efficientnet_lite{number}" for number in LITE_SIZES), *known]

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -15,6 +14,8 @@ import params
 
 for variable in params.ENVIRONMENT.values():
     os.environ.pop(variable, None)  # no test writes into a team's databases
+# Small networks gain nothing by threads, and lose much where other work has the cores; commands that tests start too.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,19 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     computing = [path for path in reversed(slow) if path.parent.name != "collect"]  # the longest stand last
     first = [path for pair in zip_longest(waiting, computing) for path in pair if path]
     items.sort(key=lambda item: first.index(item.path) if item.path in slow else len(first))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks gain nothing by threads, and lose much where other work has the cores."""
-    torch = sys.modules.get("torch")  # most tests need none, and it is slow to import
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -96,8 +96,8 @@ def test_files_are_sent_where_no_disk_is_shared(on_ray: Ray, tmp_path: Path) -> 
         list(map_with_files(on_ray, Sizes, tmp_path, [tmp_path / "c.png"], names))
 
 
-def test_workers_that_fit_no_machine_are_refused(on_ray: Ray) -> None:
-    torch.set_num_threads(2)
+def test_workers_that_fit_no_machine_are_refused(on_ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(UserError, match="Set OMP_NUM_THREADS=1 for the command"):
         list(on_ray.map(doubling, [1]))
 

@@ -38,11 +38,11 @@ evaluate: {{pictures: 1, confidence: 0.95}}
 
 
 def cold(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    """Start a command as cron does: no environment but HOME, no terminal."""
+    """Start a command as cron does: no environment but HOME (and one thread, to spare the other tests), no terminal."""
     return subprocess.Popen(
         [str(COMREADV), *arguments],
         cwd=folder,
-        env={"HOME": str(folder / "home"), "PATH": "/usr/bin:/bin"},
+        env={"HOME": str(folder / "home"), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
