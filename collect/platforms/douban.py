@@ -13,7 +13,8 @@ from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
 
-FOLLOWING, PRECEDING = ".paginator .next > a", ".paginator .prev > a"
+FOLLOWING = ".paginator .next > a"
+ANY_ALBUM = re.compile(r"/photos/album/\d+/$")
 
 
 class Douban(Site):
@@ -54,7 +55,7 @@ class Douban(Site):
         save = page.get_by_role("button", name=re.compile("^(保存|Save)$"))
         if len(photos) < len(batch.files):
             no_more_than(self, photos, boxes, save)
-        with expect_arrival(self, page, self._at_album()):
+        with expect_arrival(self, page, re.compile(re.escape(self._album()) + "$")):
             save.click()
         return photos
 
@@ -70,11 +71,13 @@ class Douban(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in remote_ids:
             pause(self)
-            if visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status == 404:
-                self.account(page)  # it is gone, unless nobody is signed in any more
-                continue
+            status = visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
+            if status in (403, 404):
+                self.account(page)  # raises where nobody is signed in any more
+            if status == 404:
+                continue  # it is gone already
             page.once("dialog", lambda dialog: dialog.accept())
-            with expect_arrival(self, page, self._at_album()):
+            with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
                 page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
 
     def _album(self) -> str:
@@ -84,21 +87,22 @@ class Douban(Site):
             )
         return self.at(f"https://www.douban.com/photos/album/{self.row.album}/")
 
-    def _at_album(self) -> re.Pattern[str]:
-        return re.compile(re.escape(self._album()) + "$")
-
     def _photos(self, page: Page) -> Iterator[str]:
-        """Yield the album's photos, those of its first page and then from its end: the newest stand at one of both."""
+        """Yield the photos of the album's first page and its last two, where the newest stand, then from the second on.
+
+        Onward, since a photo that comes in meanwhile moves none to a page that has been read.
+        """
         yield from self._shown(page, self._album())
-        if end := _link(page, ".paginator > a") or _link(page, FOLLOWING):
-            pause(self)
-            yield from self._shown(page, end)
-        beyond = {way: _link(page, way) for way in (FOLLOWING, PRECEDING) if end}
-        for way, address in beyond.items():
-            while address:
+        onward, end = _link(page, FOLLOWING), _link(page, ".paginator > a")
+        for _ in range(2):  # a batch is larger than a page
+            if end:
                 pause(self)
-                yield from self._shown(page, address)
-                address = _link(page, way)
+                yield from self._shown(page, end)
+                end = _link(page, ".paginator .prev > a")
+        while onward:
+            pause(self)
+            yield from self._shown(page, onward)
+            onward = _link(page, FOLLOWING)
 
     def _shown(self, page: Page, address: str) -> list[str]:
         if visit(self, page, address).status == 403:

@@ -22,6 +22,7 @@ from collect.sandbox.store import Store
 
 ALBUM = Album("1000001", "round trips", "made by hand", "仅自己可见")
 PAGE = 18  # photos
+BREAK = '<span class="break">…</span>'  # between the numbers of pages
 
 
 class Sandbox(Site):
@@ -98,12 +99,15 @@ class Sandbox(Site):
             f'<div class="pl">{escape(entry.description)}</div></div>'
             for entry in self.faults.listed(entries[first : first + PAGE])
         )
-        pages = "".join(
-            f'<span class="thispage">{start // PAGE + 1}</span>'
-            if start == first
-            else f'<a href="?m_start={start}">{start // PAGE + 1}</a>'
-            for start in range(0, len(entries), PAGE)
-        )
+        last = max(0, len(entries) - 1) // PAGE
+        pages = ""
+        for each in range(last + 1):
+            if each == first // PAGE:
+                pages += f'<span class="thispage">{each + 1}</span>'
+            elif min(each, last - each) < 2 or abs(each - first // PAGE) < 5:
+                pages += f'<a href="?m_start={each * PAGE}">{each + 1}</a>'
+            elif not pages.endswith(BREAK):
+                pages += BREAK
         back = f'<a href="?m_start={first - PAGE}">&lt;前页</a>' if first >= PAGE else "&lt;前页"
         following = f'<a href="?m_start={first + PAGE}">后页&gt;</a>' if first + PAGE < len(entries) else "后页&gt;"
         return self.page(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ import requests
 from PIL import Image, JpegImagePlugin
 from playwright.sync_api import Page
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import params
 from collect import sandbox
@@ -31,7 +33,8 @@ from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
 from collect.sandbox import douban, facebook, weibo
 from collect.sandbox.site import Site as Sandbox
-from collect.session import open_session
+from collect.sandbox.store import Store
+from collect.session import BrowserSession, open_session
 from params import Params, PlatformRow, UserError
 
 pytestmark = pytest.mark.browser
@@ -265,23 +268,83 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
         assert received(origin) == {each.sha256: 1 for each in originals}
 
 
-def test_douban_tells_of_the_newest_photos_without_reading_the_whole_album(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr(douban, "PAGE", 3)
-    originals, pages = photos(20), []
+@pytest.fixture
+def douban_album(photos, workplace, monkeypatch) -> Iterator[tuple[BrowserSession, list[str]]]:
+    """Give a session at an album of ten pages, and the ids of its photos as they came in."""
+    monkeypatch.setattr(douban, "PAGE", 2)
     with sandbox.serve("douban", state=workplace / "site") as origin:
-        collect("douban", originals, origin)
+        collect("douban", photos(20), origin)
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
             query = "SELECT photos.key FROM entries JOIN photos ON photos.id = photo ORDER BY entries.id"
             ids = [key for (key,) in site.execute(query)]
-        adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
-        with open_session(adapter) as session:
-            session.page.on("framenavigated", lambda frame: pages.append(frame.url))
-            newest, oldest = dict(enumerate(ids[-4:])), {0: ids[0]}
-            assert session.read_back(Batch("newest", [], known=newest)) == newest
-            assert len(pages) == 3
-            assert session.read_back(Batch("oldest", [], known=oldest)) == oldest
-            assert len(pages) == 4
-            assert session.read_back(Batch("all", [], known=dict(enumerate([*ids, "1"])))) == dict(enumerate(ids))
+        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+            yield session, ids
+
+
+def show_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = Store.entries
+    monkeypatch.setattr(Store, "entries", lambda store, album: entries(store, album)[::-1])
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_douban_tells_of_the_newest_photos_without_reading_all(newest_first, douban_album, monkeypatch) -> None:
+    session, ids = douban_album
+    if newest_first:
+        show_the_newest_first(monkeypatch)
+    pages: list[str] = []
+    session.page.on("framenavigated", lambda frame: pages.append(frame.url))
+    newest = dict(enumerate(ids[-4:]))
+    assert session.read_back(Batch("newest", [], known=newest)) == newest
+    assert len(pages) == (4 if newest_first else 3)
+
+
+@pytest.mark.parametrize("lacks", ["nothing", r'<a href="\?m_start=\d+">\d+</a>', r'<span class="prev">.*?</span>'])
+def test_every_photo_of_a_douban_album_is_found_whatever_links_it_lacks(lacks, douban_album, monkeypatch) -> None:
+    session, ids = douban_album
+    page = douban.Sandbox.page
+
+    def without(self, title: str, body: str, status: int = 200) -> HTMLResponse:
+        return page(self, title, re.sub(lacks, "", body), status)
+
+    monkeypatch.setattr(douban.Sandbox, "page", without)
+    assert session.read_back(Batch("all", [], known=dict(enumerate([*ids, "1"])))) == dict(enumerate(ids))
+
+
+def test_no_photo_is_missed_in_a_douban_album_that_grows_meanwhile(douban_album, monkeypatch) -> None:
+    session, ids = douban_album
+    show_the_newest_first(monkeypatch)
+    album_page, pages = douban.Sandbox.album_page, 0
+
+    def growing(self, request: Request) -> Response:
+        nonlocal pages
+        pages += 1
+        if pages == 4:  # another collector's batch, of more than a page
+            others = {str(number): bytes([number]) for number in range(1, 5)}
+            self.store.add_photos(others, None)
+            self.store.publish(douban.ALBUM.key, dict.fromkeys(others, ""))
+        return album_page(self, request)
+
+    monkeypatch.setattr(douban.Sandbox, "album_page", growing)
+    known = dict(enumerate(ids[4:8]))
+    assert session.read_back(Batch("in the middle", [], known=known)) == known
+
+
+def test_what_is_gone_from_douban_is_no_error_but_to_be_signed_out_is(photos, workplace) -> None:
+    def shown() -> int:
+        return requests.get(f"{origin}/sandbox/received").json()["photos"]
+
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        collect("douban", photos(3), origin)
+        images = requests.get(f"{origin}/sandbox/received").json()["images"]
+        ids = [each["photos"][0]["id"] for each in images]
+        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+            session.delete(ids[:1], "")
+            session.page.context.clear_cookies()
+            with pytest.raises(Interrupted, match="nobody is signed in any more"):
+                session.delete(ids, "")
+            assert shown() == 2
+            session.delete(ids, "")
+            assert shown() == 0
 
 
 def with_one_refused(originals: Sequence[Original], position: int) -> list[Original]:
