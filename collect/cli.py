@@ -71,8 +71,8 @@ def collect(
     )
     if outcome.missing:
         typer.echo(
-            f"{platform}: {outcome.missing} are on the site and did not come back as what went up (reasons in"
-            " manifest.jsonl). Run again to try once more.",
+            f"{platform}: {outcome.missing} files are on the site and did not come back as what went up (reasons in"
+            " manifest.jsonl; a further rendition has its own). Run again to try once more.",
             err=True,
         )
     if outcome.complete and not fingerprint.matches(fingerprint.load(platform), outcome.fingerprint):

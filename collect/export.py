@@ -7,15 +7,15 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from collect import fingerprint
-from collect.ledger import Ledger
+from collect.ledger import HERE, Ledger
 from collect.mosaic import Uncuttable
 from collect.mosaics import cut_tiles, mosaic_file
 from collect.originals import LIVE_STATE, Original, stored
@@ -30,7 +30,7 @@ class Exported:
 
     complete: int
     rejected: int
-    missing: int
+    missing: int  # files, of all renditions
     fingerprint: dict[str, Any]
 
 
@@ -52,10 +52,12 @@ def export(
     """
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    exported = _lay_out(part, name, platform.rendition, ledger, originals, generation)
+    exported = _lay_out(part, name, platform.rendition, ledger, originals, generation, ledger.missing())
+    up = dict.fromkeys((each.sha256 for each in ledger.uploads(*HERE)), "it did not come down, or not as what went up")
     for rendition in platform.row.more_renditions:
         folder = part / "renditions" / rendition
-        _lay_out(folder, name, rendition, ledger, originals, generation)
+        further = _lay_out(folder, name, rendition, ledger, originals, generation, up)
+        exported = replace(exported, missing=exported.missing + further.missing)
     shutil.rmtree(out, ignore_errors=True)
     part.replace(out)
     return exported
@@ -68,9 +70,9 @@ def _lay_out(
     ledger: Ledger,
     originals: Sequence[Original],
     generation: int,
+    missing: Mapping[str, str],
 ) -> Exported:
     folder.mkdir(parents=True)
-    missing = ledger.missing()
     rows, files, complete = [], set[tuple[Path, Path]](), 0
     with tempfile.TemporaryDirectory(dir=folder) as cut:
         served, reasons = _served(rendition, ledger, originals, Path(cut))
@@ -105,8 +107,8 @@ def _here(download: Download) -> Path:
     file = stored(download.sha256)
     if not file.exists():
         raise UserError(
-            f"{file}, as served, is not here: another collector of the ledger has it, and the site served this one"
-            f" something else. Let all of them share the folder {LIVE_STATE}, then run again."
+            f"{file}, as served, is not here: another collector of the ledger has it, and the site does not serve it"
+            f" any more. Let all of them share the folder {LIVE_STATE}, then run again."
         )
     return file
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from collect.download import Gone
 from collect.ledger import Arrival, Ledger
 from collect.look import Looks, look, match, shows
 from collect.originals import LIVE_STATE, stored
@@ -72,7 +73,8 @@ class Fetch:
             found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
             for upload, address, file in zip(uploads, found, files, strict=True):
                 if not isinstance(address, str):
-                    if isinstance(address, Challenged | TurnedAway) or self._may_try_again(upload, address.message):
+                    asks_for_rest = isinstance(address, Challenged | TurnedAway)
+                    if asks_for_rest or self._may_try_again(upload, address.message, rendition):
                         trouble = trouble if isinstance(trouble, Challenged) else address
                     continue
                 arrived.append(Arrival(upload, address, _store(file)))
@@ -91,16 +93,21 @@ class Fetch:
         if trouble:
             raise trouble
 
-    def _may_try_again(self, upload: Upload, reason: str) -> bool:
+    def _may_try_again(self, upload: Upload, reason: str, rendition: str) -> bool:
         """Count a try; after the last one of this run, write down why."""
         self._tries[upload.id] += 1
         if self._tries[upload.id] < TRIES:
             return True
-        self.ledger.miss(upload, reason)
+        if self._is_main(rendition):
+            self.ledger.miss(upload, reason)
         return False
 
+    def _is_main(self, rendition: str) -> bool:
+        """Tell whether it is the rendition that an upload's state tells of."""
+        return rendition == self.platform.rendition
+
     def _keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
-        self.ledger.keep(rendition, arrivals)
+        self.ledger.keep(rendition, arrivals, main=self._is_main(rendition))
         self.downloaded += sum(each.reason is None for each in arrivals)
         self.tell()
 
@@ -141,36 +148,49 @@ class Fetch:
         return (self.platform.rendition, *self.platform.row.more_renditions)
 
     def _away(self, rendition: str) -> list[Download]:
-        """List the downloads whose files are not in this store: they are lost, or in another collector's."""
-        return [each for each in self.ledger.downloads(rendition).values() if not stored(each.sha256).exists()]
+        """List the run's downloads whose files are not in this store: they are lost, or in another collector's."""
+        downloads = [each for sha256, each in self.ledger.downloads(rendition).items() if sha256 in self.files]
+        return [each for each in downloads if not stored(each.sha256).exists()]
 
     def plan_what_is_lost(self) -> None:
         """Have images go up again that were deleted from the site, and whose files are gone."""
         for rendition in self._renditions():
             for download in self._away(rendition):
                 if download.upload.deleted_at:
-                    self.ledger.forget(download)
+                    self.ledger.forget(download, main=self._is_main(rendition))
 
     def bring_home(self) -> bool:
         """Fetch the files that are not in this store; tell whether some are to be downloaded anew.
 
-        That are those that came back otherwise than they were, and only once: another collector with a store of its own
-        would have this one's fetched anew in turn.
+        That are those that came back otherwise than they were, or whose address serves nothing any more, and only once:
+        another collector with a store of its own would have this one's fetched anew in turn. Raises what stands in the
+        way otherwise, of each file a few times.
         """
         forgotten = len(self._forgotten)
         for rendition in self._renditions():
-            away = self._away(rendition)
-            for some in (away[at : at + AT_ONCE] for at in range(0, len(away), AT_ONCE)):
-                with self._incoming([each.upload for each in some], rendition) as files:
-                    found = self.session.download([each.upload.remote_id or "" for each in some], rendition, files)
-                    for download, address, file in zip(some, found, files, strict=True):
-                        if isinstance(address, str) and _store(file).name == download.sha256:
-                            self.downloaded += 1
-                        elif download.upload_id not in self._forgotten:
-                            self._forgotten.add(download.upload_id)
-                            self.ledger.forget(download)
-        self.tell()
+            away = [each for each in self._away(rendition) if self._tries[each.upload_id] < TRIES]
+            for at in range(0, len(away), AT_ONCE):
+                self._bring_some(away[at : at + AT_ONCE], rendition)
         return len(self._forgotten) > forgotten
+
+    def _bring_some(self, downloads: Sequence[Download], rendition: str) -> None:
+        trouble: list[Trouble] = []
+        with self._incoming([each.upload for each in downloads], rendition) as files:
+            found = self.session.download([each.upload.remote_id or "" for each in downloads], rendition, files)
+            for download, address, file in zip(downloads, found, files, strict=True):
+                if isinstance(address, str) and _store(file).name == download.sha256:
+                    self.downloaded += 1
+                elif isinstance(address, Challenged | TurnedAway):
+                    trouble.insert(0, address)
+                elif isinstance(address, Interrupted) and not isinstance(address, Gone):
+                    self._tries[download.upload_id] += 1
+                    trouble.append(address)
+                elif download.upload_id not in self._forgotten:
+                    self._forgotten.add(download.upload_id)
+                    self.ledger.forget(download, main=self._is_main(rendition))
+        self.tell()
+        if trouble:
+            raise trouble[0]
 
     @contextmanager
     def _incoming(self, uploads: Sequence[Upload], rendition: str) -> Iterator[list[Path]]:

@@ -153,8 +153,11 @@ class Ledger:
                 each.collector = self.collector
         return taken
 
-    def keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
-        """Write down downloads: verified, or the reason why one is not what was uploaded."""
+    def keep(self, rendition: str, arrivals: Sequence[Arrival], *, main: bool = True) -> None:
+        """Write down downloads: verified, or the reason why one is not what was uploaded.
+
+        `main`: it is the rendition that the uploads' states tell of.
+        """
         changes = []
         with self.transaction() as session:
             ids = [each.upload.id for each in arrivals]
@@ -172,7 +175,7 @@ class Ledger:
                 )
                 state = "downloaded" if each.reason else "verified"
                 changes.append({"id": each.upload.id, "state": state, "reason": each.reason})
-            _change(session, changes)
+            _change(session, changes if main else [])
 
     def miss(self, upload: Upload, reason: str) -> None:
         """Write down why what is on the platform did not come down; the next run tries again."""
@@ -186,14 +189,20 @@ class Ledger:
         with self.transaction() as session:
             _change(session, [{"id": each.id, "remote_id": each.remote_id} for each in uploads])
 
-    def forget(self, download: Download) -> None:
-        """Strike out a download whose file is gone, so that it is fetched again; it goes up again if it is deleted."""
+    def forget(self, download: Download, *, main: bool = True) -> None:
+        """Strike out a download whose file is gone, so that it is fetched again.
+
+        What is deleted from the platform goes up again, and comes down in every rendition. `main`: as in `keep`.
+        """
         with self.transaction() as session:
-            session.execute(delete(Download).filter_by(id=download.id))
             upload = session.get_one(Upload, download.upload_id)
-            upload.state = "confirmed" if upload.remote_id and not upload.deleted_at else "planned"
+            struck = delete(Download).filter_by(upload_id=upload.id)
+            session.execute(struck if upload.deleted_at else struck.filter_by(rendition=download.rendition))
             if upload.deleted_at:
+                upload.state = "planned"
                 upload.deleted_at = upload.remote_id = upload.batch = upload.position = upload.collector = None
+            elif main:
+                upload.state = "confirmed"
 
     def downloads(self, rendition: str) -> dict[str, Download]:
         """Return the verified downloads of a rendition by the sha256 of what was uploaded."""

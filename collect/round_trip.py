@@ -40,7 +40,7 @@ class Outcome:
     files: int  # that all images go up in
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
-    missing: int  # on the platform, and not come down, or not as what went up
+    missing: int  # files of all renditions, on the platform, and not come down, or not as what went up
     fingerprint: dict[str, Any]
 
 

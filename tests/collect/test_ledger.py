@@ -375,6 +375,17 @@ def test_a_download_whose_file_is_gone_is_fetched_again(ledger: Ledger) -> None:
     assert ledger.uploads("confirmed")[0].remote_id == "A"
 
 
+def test_a_further_rendition_changes_nothing_of_how_an_upload_stands(ledger: Ledger) -> None:
+    good, bad = confirmed(ledger, "a", "b")
+    wrong = "the site serves another picture"
+    ledger.keep("large", [Arrival(good, "address", ANY_FILE), Arrival(bad, "address", ANY_FILE, wrong)])
+    ledger.keep("m", [Arrival(good, "address", ANY_FILE, wrong), Arrival(bad, "address", ANY_FILE)], main=False)
+    assert (names(ledger.uploads("verified")), ledger.missing()) == (["a"], {"b": wrong})
+    assert (list(ledger.downloads("large")), list(ledger.downloads("m"))) == (["a"], ["b"])
+    ledger.forget(ledger.downloads("m")["b"], main=False)
+    assert (names(ledger.uploads("downloaded")), ledger.downloads("m")) == (["b"], {})
+
+
 def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b", "c")
     ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Page
+from starlette.requests import Request
+from starlette.responses import Response
 
 import params
 from collect import fingerprint, sandbox
@@ -17,9 +20,11 @@ from collect.browser import end_browsers
 from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.look import look, shows
-from collect.platform import Batch, Interrupted, load
+from collect.platform import Batch, Challenged, Interrupted, load
+from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
+from collect.sandbox.douban import Sandbox as Douban
 from collect.session import open_session
 from pairing.build import build
 from params import Params, UserError
@@ -99,6 +104,31 @@ def test_further_renditions_are_exported_beside_the_first(photos, workplace) -> 
 
 
 @pytest.mark.browser
+def test_a_further_rendition_that_shows_something_else_is_told_and_nothing_goes_up_for_it(
+    photos, workplace, monkeypatch
+) -> None:
+    file = Douban.file
+
+    def cropped(self: Douban, request: Request, key: str, rendition: str, extension: str) -> Response:
+        answer = file(self, request, key, rendition, extension)
+        if rendition != "m":
+            return answer
+        Image.new("RGB", (60, 60), "red").save("cropped.jpg")
+        return Response(Path("cropped.jpg").read_bytes(), media_type="image/jpeg")
+
+    monkeypatch.setattr(Douban, "file", cropped)
+    settings, originals = with_row("douban", more_renditions=("l", "m")), photos(3)
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        outcome = round_trip("douban", settings, originals, Path("out"), generation=1, origin=origin)
+        assert (outcome.complete, outcome.missing) == (3, 3)
+        told = [json.loads(line) for line in Path("out/renditions/m/manifest.jsonl").read_text().splitlines()]
+        assert {row["missing"] for row in told} == {"it did not come down, or not as what went up"}
+        assert cleanup("douban", settings, origin=origin) == 3
+        again = round_trip("douban", settings, originals, Path("out"), generation=1, origin=origin)
+    assert (again.complete, again.uploaded) == (3, 0)
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("faults", [{"reordered": 1.0}, {"wrong": 0.3}, {"duplicate": 1.0}], ids=str)
 def test_each_file_is_its_own_originals_whatever_the_album_says(faults, photos, workplace) -> None:
     originals = photos(12)
@@ -147,6 +177,47 @@ def test_cleanup_deletes_what_was_uploaded_and_only_that(site, photos, workplace
         assert cleanup(site, SETTINGS, origin=origin) == 0
         again = round_trip(site, SETTINGS, originals[2:], Path("out"), generation=1, origin=origin)
     assert (again.complete, again.uploaded) == (3, 0)  # what was downloaded stays
+
+
+@pytest.fixture
+def shared(workplace: Path) -> Params:
+    """Give settings with a ledger that all folders share."""
+    ledger = params.Collect(ledger=f"sqlite:///{workplace}/shared.db")
+    return SETTINGS.model_copy(update={"collect": ledger})
+
+
+def test_cleanup_from_another_folder_sends_nothing_up_again(photos, workplace, shared, monkeypatch) -> None:
+    originals = photos(4)
+    round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
+    assert cleanup("jpeg-75", shared) == 4
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")
+    assert cleanup("jpeg-75", shared) == 0
+    monkeypatch.chdir(workplace)
+    again = round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
+    assert (again.complete, again.uploaded) == (4, 0)
+
+
+@pytest.mark.parametrize("trouble", [Challenged, Interrupted], ids=["a captcha", "a fault that stays"])
+def test_what_cannot_be_fetched_from_another_folder_stays_verified(
+    trouble, photos, workplace, shared, monkeypatch
+) -> None:
+    originals, asked = photos(40), []  # more than are downloaded at once
+    round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
+
+    def download(_session: object, remote_ids: Sequence[str], *_: object) -> list[UserError]:
+        asked.append(len(remote_ids))
+        return [trouble("the site says no")] * len(remote_ids)
+
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")
+    monkeypatch.setattr(LocalSession, "download", download)
+    with pytest.raises(UserError, match=r"the site says no|is not here: another collector"):
+        round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
+    assert asked == ([32] if trouble is Challenged else [32] * 3 + [8] * 3)
+    with sqlite3.connect(workplace / "shared.db") as books:
+        assert books.execute("SELECT count(*) FROM downloads WHERE verified").fetchone() == (40,)
+        assert books.execute("SELECT DISTINCT state FROM uploads").fetchall() == [("verified",)]
 
 
 @pytest.mark.browser
