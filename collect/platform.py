@@ -149,6 +149,7 @@ class Site(Platform):
     guest_paths: ClassVar[tuple[str, ...]] = ()  # of other pages that the site shows to nobody who is signed in
     cookie_names: ClassVar[tuple[str, ...]]  # present together only when somebody is signed in
     referer: ClassVar[str]
+    # as Chromium asks for images, but for the JPEG XL of the newest, which nothing here decodes
     accept: ClassVar[str] = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
     block_marks: ClassVar[tuple[str, ...]] = ()  # in the address or the text of a page that turns us away
     challenge_marks: ClassVar[tuple[str, ...]] = ()  # in those of a page that wants to see a person
