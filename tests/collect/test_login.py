@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from typer.testing import CliRunner
 
 import comreadv
@@ -92,6 +92,33 @@ def test_a_sign_in_is_waited_for_kept_for_its_owner_alone_and_checked_until_it_e
             f"Error: The sign-in to {site} that was stored 3 days ago does not hold any more."
             f" Run `comreadv login --platform {site} --origin {origin}`.",
         )
+
+
+def test_the_command_opens_a_window_and_keeps_the_sign_in(workplace, monkeypatch) -> None:
+    windows: list[bool] = []
+
+    def without_a_screen(playwright: Playwright, adapter: Site, *, visible: bool = False) -> Browser:
+        browser = launch(playwright, adapter)
+        windows.append(visible)
+        if visible:
+            new_context = browser.new_context
+
+            def window() -> BrowserContext:
+                context = new_context()
+                press_the_button_after(context, 300)
+                return context
+
+            monkeypatch.setattr(browser, "new_context", window)
+        return browser
+
+    monkeypatch.setattr("collect.browser.launch", without_a_screen)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        answer = CliRunner().invoke(comreadv.app, ["login", "--platform", "weibo", "--origin", origin])
+        who = account("weibo", workplace / "site")
+        (file,) = (workplace / "state" / "comreadv").iterdir()
+        assert answer.exit_code == 0 and windows == [False, True], answer.output
+        assert answer.output == f"Signed in to weibo as {who}; kept in {file}, readable by you alone.\n"
+        assert check("weibo", origin)[0] == 0
 
 
 @pytest.mark.parametrize("site", SITES)
