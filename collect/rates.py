@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from collect.database import insert_new, transaction
 from collect.platform import Interrupted, TurnedAway
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 DAY = 24 * 60.0  # minutes
 AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
 LONGEST = 3600.0  # seconds between two tries
+LONGEST_KEPT = 24 * 3600.0  # seconds of rest that are written down: nobody could take back a nonsense of years
 
 
 class Rate:
@@ -36,20 +38,40 @@ class Rate:
     def take(self, count: int) -> float:
         """Take so many tokens; return 0.0, or how many seconds to wait before asking again, none being taken."""
         with transaction(self.engine) as session:
-            full = {"minute": self.per_minute, "day": self.per_day * AT_HAND, "filled": time.time()}
-            insert_new(session, Bucket, [self.account | full])
-            bucket = session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
+            bucket = self._bucket(session)
             minutes = max(0.0, time.time() - bucket.filled) / 60
             bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
             per_minute_of_day = self.per_day * (1 - AT_HAND) / DAY
             bucket.day = min(max(self.per_day * AT_HAND, count), bucket.day + minutes * per_minute_of_day)
             bucket.filled = time.time()
             short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / per_minute_of_day)
-            if short > 1e-9:
-                return 60 * short
+            wait = max(60 * short, _left(bucket))
+            if wait > 6e-8:
+                return wait
             bucket.minute -= count
             bucket.day -= count
         return 0.0
+
+    def leave_alone(self, seconds: float) -> None:
+        """Give nobody a token for so long: the site has turned the account away."""
+        with transaction(self.engine) as session:
+            bucket = self._bucket(session)
+            bucket.not_before = max(bucket.not_before or 0.0, time.time() + min(seconds, LONGEST_KEPT))
+
+    def rest(self) -> float:
+        """Return how many seconds the site still wants to be left alone, whichever collector it has told."""
+        with transaction(self.engine) as session:
+            return _left(self._bucket(session))
+
+    def _bucket(self, session: Session) -> Bucket:
+        """Lock and return the account's bucket, a full one when there is none yet."""
+        full = {"minute": self.per_minute, "day": self.per_day * AT_HAND, "filled": time.time()}
+        insert_new(session, Bucket, [self.account | full])
+        return session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
+
+
+def _left(bucket: Bucket) -> float:
+    return max(0.0, (bucket.not_before or 0.0) - time.time())
 
 
 def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:

@@ -105,22 +105,30 @@ class Run:
                     changed = min(failures, changed + 1) if isinstance(trouble, PageChanged) else 0
                     self._size = max(1, self._size // 2)
                     patience = self.patience if isinstance(trouble, TurnedAway) else PATIENCE
+                    wait = back_off(trouble, failures, live=self.platform.is_live)
+                    if self._rate and (trouble.wait or isinstance(trouble, TurnedAway)):
+                        self._rate.leave_alone(wait)
                     if failures >= patience or changed >= PATIENCE_WITH_A_PAGE:
                         raise
-                    self._rest_after(trouble, failures)
+                    self._rest(wait, trouble.message)
                 else:
                     failures = changed = 0
 
-    def _rest_after(self, trouble: Interrupted, failures: int) -> None:
-        wait = back_off(trouble, failures, live=self.platform.is_live)
+    def _rest(self, wait: float, why: str) -> None:
         if wait > 5:
-            self.progress.console.print(f"{trouble.message} Going on in {wait / 60:.1f} minutes.")
+            self.progress.console.print(f"{why} Going on in {wait / 60:.1f} minutes.")
         self.heart.rest(wait)
+
+    def _rest_as_asked(self) -> None:
+        """Leave a live site alone for as long as it has asked any collector of the account, this run's or not."""
+        if self._rate and (wait := self._rate.rest()):
+            self._rest(wait, f"{self.platform.name}: the site has turned this account away.")
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
         doubt = self.ledger.doubt()
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
+            self._rest_as_asked()
             self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
         for title, uploads in doubt.items():
             published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
@@ -143,6 +151,7 @@ class Run:
         chosen = self._different(self.left(), room)
         if not chosen:
             return False
+        self._rest_as_asked()
         while self._rate and (wait := self._rate.take(len(chosen))):
             self.heart.rest(jitter(wait) if wait < 60 else wait)
         uploads = self.ledger.claim(chosen)

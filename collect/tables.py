@@ -124,6 +124,7 @@ class Bucket(Base):
     minute: Mapped[float]  # tokens of the rate per minute
     day: Mapped[float]  # tokens of the rate per day
     filled: Mapped[float]  # seconds since 1970
+    not_before: Mapped[float | None]  # seconds since 1970; until then the site wants to be left alone
 
 
 class Probe(Base):

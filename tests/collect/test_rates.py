@@ -66,6 +66,26 @@ def test_two_collectors_draw_on_the_same_bucket_and_two_accounts_do_not(engine: 
         assert rate(engine, **account).take(6) == 0
 
 
+def test_an_account_that_is_turned_away_rests_whoever_asks_and_after_a_restart(ledger_url: str, clock) -> None:
+    with open_ledger(ledger_url) as engine:
+        assert rate(engine).take(2) == 0
+        rate(engine).leave_alone(3600)
+        rate(engine).leave_alone(60)  # what another was told since makes it no shorter
+        assert rate(engine, account="8").take(6) == 0
+    clock.now += 600
+    with open_ledger(ledger_url) as engine:
+        assert rate(engine).rest() == rate(engine).take(1) == pytest.approx(3000)
+        clock.now += 3000.001
+        assert rate(engine).rest() == 0
+        assert rate(engine).take(6) == 0  # resting has cost nothing
+        assert rate(engine).take(1) == pytest.approx(10)
+
+
+def test_a_site_that_asks_for_years_is_left_alone_for_a_day(engine: Engine) -> None:
+    rate(engine).leave_alone(1e9)
+    assert rate(engine).take(1) == pytest.approx(DAY)
+
+
 def test_many_that_ask_at_once_get_no_more_than_there_is(ledger_url: str) -> None:
     def ask(_: int) -> int:
         with open_ledger(ledger_url) as engine:

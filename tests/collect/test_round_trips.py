@@ -20,7 +20,7 @@ from collect.browser import end_browsers
 from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.look import look, shows
-from collect.platform import Batch, Challenged, Interrupted, load
+from collect.platform import Batch, Challenged, Interrupted, TurnedAway, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
@@ -247,6 +247,16 @@ def test_a_real_site_has_to_be_asked_for(photos, workplace, monkeypatch) -> None
         round_trip("weibo", with_row("weibo", site="live"), photos(1), Path("out"), generation=1, live=True)
 
 
+def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
+    """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
+    monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
+    monkeypatch.setattr("collect.login.stored_state", lambda _site: Path("state.json"))
+    monkeypatch.setattr("collect.login.store", lambda *_: None)
+    monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
+    monkeypatch.setattr("collect.rates.time", clock)
+    monkeypatch.setattr("collect.collectors.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
+
+
 @pytest.mark.browser
 def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workplace, monkeypatch, clock, capfd) -> None:
     """The sandbox stands in for the live site: only that it is one is made up."""
@@ -255,12 +265,7 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
         with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             session.context.storage_state(path="state.json")
             account = session.account
-        monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
-        monkeypatch.setattr("collect.login.stored_state", lambda _site: Path("state.json"))
-        monkeypatch.setattr("collect.login.store", lambda *_: None)
-        monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
-        monkeypatch.setattr("collect.rates.time", clock)
-        monkeypatch.setattr("collect.collectors.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
+        as_if_live(monkeypatch, clock)
         outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
         collecting = clock.slept.copy()
         monkeypatch.setattr("collect.sandbox.weibo.WALL", 5)
@@ -273,6 +278,36 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
     said = capfd.readouterr().err
     assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
+
+
+@pytest.mark.browser
+def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
+    photos, workplace, monkeypatch, clock, capfd
+) -> None:
+    originals, uploads, upload = photos(1), [], Weibo.upload
+
+    def turned_away_once(self, page: Page, batch: Batch) -> dict[int, str]:
+        uploads.append(clock.now)
+        if len(uploads) == 1:
+            raise TurnedAway("weibo: the site turns us away for now (HTTP 429).", 3600)
+        return upload(self, page, batch)
+
+    def stopped(_heart, seconds: float) -> None:
+        assert seconds == 3600
+        raise KeyboardInterrupt
+
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+            session.context.storage_state(path="state.json")
+        as_if_live(monkeypatch, clock)
+        monkeypatch.setattr(Weibo, "upload", turned_away_once)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr("collect.collectors.Heart.rest", stopped)
+            round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
+        outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
+    assert outcome.complete == 1
+    assert uploads[1] - uploads[0] >= 3600
+    assert "weibo: the site has turned this account away. Going on in 60.0 minutes." in capfd.readouterr().err
 
 
 @pytest.mark.browser
