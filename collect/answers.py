@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
-from collect.visits import A_FILE, check, check_marks, text, value, wait_for
+from collect.visits import A_FILE, check, check_marks, seconds, text, value, wait_for
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -96,10 +96,11 @@ class Answer:
         except ValueError:
             content = None
         if self.status != 200 or not isinstance(content, dict):
-            check_marks(self.site, "", self.text)
+            check_marks(self.site, "", self.text, self.retry_after)
             raise TurnedAway(
                 f"{self.site.name}: the site answers with HTTP {self.status} and no data: it turns us away, or has"
-                " changed."
+                " changed.",
+                seconds(self.retry_after),
             )
         return content
 

@@ -70,24 +70,29 @@ class Downloader:
 
     def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
         try:
-            self._receive(address, public, part, {"Accept": accept} if accept else {})
+            retry_after = self._receive(address, public, part, {"Accept": accept} if accept else {})
         except requests.RequestException as error:  # whose own text holds the address with its signature
             raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
         if problem := body_problem(part.read_bytes()):
             body = part.read_bytes()[:BEGINNING].decode(errors="replace")
             part.unlink()
-            check_marks(self.site, "", body if problem == PAGE else "")
+            check_marks(self.site, "", body if problem == PAGE else "", retry_after)
             raise Interrupted(f"{public}: {problem}.")
 
-    def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> None:
-        """Write the body to `part`, or the rest of it to what is there, if that is of the very same file."""
+    def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> str | None:
+        """Write the body to `part`, or the rest of it to what is there, if that is of the very same file.
+
+        Returns the answer's Retry-After.
+        """
         tag = _tag(part)
         here = part.stat().st_size if part.exists() and tag.exists() else 0
         asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
         with self.session.get(address, timeout=TIMEOUT, stream=True, headers={**headers, **asked}) as answer:
-            check(self.site, answer.status_code, answer.url, answer.headers.get("Retry-After"))
+            retry_after: str | None = answer.headers.get("Retry-After")
+            check(self.site, answer.status_code, answer.url, retry_after)
             if answer.status_code >= 400:
-                check_marks(self.site, "", next(answer.iter_content(BEGINNING), b"").decode(errors="replace"))
+                body = next(answer.iter_content(BEGINNING), b"").decode(errors="replace")
+                check_marks(self.site, "", body, retry_after)
                 if answer.status_code == 416:
                     _drop(part)
                 kind = Gone if answer.status_code in (403, 404, 410) else Interrupted
@@ -107,6 +112,7 @@ class Downloader:
                     if file.tell() > LARGEST:
                         break
         tag.unlink(missing_ok=True)
+        return retry_after
 
 
 def downloader(site: Site, page: Page) -> Downloader:

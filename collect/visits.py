@@ -44,8 +44,9 @@ def visit(site: Site, page: Page, address: str) -> Response:
         with _heard(site, page, answers=False) as trouble:
             answer = page.goto(address, wait_until="commit")
             assert answer is not None  # only an address on the same page, with a #, has no answer
-            check(site, answer.status, page.url, answer.headers.get("retry-after"))
-            _wait_until_whole(site, page, trouble)
+            retry_after = answer.headers.get("retry-after")
+            check(site, answer.status, page.url, retry_after)
+            _wait_until_whole(site, page, trouble, retry_after)
         if site.is_for_guests(page.url):
             raise SignedOut
         return answer
@@ -79,22 +80,23 @@ def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: i
         yield
         end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
         while not address.search(page.url):
-            trouble()
+            retry_after = trouble()
             if site.is_for_guests(page.url):
                 raise SignedOut
             if time.monotonic() > end:
-                check_marks(site, page.url, text(page))
+                check_marks(site, page.url, text(page), retry_after)
                 said = " ".join(each for each in alerts(page) if each not in before)
                 raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said)
             page.wait_for_timeout(PAUSE)
-        _wait_until_whole(site, page, trouble)
+        _wait_until_whole(site, page, trouble, trouble())
 
 
 @contextmanager
-def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable[[], None]]:
+def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable[[], str | None]]:
     """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss.
 
-    Without `answers`, only to what is cut: to hear of every thumbnail takes its time.
+    It returns the Retry-After of the last answer. Without `answers`, only to what is cut: to hear of every thumbnail
+    takes its time.
     """
     heard: list[Response] = []
     cut: list[Request] = []
@@ -110,14 +112,20 @@ def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable
         if ours(request):
             cut.append(request)
 
-    def trouble() -> None:
+    def trouble() -> str | None:
+        retry_after = None
         for request in cut:
             raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
         for answer in heard:
-            check(site, answer.status, answer.url, answer.headers.get("retry-after"))
+            retry_after = answer.headers.get("retry-after")
+            check(site, answer.status, answer.url, retry_after)
             if not answer.request.is_navigation_request() and "html" in answer.headers.get("content-type", ""):
-                check_marks(site, "", str(value(page, "window.comreadvAnswers.map(([, , , text]) => text)")))
-                raise TurnedAway(f"{site.name}: the site answers with a page where data should be.")
+                told = str(value(page, "window.comreadvAnswers.map(([, , , text]) => text)"))
+                check_marks(site, "", told, retry_after)
+                raise TurnedAway(
+                    f"{site.name}: the site answers with a page where data should be.", seconds(retry_after)
+                )
+        return retry_after
 
     if answers:
         page.on("response", answered)
@@ -135,7 +143,7 @@ def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable
         page.remove_listener("requestfailed", failed)
 
 
-def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> None:
+def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], retry_after: str | None) -> None:
     end = time.monotonic() + WHOLE
     while True:
         trouble()  # a page whose body was cut stays there for ever
@@ -148,7 +156,7 @@ def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], None]) -> No
     trouble()
     marks = json.dumps([*site.challenge_marks, *site.block_marks])
     seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
-    check_marks(site, page.url, " ".join(seen))
+    check_marks(site, page.url, " ".join(seen), retry_after)
 
 
 def value(page: Page, expression: str) -> Any:
@@ -195,10 +203,10 @@ def check(site: Site, status: int, where: str, retry_after: str | None = None) -
         trouble = Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
         trouble.wait = seconds(retry_after)
         raise trouble
-    check_marks(site, where, "")
+    check_marks(site, where, "", retry_after)
 
 
-def check_marks(site: Site, where: str, text: str) -> None:
+def check_marks(site: Site, where: str, text: str, retry_after: str | None = None) -> None:
     """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not.
 
     A mark that begins with a slash is one of addresses: pages link to much.
@@ -213,7 +221,7 @@ def check_marks(site: Site, where: str, text: str) -> None:
             " browser, do what it asks, and run again later; what is done stays done."
         )
     if found(site.block_marks):
-        raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).")
+        raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
 
 
 def seconds(retry_after: str | None) -> float | None:

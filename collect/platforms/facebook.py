@@ -88,7 +88,7 @@ class Facebook(Site):
         except PlaywrightError as error:
             raise Interrupted(f"facebook: a photo's page was cut off ({masking.reason(error)}).") from None
         check(self, answer.status, answer.url, answer.headers.get("retry-after"))
-        check_marks(self, answer.url, html)
+        check_marks(self, answer.url, html, answer.headers.get("retry-after"))
         if self.is_for_guests(answer.url):
             raise SignedOut
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)

@@ -58,10 +58,17 @@ def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) ->
     ],
 )
 def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
-    bad = Answer(site, status, text, file="000.png", retry_after="120" if status == 503 else None)
+    bad = Answer(site, status, text, file="000.png", retry_after="120")
     with pytest.raises(kind) as stopped:
         arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
-    assert status != 503 or stopped.value.wait == 120
+    assert not isinstance(stopped.value, Interrupted) or stopped.value.wait == 120
+
+
+def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(site), "block_marks", ("too often",))
+    with pytest.raises(TurnedAway, match="a block page") as turned_away:
+        Answer(site, 200, "<p>too often</p>", retry_after="120").json()
+    assert turned_away.value.wait == 120
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:

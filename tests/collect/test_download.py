@@ -167,6 +167,15 @@ def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind:
     assert (len(asked), clock.slept) == (1, [])
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_block_page_is_told_with_the_wait(tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collect.platforms.weibo.Weibo.block_marks", ("too often",))
+    answer = Answer(status, b"<p>too often</p>", {"Retry-After": "3600"})
+    with server(answer) as (origin, asked), pytest.raises(TurnedAway, match="a block page") as caught:
+        fetch(origin, tmp_path / "file")
+    assert (caught.value.wait, len(asked)) == (3600, 1)
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_address_that_serves_nothing_any_more_is_gone_at_once(tmp_path: Path, status: int) -> None:
     with server(Answer(status, b"no")) as (origin, asked), pytest.raises(Gone, match=f"HTTP {status}") as caught:

@@ -75,8 +75,9 @@ def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.Mo
         assert not isinstance(caught.value, Interrupted)  # nobody tries again
         assert "s3cret" not in caught.value.message
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
-    with pytest.raises(TurnedAway, match="block page"):
-        check_marks(site, "", "you come too often")
+    with pytest.raises(TurnedAway, match="block page") as turned_away:
+        check_marks(site, "", "you come too often", "12")
+    assert turned_away.value.wait == 12
     check_marks(site, "https://weibo.com/", "<p>hello</p>")
 
 
@@ -136,6 +137,13 @@ PAGES = {  # path → status, body, headers
     "/to-guests": (302, "", {"Location": "/newlogin?url=s3cret"}),
     "/newlogin": (200, "<p>What people talk about</p>", {}),
     "/sso/signin": (200, "<p>who are you?</p>", {}),
+    "/blocked": (200, "<p>too often</p>", {"Retry-After": "3600"}),
+    "/blocked-form": (200, '<form action="/blocked" method="post"><button>Go</button></form>', {}),
+    "/data-form": (
+        200,
+        "<script>comreadvAnswers = []</script><button onclick=\"fetch('/blocked', {method: 'POST'})\">Go</button>",
+        {},
+    ),
     "/busy": (429, "<p>later</p>", {"Retry-After": "3600"}),
     "/broken": (503, "<p>sorry</p>", {"Retry-After": "3600"}),
     "/form": (200, '<form action="/done" method="post"><button>Go</button></form>', {}),
@@ -231,6 +239,19 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
     assert "s3cret" not in str(caught.value)
     if path in ("/busy", "/broken"):
         assert isinstance(caught.value, Interrupted)
+        assert caught.value.wait == 3600
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("marks", "said"), [(("too often",), "a block page"), ((), "a page where data should be")])
+def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin, marks, said, monkeypatch) -> None:
+    site = adapter(origin)
+    monkeypatch.setattr(type(site), "block_marks", marks)
+    for path in ("/blocked", "/blocked-form") if marks else ("/data-form",):
+        with pytest.raises(TurnedAway, match=said) as caught:
+            visit(site, page, f"{origin}{path}")
+            with expect_arrival(site, page, re.compile("/(blocked|done)$")):
+                page.get_by_role("button").click()
         assert caught.value.wait == 3600
 
 
