@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
 from collect.visits import A_FILE, check, check_marks, seconds, text, value, wait_for
+from collect.withheld import overheard
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -112,24 +113,34 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
     come after it.
     """
-    start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
-    answers: list[Answer] = []
-    yield answers
-    timeout = 1000 * (FIRST + count * A_FILE)
-    try:
-        found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
-    except TimeoutError:
-        for asked, file, status, body, retry, where in value(page, f"window.comreadvAnswers.slice({start})"):
-            if part in asked and status != 200:
-                Answer(site, status, body, retry, where, file).json()
-        raise
-    if found == "gone":
-        if site.is_for_guests(page.url):
-            raise SignedOut
-        check_marks(site, page.url, text(page))
-        raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
-    found.sort(key=lambda each: each[2] != 200)
-    answers.extend(Answer(site, status, body, retry, where, file) for _, file, status, body, retry, where in found)
+    with overheard(site, page, part) as complete:
+        start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
+        answers: list[Answer] = []
+        yield answers
+        timeout = 1000 * (FIRST + count * A_FILE)
+        try:
+            found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
+        except TimeoutError:
+            kept = value(page, f"window.comreadvAnswers.slice({start})")
+            failed = [_answer(site, *each) for each in kept if part in each[0] and each[2] != 200]
+            complete(failed)
+            for answer in failed:
+                answer.json()
+            raise
+        if found == "gone":
+            if site.is_for_guests(page.url):
+                raise SignedOut
+            check_marks(site, page.url, text(page))
+            raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
+        found.sort(key=lambda each: each[2] != 200)
+        answers.extend(_answer(site, *each) for each in found)
+        complete(answers)
+
+
+def _answer(
+    site: Site, _asked: str, file: str | None, status: int, text: str, retry_after: str | None, where: str
+) -> Answer:
+    return Answer(site, status, text, retry_after, where, file)
 
 
 @contextmanager

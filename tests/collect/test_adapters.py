@@ -18,7 +18,9 @@ import pytest
 import requests
 from PIL import Image, JpegImagePlugin
 from playwright.sync_api import Page
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -28,7 +30,7 @@ from collect.browser import end_browsers
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
-from collect.platform import Batch, Interrupted, PageChanged, load
+from collect.platform import Batch, Interrupted, PageChanged, TurnedAway, load
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, round_trip
 from collect.sandbox import douban, facebook, weibo
@@ -453,6 +455,47 @@ def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, wo
             with pytest.raises(UserError, match=said):
                 session.upload(Batch("comreadv x", [each.path for each in originals]))
         assert received(origin) == {}
+
+
+TO_ANOTHER_ORIGIN = """(() => {
+  const open = XMLHttpRequest.prototype.open;
+  XMLHttpRequest.prototype.open = function (method, path) {
+    open.call(this, method, '%s' + path);
+    this.withCredentials = true;
+  };
+})()"""
+
+
+@pytest.mark.parametrize("fault", [None, "busy", "captcha", "cut"])
+def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, workplace, monkeypatch) -> None:
+    """As weibo.com's page sends to picupload.weibo.com, whose refusals it may not read."""
+    app, originals = Sandbox.app, photos(2)
+
+    def readable(self) -> Starlette:
+        made = app(self)
+        allowed = {"allow_methods": ["POST"], "allow_headers": ["*"], "allow_credentials": True}
+        made.add_middleware(CORSMiddleware, allow_origin_regex=".*", **allowed)
+        return made
+
+    monkeypatch.setattr(Sandbox, "app", readable)
+    faults = {fault: 1.0} if fault else {}
+    with (
+        sandbox.serve("weibo", state=workplace / "site") as origin,
+        sandbox.serve("weibo", state=workplace / "site", faults=faults) as elsewhere,
+        open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
+    ):
+        monkeypatch.setattr("collect.login.store", lambda *_: None)
+        monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
+        session.page.add_init_script(TO_ANOTHER_ORIGIN % elsewhere)
+        batch = Batch("comreadv x", [each.path for each in originals])
+        if fault is None:
+            assert sorted(session.upload(batch)) == [0, 1]
+            assert received(origin) == {each.sha256: 1 for each in originals}
+            return
+        with pytest.raises(Interrupted) as told:
+            session.upload(batch)
+    assert isinstance(told.value, TurnedAway) == (fault != "cut")
+    assert told.value.wait == (1 if "HTTP 429" in told.value.message else None)
 
 
 def test_a_lost_file_is_fetched_again_and_not_uploaded_again(photos, workplace) -> None:

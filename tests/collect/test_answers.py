@@ -1,14 +1,16 @@
 """What the site answers of the files of a batch: which have arrived, and when nothing may be published."""
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 import params
-from collect.answers import Answer, arrived, expect_answers, no_more_than
+from collect.answers import KEEP, Answer, arrived, expect_answers, no_more_than
 from collect.browser import launch
 from collect.platform import Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway, load
 
@@ -108,3 +110,105 @@ def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
         page.evaluate("comreadvAnswers.push(['/beacon', null, 204, '', null, ''])")  # nobody waits for this one
         page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
     assert stopped.value.wait == 7
+
+
+OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+ELSEWHERE = {  # what another origin answers to an upload: status and headers
+    "429-withheld": (429, {"Retry-After": "3600"}),
+    "429-of-which-the-wait-is-withheld": (429, {"Retry-After": "3600", **OPEN}),
+    "418-before-the-upload": (204, {}),
+    "503": (503, {"Retry-After": "3600"}),
+    "captcha": (302, {"Location": "/signin/captcha?ticket=s3cret"}),
+    "captcha-led-to": (302, {"Location": "/signin/captcha?ticket=s3cret", **OPEN}),
+    "page": (200, {"Content-Type": "text/html"}),
+    "403": (403, {}),
+    "cut-off": (200, OPEN),
+}
+UPLOAD = """([address, names]) => {
+  for (const name of names) {
+    const request = new XMLHttpRequest();
+    request.open('POST', address);
+    request.upload.onprogress = () => {};
+    request.send(new File(['photo'], name, { type: 'image/png' }));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[int]:
+    """Serve ELSEWHERE on a port, to 127.0.0.1 and to localhost, which is another origin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, status: int, headers: dict[str, str], length: int = 0) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(length)} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def do_OPTIONS(self) -> None:
+            if "before-the-upload" in self.path:
+                self.answer(418, {"Retry-After": "3600"})
+            else:
+                self.answer(204, OPEN)
+
+        def do_GET(self) -> None:
+            self.answer(200, {"Content-Type": "text/html"})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.path.rpartition("/")[2]
+            self.answer(*ELSEWHERE[kind], 1000 if kind == "cut-off" else 0)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.daemon_threads = True
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield http.server_port
+        http.shutdown()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("kind", "trouble", "wait"),
+    [
+        ("429-withheld", TurnedAway, 3600),
+        ("429-of-which-the-wait-is-withheld", TurnedAway, 3600),
+        ("418-before-the-upload", TurnedAway, 3600),
+        ("503", Interrupted, 3600),
+        ("captcha", Challenged, None),
+        ("captcha-led-to", Challenged, None),
+        ("page", TurnedAway, None),
+        ("403", SignedOut, None),
+        ("cut-off", Interrupted, None),
+    ],
+)
+def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
+    site: Site, page: Page, elsewhere: int, kind: str, trouble: type, wait: float | None, monkeypatch
+) -> None:
+    monkeypatch.setattr(type(site), "is_live", True)
+    page.add_init_script(KEEP)
+    page.goto(f"http://127.0.0.1:{elsewhere}/")
+    with expect_answers(site, page, "/upload/", len(FILES)) as answers:
+        page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [each.name for each in FILES]])
+    with pytest.raises(trouble) as told:
+        arrived(answers, FILES)
+    assert type(told.value) is trouble
+    assert not isinstance(told.value, Interrupted) or told.value.wait == wait
+    assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.browser
+def test_one_answer_that_is_withheld_tells_of_the_whole_batch(
+    site: Site, page: Page, elsewhere: int, monkeypatch
+) -> None:
+    monkeypatch.setattr(type(site), "is_live", True)
+    monkeypatch.setattr("collect.answers.FIRST", 0.0)
+    monkeypatch.setattr("collect.answers.A_FILE", 0.5)
+    page.add_init_script(KEEP)
+    page.goto(f"http://127.0.0.1:{elsewhere}/")
+    with pytest.raises(TurnedAway) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
+        for kind, name in (("cut-off", "000.png"), ("429-withheld", "001.png")):
+            page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [name]])
+    assert told.value.wait == 3600
