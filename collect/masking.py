@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from playwright.sync_api import Error as PlaywrightError
+if TYPE_CHECKING:
+    from playwright.sync_api import Error as PlaywrightError
 
 SHORTEST = 8  # characters of a cookie's value; masking "1" or "en" would spoil a page and protect nobody
 SHORTEST_AFTER_A_NAME = 4  # where a name and = or : stand before it
 MASK = "[masked]"
-QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>)\]]*")
+QUERY = re.compile(rf"(https?://[^\s?#\"'<>]+[?#])(?:{re.escape(MASK)})?[^\s\"'<>)\]]*")
 HIDDEN = re.compile(r"<input\b[^>]*\btype=[\"']?hidden\b[^>]*>", re.IGNORECASE)
 VALUE = re.compile(r"(\bvalue=\")[^\"]*")
 NAMED = re.compile(r"([\w-]*(?:token|csrf|dtsg|secret)[\w-]*\\?[\"']?\s*[:=]\s*\\?[\"'])[^\"'\\]+", re.IGNORECASE)
-SIGNATURE = re.compile(r"([?&;]\w+=)[\w%.~+/-]{24,}")  # a short value, such as a photo's number, is left
+# Also as JSON writes it, or an address within another. A short value, such as a photo's number, is left.
+SIGNATURE = re.compile(r"((?:[?&;#]|\\u0026|%26|%3F|%23)\w+(?:=|\\u003d|%3D))[\w%.~+/-]{24,}", re.IGNORECASE)
 
 
 def public(text: str) -> str:
-    """Cut the queries off the addresses in a text: they hold signatures and tickets."""
-    return QUERY.sub(r"\1?" + MASK, text)
+    """Cut the queries and fragments off the addresses in a text: they hold signatures and tickets."""
+    return QUERY.sub(r"\1" + MASK, text)
+
+
+def words(said: str) -> str:
+    """Mask the secrets in a site's own words, which may quote an address or a token."""
+    return masked(public(said), ())
 
 
 def reason(error: PlaywrightError) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from urllib.parse import urlsplit
 
+from collect import masking
 from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Stayed(Interrupted):
     """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
 
     def __init__(self, message: str, said: str = "") -> None:
-        super().__init__(f"{message} It says: {said}" if said else message)
-        self.said = said
+        self.said = masking.words(said)
+        super().__init__(f"{message} It says: {self.said}" if said else message)
 
 
 class TurnedAway(Interrupted):
@@ -54,7 +55,7 @@ class Refused(Exception):
     """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
 
     def __init__(self, position: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(masking.words(reason))
         self.position = position
 
 

@@ -12,11 +12,12 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
+from starlette.responses import JSONResponse
 
 import params
 from collect import browser, login, masking, sandbox
 from collect.download import Downloader
-from collect.platform import Interrupted, Site, load
+from collect.platform import Interrupted, Site, Stayed, load
 from collect.sandbox import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -181,17 +182,29 @@ def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, capl
     assert "0123456789abcdef" not in told
 
 
+SIGNATURES = [f"00_AYCd{number}-0123456789_abcdefghijklmn" for number in range(4)]
 PAGE = f"""<form><input type="hidden" name="ck" value="hidden-1"><input value="hidden-2" type=hidden name=x>
 <input type="text" value="kept-1"></form><script>var UPLOAD = {{UPLOAD_AUTH_TOKEN: "named-1", "fb_dtsg":"named-2"}}
 document.cookie = "cookie%2Fvalue"; let more = "cookie/value";</script><p title="token: it">kept-2 kept-3</p>
-<img src="{SIGNED.replace("&", "&amp;")}"><a href="/photo/?fbid=123456789012345&amp;set=a.99">kept-4</a>"""
+<img src="{SIGNED.replace("&", "&amp;")}"><a href="/photo/?fbid=123456789012345&amp;set=a.99">kept-4</a>
+<script>{{"uri":"https:\\/\\/scontent.example\\/1_n.jpg?stp=dst\\u0026oh={SIGNATURES[0]}\\u0026oe=6F","kept-5":
+"1_n.jpg?stp\\u003ddst\\u0026oh\\u003d{SIGNATURES[1]}"}}</script>
+<a href="/l.php#u=https%3A%2F%2Fx" title="1_n.jpg%3fstp%3ddst%26oh%3D{SIGNATURES[2]}">kept-6</a>
+<a href="https://weibo.example/#access_token={SIGNATURES[3]}">kept-7</a>"""
 
 
 def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
     masked = masking.masked(PAGE, ["cookie/value", "1", "kept"])
-    for secret in ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef"):
+    named = ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef")
+    for secret in (*named, *SIGNATURES):
         assert secret not in masked, secret
-    for rest in ("kept-1", "kept-2", "kept-3", "kept-4", "fbid=123456789012345&amp;set=a.99", 'name="ck"', "UPLOAD"):
+    for rest in (
+        *(f"kept-{number}" for number in range(1, 8)),
+        "u=https%3A%2F%2Fx",
+        "fbid=123456789012345&amp;set=a.99",
+        'name="ck"',
+        "UPLOAD",
+    ):
         assert rest in masked, rest
 
 
@@ -209,3 +222,24 @@ def test_short_tokens_and_escaped_ones_are_masked_where_they_stand_after_a_name(
     masked = masking.masked(page, ["Ab3d"])
     assert "Ab3d" not in masked and "s3cr3t" not in masked and masking.MASK in masked
     assert masking.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
+
+
+def test_queries_and_fragments_of_addresses_are_not_shown() -> None:
+    told = f"see <{SIGNED}>, https://weibo.example/#access_token=secret-1, and https://weibo.example/u/7."
+    shown = "see <https://scontent.example/v/1_n.jpg?[masked]>, https://weibo.example/#[masked] and https://weibo.example/u/7."
+    assert masking.public(told) == masking.public(shown) == shown
+
+
+def test_a_sites_own_words_are_kept_and_told_without_its_secrets(project, tmp_path_factory, monkeypatch) -> None:
+    secret = SIGNED.partition("oh=")[2]
+    assert secret not in Stayed("weibo: the page stays.", f"No: {SIGNED}").message
+    refusal = {"ret": False, "msg": f'Not this one: {SIGNED} token="secret-1"'}
+    monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse(refusal))
+    with sandbox.serve("weibo", state=tmp_path_factory.mktemp("site")) as origin:
+        said = [run(PLAIN, command, "--platform", "weibo", "--origin", origin) for command in ("collect", "doctor")]
+    assert "0 of 2 images have their round trip" in said[0] and "Not this one: " in said[1]
+    assert secret not in "".join(said) and "secret-1" not in "".join(said)
+    assert found({secret, "secret-1"}, project) == set()
+    rows = (project / "data/round_trips/weibo/manifest.jsonl").read_text().splitlines()
+    words = 'Not this one: https://scontent.example/v/1_n.jpg?[masked] token="[masked]"'
+    assert [json.loads(row)["rejected"] for row in rows] == [words, words]
