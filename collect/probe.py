@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session as Books
 
@@ -131,11 +132,11 @@ def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]
         try:
             session.delete([each.remote_id or "" for each in uploads], title)
         except UserError as error:
-            Console(stderr=True).print(
+            said = (
                 f"{platform.name}: probes stay on the site ({error.message}); `comreadv collect --platform"
-                f" {ledger.key['platform']} --cleanup{' --live' if platform.is_live else ''}` deletes them.",
-                soft_wrap=True,
+                f" {ledger.key['platform']} --cleanup{' --live' if platform.is_live else ''}` deletes them."
             )
+            Console(stderr=True).print(Text(said), soft_wrap=True)
             return
         ledger.delete(uploads)
     (LIVE_STATE / f"{ledger.key['platform']}.probes").unlink(missing_ok=True)

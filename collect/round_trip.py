@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from collect import sandbox
 from collect.collectors import at_work
@@ -133,13 +134,13 @@ def round_trip(
 def announce(site: Site, account: str, count: int) -> None:
     """Say what is about to happen on a real site, and leave time to stop it."""
     minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
-    Console(stderr=True).print(
+    said = (
         f"{site.name}, the real site: {count} files go up to the account {account}, {site.audience},"
         f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
         f" `comreadv collect --platform {site.name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
-        f" {NOTICE:g} seconds.",
-        soft_wrap=True,
+        f" {NOTICE:g} seconds."
     )
+    Console(stderr=True).print(Text(said), soft_wrap=True)
     time.sleep(NOTICE)
 
 

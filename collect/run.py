@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
@@ -116,7 +117,8 @@ class Run:
 
     def _rest(self, wait: float, why: str) -> None:
         if wait > 5:
-            self.progress.console.print(f"{why} Going on in {wait / 60:.1f} minutes.")
+            said = f"{why} Going on in {wait / 60:.1f} minutes."
+            self.progress.console.print(Text(said), soft_wrap=True)
         self.heart.rest(wait)
 
     def _rest_as_asked(self) -> None:
@@ -194,7 +196,7 @@ class Run:
                 raise stayed
             else:
                 said = f"{self.files[sha256]} is left for the next run. {stayed.message}"
-                self.progress.console.print(said, soft_wrap=True)
+                self.progress.console.print(Text(said), soft_wrap=True)
 
     @contextmanager
     def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:

@@ -30,9 +30,9 @@ from collect.browser import end_browsers
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
-from collect.platform import Batch, Interrupted, PageChanged, TurnedAway, load
+from collect.platform import Batch, Interrupted, PageChanged, Site, Stayed, TurnedAway, load
 from collect.platforms.weibo import Weibo
-from collect.round_trip import Outcome, round_trip
+from collect.round_trip import Outcome, announce, round_trip
 from collect.sandbox import douban, facebook, weibo
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.store import Store
@@ -397,6 +397,34 @@ def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, ph
         else:
             assert collect("weibo", photos(2), origin).complete == 2
     assert left == []
+
+
+ODD = '[/b] textarea[name^="desc_"] :cat:'  # what rich takes for marks of its own
+
+
+def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, capsys) -> None:
+    upload, left = Weibo.upload, [Interrupted(f"weibo: {ODD}"), Stayed("weibo: the page stays.", ODD)]
+
+    def troubled(self, page: Page, batch: Batch) -> list[str]:
+        if left or batch.files[0].read_bytes() == originals[1].path.read_bytes():
+            raise left.pop(0) if left else Stayed("weibo: the page stays.", ODD)
+        return upload(self, page, batch)
+
+    originals = photos(2)
+    monkeypatch.setattr(Weibo, "upload", troubled)
+    monkeypatch.setattr("collect.run.TRIES", 2)
+    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 6.0)
+    monkeypatch.setattr("collect.collectors.Heart.rest", lambda *_: None)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        assert collect("weibo", originals, origin).complete == 1
+    said = capsys.readouterr().err
+    assert f"weibo: {ODD} Going on in 0.1 minutes." in said
+    assert f"{originals[1].path} is left for the next run. weibo: the page stays. It says: {ODD}" in said
+    site = load("weibo", SETTINGS.platform("weibo"))
+    assert isinstance(site, Site)
+    monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
+    announce(site, ODD, 1)
+    assert f"1 files go up to the account {ODD}, for its owner's eyes only" in capsys.readouterr().err
 
 
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,15 @@ def stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_why_probes_stay_on_a_site_is_told_to_the_letter(workplace: Path, monkeypatch, capsys) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError('no [/b] textarea[name^="desc_"]')
+
+    monkeypatch.setattr("collect.platforms.codec.LocalSession.delete", refuse)
+    drift.examine("site", settings_for(workplace, adapter="codec", codec=BASE))
+    assert 'probes stay on the site (no [/b] textarea[name^="desc_"]);' in capsys.readouterr().err
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
