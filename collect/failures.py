@@ -20,6 +20,11 @@ def adapter_frames(error: Exception) -> list[traceback.FrameSummary]:
     ]
 
 
+def ends_in_adapter(error: Exception) -> bool:
+    """Tell whether an error was raised by an adapter's own line, not by something that it called."""
+    return adapter_frames(error)[-1:] == list(traceback.extract_tb(error.__traceback__))[-1:]
+
+
 def keep_page(page: Page, name: str) -> str:
     """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where they are."""
     folder = login.state_folder() / "failures"

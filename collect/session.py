@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 from collect import answers, login, masking
 from collect.browser import end_browsers, launch
 from collect.download import downloader
-from collect.failures import adapter_frames, keep_page
+from collect.failures import adapter_frames, ends_in_adapter, keep_page
 from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, Trouble, TurnedAway
 from collect.rates import pause
 from collect.visits import again, check_marks, text
@@ -30,6 +30,7 @@ SANDBOX_LONGEST = 120.0
 AT_ONCE = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
 MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
+OTHERWISE = (KeyError, IndexError, TypeError, AttributeError, ValueError)  # from an answer that an adapter misreads
 Answer = TypeVar("Answer")
 
 
@@ -190,6 +191,10 @@ class BrowserSession:
             raise Challenged(error.message + keep_page(self.page, self.platform.name)) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
+        except OTHERWISE as error:
+            if not ends_in_adapter(error):
+                raise
+            raise self._explain(error) from None
 
     @property
     def _signed_out(self) -> str:
@@ -197,9 +202,9 @@ class BrowserSession:
         first = f"Run `comreadv login --platform {name}`, then" if self.platform.is_live else "Run"
         return f"{name}: nobody is signed in any more. {first} the same command again; what is done stays done."
 
-    def _explain(self, error: PlaywrightError) -> UserError | SignedOut:
+    def _explain(self, error: Exception) -> UserError | SignedOut:
         name = self.platform.name
-        if "has been closed" in error.message:
+        if isinstance(error, PlaywrightError) and "has been closed" in error.message:
             self._trouble = MOST_TROUBLE
             return Interrupted(f"{name}: the browser has ended. What is done stays done; run again to go on.")
         frames = adapter_frames(error)
@@ -212,10 +217,13 @@ class BrowserSession:
             return turned_away
         except Challenged as challenged:
             return Challenged(challenged.message + keep_page(self.page, name))
+        if isinstance(error, PlaywrightError):
+            what, why = "page", masking.reason(error)
+        else:
+            what, why = "answer", masking.words(f"{type(error).__name__}: {error}")
         kept = keep_page(self.page, name)
         return PageChanged(
-            f"{name}: the site's page is not as collect/platforms/{name}.py expects. Step: {where}."
-            f" {masking.reason(error)}{kept}"
+            f"{name}: the site's {what} is not as collect/platforms/{name}.py expects. Step: {where}. {why}{kept}"
         )
 
 

@@ -558,6 +558,39 @@ def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, wor
     assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
 
 
+ANSWER_CHANGED = r"weibo: the site's answer is not as collect/platforms/weibo\.py expects\. Step: .+, line \d+: .+\. "
+
+
+@pytest.mark.parametrize(
+    ("answers", "step", "error"),
+    [
+        ({"keep": {"ret": True, "picture": {}}}, "upload", "KeyError: 'pic'"),
+        ({"keep": {"ret": True, "pic": ["pid"]}}, "upload", "TypeError: list indices must be integers"),
+        ({"image_wall": {"ok": 1, "data": {}}}, "read_back", "KeyError: 'list'"),
+        ({"image_wall": {"ok": 1, "data": None}}, "read_back", "TypeError: 'NoneType' object is not subscriptable"),
+    ],
+)
+def test_an_answer_of_another_form_names_adapter_and_line(answers, step, error, photos, workplace, monkeypatch) -> None:
+    for name, answer in answers.items():
+        monkeypatch.setattr(weibo.Sandbox, name, lambda *_, answer=answer: JSONResponse(answer))
+    batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(adapter) as session, pytest.raises(PageChanged, match=ANSWER_CHANGED + error):
+            getattr(session, step)(batch)
+    kept = (workplace / "state" / "comreadv" / "failures").iterdir()
+    assert sorted(file.suffix for file in kept) == [".html", ".png"]
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_changed_answer(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(Batch, "found", lambda _batch, _shown: {}["ours"])
+    batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(adapter) as session, pytest.raises(KeyError, match="ours"):
+            session.read_back(batch)
+
+
 def test_an_origin_with_nothing_there_or_another_site_is_a_user_error(photos, workplace) -> None:
     with pytest.raises(UserError, match=r"weibo: no sign-in at http://127.0.0.1:9"):
         collect("weibo", photos(1), "http://127.0.0.1:9")
