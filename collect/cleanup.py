@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import ExitStack
+from functools import partial
 
 from rich.console import Console
 from rich.progress import track
@@ -13,8 +14,9 @@ from sqlalchemy.orm import Session
 from collect.collectors import at_work
 from collect.database import open_ledger
 from collect.ledger import HERE, Ledger
+from collect.patience import Patience
 from collect.round_trip import opened
-from collect.run import Run
+from collect.run import Run, rate_of
 from collect.tables import STATES, Upload
 from params import Params, UserError
 
@@ -22,7 +24,8 @@ from params import Params, UserError
 def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool = False) -> int:
     """Delete what the ledger says is up in the account, of every generation; return how many images.
 
-    Files that were downloaded stay. Raises UserError; what is deleted is known, and a second run goes on from there.
+    Files that were downloaded stay. Trouble is waited out as in a run. Raises UserError; what is deleted is
+    known, and a second run goes on from there.
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
@@ -31,17 +34,18 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
         key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
         with Session(engine) as books:
             generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
-        count = 0
+        console, count = Console(stderr=True), 0
         for generation in generations:
             ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
             if ledger.busy_elsewhere({each.sha256 for each in ledger.uploads(*STATES)}):
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
-            Run(platform, session, ledger, heart, {}).settle()
+            patience = Patience(platform, heart, console, rate_of(platform, ledger))
+            patience.outlast(Run(platform, session, ledger, heart, {}).settle)
             batches: dict[str, list[Upload]] = defaultdict(list)
             for each in ledger.uploads(*HERE):
                 batches[each.batch or ""].append(each)
-            for title, uploads in track(batches.items(), f"{name}: delete", console=Console(stderr=True)):
-                session.delete([each.remote_id or "" for each in uploads], title)
+            for title, uploads in track(batches.items(), f"{name}: delete", console=console):
+                patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
                 ledger.delete(uploads)
                 count += len(uploads)
     return count

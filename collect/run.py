@@ -18,13 +18,10 @@ from collect.fetch import TRIES, Fetch
 from collect.ledger import HERE, Ledger
 from collect.look import ALIKE, Look, Looks, distances
 from collect.originals import LIVE_STATE
-from collect.platform import Batch, Interrupted, PageChanged, Platform, Refused, Session, Site, Stayed, TurnedAway
-from collect.rates import Rate, back_off, jitter
+from collect.patience import WITH_A_SITE, Patience
+from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, Stayed
+from collect.rates import Rate, jitter
 from params import UserError
-
-PATIENCE = 12  # troubles in a row, without any progress, after which a run ends with the last one
-PATIENCE_WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
-PATIENCE_WITH_A_PAGE = 3  # that is not as the adapter expects
 
 
 class Run:
@@ -42,14 +39,13 @@ class Run:
         heart: Heart,
         files: Mapping[str, Path],
         *,
-        patience: int = PATIENCE_WITH_A_SITE,
+        patience: int = WITH_A_SITE,
     ) -> None:
         self.platform = platform
         self.session = session
         self.ledger = ledger
         self.heart = heart
         self.files = files
-        self.patience = patience
         self.uploaded = 0  # by this run
         self._size = platform.batch_size
         self._sent: set[int] = set()
@@ -59,7 +55,7 @@ class Run:
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
         self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
         self._aside: dict[str, tuple[Stayed, int]] = {}  # those with which it did too often, and how many were up then
-        self._rate: Rate | None = None
+        self._rate = rate_of(platform, ledger)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -67,9 +63,7 @@ class Run:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        if isinstance(platform, Site) and platform.is_live:
-            account = {key: ledger.key[key] for key in ("platform", "site", "account")}
-            self._rate = Rate(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)
+        self.patience = Patience(platform, heart, self.progress.console, self._rate, with_a_site=patience)
         ledger.plan(files)
         self._fetch.plan_what_is_lost()
 
@@ -89,7 +83,6 @@ class Run:
         with self.progress:
             for what in ("upload", "download"):
                 self.progress.add_task(f"{self.platform.name}: {what}", total=total)
-            failures = changed = 0  # in a row
             while True:
                 before = self.uploaded + self.downloaded
                 try:
@@ -102,35 +95,18 @@ class Run:
                             self._judge_what_stayed()
                             return
                 except Interrupted as trouble:
-                    failures = 1 if self.uploaded + self.downloaded > before else failures + 1
-                    changed = min(failures, changed + 1) if isinstance(trouble, PageChanged) else 0
+                    if self.uploaded + self.downloaded > before:
+                        self.patience.renew()
                     self._size = max(1, self._size // 2)
-                    patience = self.patience if isinstance(trouble, TurnedAway) else PATIENCE
-                    wait = back_off(trouble, failures, live=self.platform.is_live)
-                    if self._rate and (trouble.wait or isinstance(trouble, TurnedAway)):
-                        self._rate.leave_alone(wait)
-                    if failures >= patience or changed >= PATIENCE_WITH_A_PAGE:
-                        raise
-                    self._rest(wait, trouble.message)
+                    self.patience.bear(trouble)
                 else:
-                    failures = changed = 0
-
-    def _rest(self, wait: float, why: str) -> None:
-        if wait > 5:
-            said = f"{why} Going on in {wait / 60:.1f} minutes."
-            self.progress.console.print(Text(said), soft_wrap=True)
-        self.heart.rest(wait)
-
-    def _rest_as_asked(self) -> None:
-        """Leave a live site alone for as long as it has asked any collector of the account, this run's or not."""
-        if self._rate and (wait := self._rate.rest()):
-            self._rest(wait, f"{self.platform.name}: the site has turned this account away.")
+                    self.patience.renew()
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
         doubt = self.ledger.doubt()
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
-            self._rest_as_asked()
+            self.patience.rest_as_asked()
             self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
         for title, uploads in doubt.items():
             published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
@@ -153,7 +129,7 @@ class Run:
         chosen = self._different(self.left(), room)
         if not chosen:
             return False
-        self._rest_as_asked()
+        self.patience.rest_as_asked()
         while self._rate and (wait := self._rate.take(len(chosen))):
             self.heart.rest(jitter(wait) if wait < 60 else wait)
         uploads = self.ledger.claim(chosen)
@@ -235,3 +211,11 @@ class Run:
     def _show(self) -> None:
         for task, done in zip(self.progress.tasks, (self.uploaded, self.downloaded), strict=False):
             self.progress.update(task.id, completed=done)
+
+
+def rate_of(platform: Platform, ledger: Ledger) -> Rate | None:
+    """Return the rate of a ledger's account on a live site; None elsewhere."""
+    if not (isinstance(platform, Site) and platform.is_live):
+        return None
+    account = {key: ledger.key[key] for key in ("platform", "site", "account")}
+    return Rate(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)

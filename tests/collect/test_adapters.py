@@ -235,7 +235,7 @@ def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, mon
         keep(self, uploads)
 
     monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_others)
-    monkeypatch.setattr("collect.run.PATIENCE", 3)
+    monkeypatch.setattr("collect.patience.WITH_ANYTHING", 3)
     with sandbox.serve(site, state=workplace / "site") as origin:
         with pytest.raises(UserError, match="HTTP 503"):
             collect(site, originals, origin)
@@ -389,7 +389,7 @@ def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, ph
         return upload(self, page, batch)
 
     monkeypatch.setattr(Weibo, "upload", troubled)
-    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         if ends:
             with pytest.raises(PageChanged, match="the page is another"):
@@ -413,7 +413,7 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
     monkeypatch.setattr("collect.run.TRIES", 2)
-    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 6.0)
+    monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 6.0)
     monkeypatch.setattr("collect.collectors.Heart.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         assert collect("weibo", originals, origin).complete == 1
@@ -438,7 +438,7 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facebook.Sandbox, "keep", kept)
     monkeypatch.setattr("collect.visits.WHOLE", 1.0)
     monkeypatch.setattr("collect.run.TRIES", 2)
-    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 0.0)
 
 
 def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Page
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 import params
 from collect import fingerprint, sandbox
@@ -20,11 +20,14 @@ from collect.browser import end_browsers
 from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.look import look, shows
+from collect.patience import WITH_A_SITE
 from collect.platform import Batch, Challenged, Interrupted, TurnedAway, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
+from collect.sandbox import douban, facebook, weibo
 from collect.sandbox.douban import Sandbox as Douban
+from collect.sandbox.site import Site as Sandbox
 from collect.session import open_session
 from pairing.build import build
 from params import Params, UserError
@@ -32,6 +35,7 @@ from params import Params, UserError
 ROOT = Path(__file__).parents[2]
 SETTINGS = params.load(ROOT / "params.yaml")
 SITES = ["douban", "weibo", "facebook"]
+SANDBOXES: dict[str, type[Sandbox]] = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}
 
 
 def with_row(name: str, **changes: object) -> Params:
@@ -236,6 +240,67 @@ def test_cleanup_reads_a_weibo_album_once_for_all_its_posts(photos, workplace, m
         assert cleanup("weibo", SETTINGS, origin=origin) == 7
         assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
     assert pages == ["0"]
+
+
+def answering(site: str, answers: list[Callable[[Sandbox], Response]], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have a sandbox answer so to the next deletions, with nothing done; return what is waited, without waiting."""
+    kind, name = SANDBOXES[site], "destroy" if site == "weibo" else "delete"
+    delete, waited = getattr(kind, name), list[float]()
+
+    async def instead(self: Sandbox, request: Request) -> Response:
+        return answers.pop(0)(self) if answers else await delete(self, request)
+
+    monkeypatch.setattr(kind, name, instead)
+    monkeypatch.setattr("collect.collectors.Heart.rest", lambda _heart, seconds: waited.append(seconds))
+    return waited
+
+
+def busy(status: int, headers: dict[str, str] | None = None) -> Callable[[Sandbox], Response]:
+    return lambda _sandbox: HTMLResponse("<p>sandbox</p>", status, headers)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("site", SITES)
+def test_cleanup_waits_when_it_is_turned_away_and_goes_on(site, photos, workplace, monkeypatch) -> None:
+    answers = [busy(418), busy(429, {"Retry-After": "7"}), busy(503)]
+    if site != "weibo":  # which has no block page
+        answers.append(lambda sandbox: sandbox.block())
+    waited = answering(site, answers, monkeypatch)
+    monkeypatch.setattr("collect.visits.WHOLE", 3.0)  # how long Facebook's page may stay
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        round_trip(site, SETTINGS, photos(2), Path("out"), generation=1, origin=origin)
+        count = len(answers)
+        assert cleanup(site, SETTINGS, origin=origin) == 2
+        assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
+    assert answers == [] and len(waited) == count
+    assert waited[1] == 7  # what the site asked for
+
+
+@pytest.mark.browser
+def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace, monkeypatch) -> None:
+    answers: list[Callable[[Sandbox], Response]] = []
+    monkeypatch.setattr(Weibo, "batch_size", 2)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        round_trip("weibo", SETTINGS, photos(3), Path("out"), generation=1, origin=origin)
+    delete = Weibo.delete
+
+    def delete_one(weibo: Weibo, page: Page, remote_ids: Sequence[str], title: str) -> None:
+        delete(weibo, page, remote_ids, title)
+        answers.extend([busy(418)] * 100)
+
+    monkeypatch.setattr(Weibo, "delete", delete_one)
+    monkeypatch.setattr("collect.session.MOST_TROUBLE", 1000.0)  # no new context every few times, for speed
+    waited = answering("weibo", answers, monkeypatch)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with pytest.raises(TurnedAway, match="HTTP 418"):
+            cleanup("weibo", SETTINGS, origin=origin)
+        assert len(waited) == WITH_A_SITE - 1
+        answers[:] = [lambda sandbox: sandbox.captcha()]
+        with pytest.raises(Challenged):
+            cleanup("weibo", SETTINGS, origin=origin)
+        assert len(waited) == WITH_A_SITE - 1
+        assert cleanup("weibo", SETTINGS, origin=origin) == 1
+        assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
 
 
 def test_a_real_site_has_to_be_asked_for(photos, workplace, monkeypatch) -> None:
