@@ -62,8 +62,9 @@ def collect(
         mosaic=mosaic,
         live=live,
     )
-    if outcome.files < outcome.images:
-        typer.echo(f"{platform}: {outcome.images / outcome.files:.1f} pairs an upload, in {outcome.files} files.")
+    if mosaic and outcome.files:
+        pairs = outcome.complete / outcome.files
+        typer.echo(f"{platform}: {pairs:.1f} pairs an upload (uploaded files: {outcome.files}).")
     typer.echo(
         f"{platform}: {outcome.uploaded} uploaded, {outcome.downloaded} downloaded, {outcome.complete} of"
         f" {outcome.images} images have their round trip in {out}"
@@ -71,8 +72,8 @@ def collect(
     )
     if outcome.missing:
         typer.echo(
-            f"{platform}: {outcome.missing} files are on the site and did not come back as what went up (reasons in"
-            " manifest.jsonl; a further rendition has its own). Run again to try once more.",
+            f"{platform}: {outcome.missing} files did not come back, or not as what went up (reasons in manifest.jsonl;"
+            " a further rendition has its own). Run again to try once more.",
             err=True,
         )
     if outcome.complete and not fingerprint.matches(fingerprint.load(platform), outcome.fingerprint):

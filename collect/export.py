@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from PIL import Image
 from collect import fingerprint
 from collect.ledger import HERE, Ledger
 from collect.mosaic import Uncuttable
-from collect.mosaics import cut_tiles, mosaic_file
+from collect.mosaics import NEXT_RUN, cut_tiles, mosaic_file
 from collect.originals import LIVE_STATE, Original, stored
 from collect.platform import Platform
 from collect.tables import Download
 from params import UserError
+
+NOT_DOWN = "it did not come down, or not as what went up"
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Exported:
 
 @dataclass(frozen=True)
 class Served:
-    """A file as served, or a tile cut out of one; `mosaic` names that one's upload."""
+    """A file as served, or a tile cut out of one; `mosaic` is that one as uploaded."""
 
     download: Download
     file: Path
-    mosaic: str | None = None
+    mosaic: Path | None = None
 
 
 def export(
@@ -52,11 +54,10 @@ def export(
     """
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    exported = _lay_out(part, name, platform.rendition, ledger, originals, generation, ledger.missing())
-    up = dict.fromkeys((each.sha256 for each in ledger.uploads(*HERE)), "it did not come down, or not as what went up")
+    exported = _lay_out(part, name, platform, platform.rendition, ledger, originals, generation)
     for rendition in platform.row.more_renditions:
         folder = part / "renditions" / rendition
-        further = _lay_out(folder, name, rendition, ledger, originals, generation, up)
+        further = _lay_out(folder, name, platform, rendition, ledger, originals, generation)
         exported = replace(exported, missing=exported.missing + further.missing)
     shutil.rmtree(out, ignore_errors=True)
     part.replace(out)
@@ -66,16 +67,17 @@ def export(
 def _lay_out(
     folder: Path,
     name: str,
+    platform: Platform,
     rendition: str,
     ledger: Ledger,
     originals: Sequence[Original],
     generation: int,
-    missing: Mapping[str, str],
 ) -> Exported:
     folder.mkdir(parents=True)
+    reasons = ledger.rejections()
     rows, files, complete = [], set[tuple[Path, Path]](), 0
     with tempfile.TemporaryDirectory(dir=folder) as cut:
-        served, reasons = _served(rendition, ledger, originals, Path(cut))
+        served, missing = _served(platform, rendition, ledger, originals, Path(cut))
         for each in sorted(originals, key=lambda original: original.name):
             if found := served.get(each.sha256):
                 with Image.open(found.file) as image:
@@ -85,7 +87,7 @@ def _lay_out(
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(found.file, folder / file)
                 if found.mosaic:  # whose own file is the platform's
-                    files.add((mosaic_file(found.mosaic), stored(found.download.sha256)))
+                    files.add((found.mosaic, stored(found.download.sha256)))
                 else:
                     files.add((each.path, folder / file))
                 complete += 1
@@ -114,11 +116,13 @@ def _here(download: Download) -> Path:
 
 
 def _served(
-    rendition: str, ledger: Ledger, originals: Sequence[Original], folder: Path
+    platform: Platform, rendition: str, ledger: Ledger, originals: Sequence[Original], folder: Path
 ) -> tuple[dict[str, Served], dict[str, str]]:
-    """Find each image's file, cut into `folder` where it is a tile, or the reason why there is none."""
-    downloads, reasons, tiles = ledger.downloads(rendition), ledger.rejections(), ledger.tiles()
-    served: dict[str, Served] = {}
+    """Find each image's file, cut into `folder` where it is a tile, or the reason why none has come yet."""
+    downloads, rejections, tiles = ledger.downloads(rendition), ledger.rejections(), ledger.tiles()
+    served, missing = dict[str, Served](), ledger.missing()
+    if rendition != platform.rendition:  # of which alone the ledger keeps the reasons
+        missing = dict.fromkeys((each.sha256 for each in ledger.uploads(*HERE)), NOT_DOWN)
     mosaics = defaultdict(list)
     for each in originals:
         if tile := tiles.get(each.sha256):
@@ -126,16 +130,17 @@ def _served(
         elif download := downloads.get(each.sha256):
             served[each.sha256] = Served(download, _here(download))
     for mosaic, parts in mosaics.items():
+        reason = f"its mosaic: {rejections[mosaic]}; {NEXT_RUN}" if mosaic in rejections else None
         if download := downloads.get(mosaic):
+            sent = mosaic_file(mosaic, tiles, originals)
             try:
-                files = cut_tiles(_here(download), mosaic, parts, folder)
+                files = cut_tiles(_here(download), sent, parts, folder)
+                served |= {sha256: Served(download, file, sent) for sha256, file in files.items()}
             except Uncuttable as error:
-                reasons |= {tile.sha256: str(error) for tile in parts}
-            else:
-                served |= {sha256: Served(download, file, mosaic) for sha256, file in files.items()}
-        elif mosaic in reasons:
-            reasons |= {tile.sha256: f"its mosaic: {reasons[mosaic]}" for tile in parts}
-    return served, reasons
+                reason = f"{error}; {NEXT_RUN}" if rendition == platform.renditions[0] else str(error)
+        if reason:
+            missing |= {tile.sha256: reason for tile in parts}
+    return served, missing
 
 
 def _row(name: str, generation: int, served: Served) -> dict[str, Any]:
@@ -151,7 +156,7 @@ def _row(name: str, generation: int, served: Served) -> dict[str, Any]:
         "sha256": hashlib.sha256(body).hexdigest(),
         "uploaded_at": download.upload.sent_at,
         "downloaded_at": download.downloaded_at,
-    } | ({"mosaic": served.mosaic} if served.mosaic else {})
+    } | ({"mosaic": served.mosaic.stem} if served.mosaic else {})
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, delete, or_, select, update
+from sqlalchemy import Engine, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from collect.collectors import dead
@@ -71,10 +71,16 @@ class Ledger:
             chosen = select(Upload.sha256).filter_by(**self.key, state="planned", deleted_at=None)
             return list(session.scalars(chosen.order_by(Upload.id)))
 
-    def begun(self) -> set[str]:
-        """Return all, by sha256, that are more than planned; also what has been deleted since."""
+    def alone(self) -> set[str]:
+        """Return all, by sha256, that go up alone: more than planned, also if deleted since, or unpacked."""
         with self.transaction() as session:
-            return set(session.scalars(select(Upload.sha256).filter_by(**self.key).where(Upload.state != "planned")))
+            chosen = select(Upload.sha256).filter_by(**self.key)
+            return set(session.scalars(chosen.where(or_(Upload.state != "planned", Upload.reason.is_not(None)))))
+
+    def arrived(self) -> set[str]:
+        """Return all, by sha256, that have gone up; also what has been deleted since."""
+        with self.transaction() as session:
+            return set(session.scalars(select(Upload.sha256).filter_by(**self.key).where(Upload.state.in_(HERE))))
 
     def uploads(self, *states: str) -> list[Upload]:
         """List the uploads in some states, in the order of their plan."""
@@ -120,7 +126,7 @@ class Ledger:
             values: dict[str, Any] = {"state": "planned", "collector": None}
             values |= {"batch": None, "position": None, "remote_id": None}
             if position in shown:
-                values = {"state": "confirmed", "remote_id": shown[position], "confirmed_at": now()}
+                values = {"state": "confirmed", "remote_id": shown[position], "confirmed_at": now(), "reason": None}
             elif position in refused:
                 values = {"state": "rejected", "reason": refused[position], "collector": None}
             rows.append({"id": each.id, **values})
@@ -228,8 +234,9 @@ class Ledger:
     def busy_elsewhere(self, images: Collection[str]) -> bool:
         """Tell whether another collector has some of these images in hand, so that they are to be waited for."""
         with self.transaction() as session:
-            rows = select(Upload).filter_by(**self.key)
-            rows = rows.where(Upload.state.in_(("sent", "unknown", "confirmed", "downloaded")), Upload.reason.is_(None))
+            on_its_way = Upload.state.in_(("sent", "unknown"))
+            to_come = and_(Upload.state.in_(("confirmed", "downloaded")), Upload.reason.is_(None))
+            rows = select(Upload).filter_by(**self.key).where(or_(on_its_way, to_come))
             found = session.scalars(rows.where(Upload.collector.not_in(self._ours(session, rows))))
             return any(each.sha256 in images for each in found)
 
@@ -240,6 +247,14 @@ class Ledger:
             alone = delete(Upload).filter_by(**self.key, state="planned")
             session.execute(alone.where(Upload.sha256.in_([each["sha256"] for each in tiles])))
             insert_new(session, Tile, [{**self.key, **each} for each in tiles])
+
+    def unpack(self, mosaic: str, reason: str) -> None:
+        """Strike out the tiles of a mosaic that failed; their images are planned, alone, and keep the reason."""
+        with self.transaction() as session:
+            one_at_a_time(session)
+            struck = session.scalars(delete(Tile).filter_by(**self.key, mosaic=mosaic).returning(Tile.sha256)).all()
+            planned = {"planned_at": now(), "state": "planned", "reason": reason}
+            insert_new(session, Upload, [{**self.key, "sha256": each, **planned} for each in struck])
 
     def tiles(self) -> dict[str, Tile]:
         """Return the tiles by the sha256 of the image."""

@@ -7,7 +7,8 @@ its edge, as an encoder pads an image. So what a codec does block by block, it d
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +38,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Tiles that go up as one image of this size (width, height); both sides are multiples of 16."""
+    """Tiles that go up as one image."""
 
-    size: tuple[int, int]
     tiles: tuple[Tile, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height, multiples of 16."""
+        return extent(tile.box for tile in self.tiles)
 
     def png(self) -> bytes:
         """Read the tiles and write the mosaic: RGB, no metadata; the same tiles give the same bytes."""
-        pixels = np.zeros((self.size[1], self.size[0], 3), np.uint8)
+        pixels = np.zeros((*self.size[::-1], 3), np.uint8)
         for tile in self.tiles:
             left, top, width, height = tile.box
             with Image.open(tile.original.path) as image:
@@ -74,6 +79,18 @@ def pack(originals: Sequence[Original], longest_side: int) -> tuple[list[Mosaic]
     return mosaics, rest
 
 
+def extent(boxes: Iterable[Box]) -> tuple[int, int]:
+    """Return the width and height of a mosaic whose tiles lie in these boxes."""
+    sides = [(left + _cell(width) - BORDER, top + _cell(height) - BORDER) for left, top, width, height in boxes]
+    return max(right for right, _ in sides), max(bottom for _, bottom in sides)
+
+
+def check(served: Path, size: tuple[int, int]) -> None:
+    """See that tiles can be cut out of a served mosaic, as `cut` does; raises Uncuttable."""
+    with _opened(served, size):
+        pass
+
+
 def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations: Sequence[Path]) -> bool:
     """Cut tiles out of a mosaic that was uploaded at `size` (width, height) and write one file a box.
 
@@ -81,23 +98,28 @@ def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations:
     format knows no such crop, the decoded tiles are written as PNG: False. Raises Uncuttable, with nothing written,
     when the served file can't be decoded or has another size.
     """
+    with _opened(served, size) as image:
+        try:
+            tiles, lossless = crop(served, image, boxes), True
+        except NotCroppable:
+            tiles, lossless = list(_decoded(image, boxes)), False
+    for tile, destination in zip(tiles, destinations, strict=True):
+        destination.write_bytes(tile)
+    return lossless
+
+
+@contextmanager
+def _opened(served: Path, size: tuple[int, int]) -> Iterator[Image.Image]:
     try:
         with Image.open(served) as image:
             if image.size != size:
                 raise Uncuttable(
-                    f"the mosaic went up at {size[0]}x{size[1]} pixels and is served at {image.width}x{image.height}; "
-                    "lower the adapter's longest_side"
+                    f"the mosaic went up at {size[0]}x{size[1]} pixels and is served at {image.width}x{image.height}"
                 )
             image.load()
-            try:
-                tiles, lossless = crop(served, image, boxes), True
-            except NotCroppable:
-                tiles, lossless = list(_decoded(image, boxes)), False
+            yield image
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise Uncuttable(f"the served mosaic can't be decoded: {error}") from error
-    for tile, destination in zip(tiles, destinations, strict=True):
-        destination.write_bytes(tile)
-    return lossless
 
 
 def _decoded(image: Image.Image, boxes: Iterable[Box]) -> Iterable[bytes]:
@@ -132,9 +154,7 @@ def _squarest(tiles: Sequence[tuple[Original, tuple[int, int]]], longest_side: i
         if len(places) == len(sizes):
             break
     boxes = [(x, y, *size) for (x, y), size in zip(places, sizes, strict=True)]
-    right = max(x + _cell(width) - BORDER for x, _, width, _ in boxes)
-    bottom = max(y + _cell(height) - BORDER for _, y, _, height in boxes)
-    return Mosaic((right, bottom), tuple(Tile(original, box) for (original, _), box in zip(tiles, boxes, strict=True)))
+    return Mosaic(tuple(Tile(original, box) for (original, _), box in zip(tiles, boxes, strict=True)))
 
 
 def _places(sizes: Sequence[tuple[int, int]], width: int, height: int) -> list[tuple[int, int]]:

@@ -38,10 +38,10 @@ class Outcome:
     images: int
     uploaded: int  # files, in this run; a mosaic is one
     downloaded: int  # files, in this run
-    files: int  # that all images go up in
+    files: int  # of those that the images go up in, how many have, in this run or an earlier one
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
-    missing: int  # files of all renditions, on the platform, and not come down, or not as what went up
+    missing: int  # files of all renditions, not come down, or not as what went up, for the next run to try again
     fingerprint: dict[str, Any]
 
 
@@ -105,7 +105,7 @@ def round_trip(
             generation=generation,
             collector=heart.id,
         )
-        files = packed(originals, ledger, platform.longest_side, mosaic=mosaic)
+        files = packed(originals, ledger, platform, mosaic=mosaic)
         run = Run(platform, session, ledger, heart, files)
         if isinstance(platform, Site) and platform.is_live:
             announce(platform, session.account, min(len(run.left()), limit or len(files)))
@@ -123,7 +123,7 @@ def round_trip(
         images=len(originals),
         uploaded=run.uploaded,
         downloaded=run.downloaded,
-        files=len(files),
+        files=len(ledger.arrived() & files.keys()),
         complete=exported.complete,
         rejected=exported.rejected,
         missing=exported.missing,

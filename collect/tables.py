@@ -48,7 +48,7 @@ class Upload(Base):
     batch: Mapped[str | None]  # the title under which it went up
     position: Mapped[int | None]  # in the batch
     remote_id: Mapped[str | None]
-    reason: Mapped[str | None]  # why it is rejected, or came back and is not verified
+    reason: Mapped[str | None]  # why it is rejected, came back and is not verified, or is not to be packed again
     planned_at: Mapped[str] = mapped_column(default=now)
     sent_at: Mapped[str | None]
     confirmed_at: Mapped[str | None]
@@ -99,6 +99,11 @@ class Tile(Base):
     height: Mapped[int]
 
     __table_args__ = (UniqueConstraint("platform", "site", "account", "generation", "sha256"),)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Tell where it lies in the mosaic: left, top, width, height."""
+        return self.x, self.y, self.width, self.height
 
 
 class Collector(Base):

@@ -422,6 +422,22 @@ def test_an_image_is_packed_once(ledger: Ledger, other: Ledger) -> None:
         assert Ledger(ledger.engine, **KEY | key, collector="me").tiles() == {}
 
 
+def test_tiles_of_a_mosaic_that_failed_are_planned_alone(ledger: Ledger, other: Ledger) -> None:
+    ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b"}, TILE | {"sha256": "c", "mosaic": "another"}])
+    for each in (ledger, other, Ledger(ledger.engine, **KEY | OTHERS[0], collector="me")):
+        each.unpack("m", "too large")
+    assert ledger.planned() == ["a", "b"] and ledger.tiles().keys() == {"c"}
+    ledger.plan(["d"])
+    assert ledger.alone() == {"a", "b"}
+    claimed = ledger.claim(["a", "b"])
+    assert other.busy_elsewhere({"a"})
+    ledger.settle(claimed, {0: "A"})
+    assert ledger.missing() == {} and ledger.arrived() == {"a"}
+    assert ledger.alone() == {"a", "b"}  # b too, which did not go up
+    ledger.pack([TILE | {"sha256": "b", "mosaic": "smaller"}])
+    assert ledger.planned() == ["d"] and ledger.tiles().keys() == {"b", "c"}
+
+
 def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")[0]
     ledger.plan(["b"])

@@ -13,7 +13,9 @@ from PIL import Image
 from playwright.sync_api import Page
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from typer.testing import CliRunner
 
+import comreadv
 import params
 from collect import fingerprint, sandbox
 from collect.browser import end_browsers
@@ -22,7 +24,7 @@ from collect.export import read_manifest
 from collect.look import look, shows
 from collect.patience import WITH_A_SITE
 from collect.platform import Batch, Challenged, Interrupted, TurnedAway, load
-from collect.platforms.codec import LocalSession
+from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
 from collect.sandbox import douban, facebook, weibo
@@ -89,6 +91,126 @@ def test_images_that_went_up_alone_are_never_packed(photos, workplace) -> None:
 def test_a_codec_that_looks_at_the_whole_image_gets_no_mosaic(photos, workplace) -> None:
     outcome = round_trip("jp2-10", SETTINGS, photos(4), Path("out"), generation=1, mosaic=True)
     assert (outcome.complete, outcome.files) == (4, 4)
+
+
+def missing() -> dict[str, str]:
+    """Read from the manifest why images have no round trip yet, by their names."""
+    rows = map(json.loads, Path("out/manifest.jsonl").read_text().splitlines())
+    return {row["source"]: row["missing"] for row in rows if "missing" in row}
+
+
+@pytest.mark.browser
+def test_images_of_a_mosaic_that_is_refused_go_up_alone(photos, workplace, monkeypatch) -> None:
+    originals = photos(8)
+    monkeypatch.setattr(Weibo, "longest_side", 192)  # four images a mosaic
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        where = {"out": Path("out"), "generation": 1, "origin": origin}
+        assert round_trip("weibo", SETTINGS, originals[:4], **where, mosaic=True).files == 1
+        with monkeypatch.context() as small:
+            small.setattr("collect.sandbox.images.LARGEST_AREA", 64 * 64)
+            outcome = round_trip("weibo", SETTINGS, originals, **where, mosaic=True)
+        assert (outcome.complete, outcome.rejected, outcome.missing, outcome.files) == (4, 0, 4, 1)
+        assert missing().keys() == {each.name for each in originals[4:]}
+        assert all("上传失败" in each and "the next run sends the image alone" in each for each in missing().values())
+        part = round_trip("weibo", SETTINGS, originals, **where, limit=1)
+        outcome = round_trip("weibo", SETTINGS, originals, **where, mosaic=True)
+        again = round_trip("weibo", SETTINGS, originals, **where, mosaic=True)
+        received = requests.get(f"{origin}/sandbox/received").json()["images"]
+    assert (part.uploaded, part.complete, outcome.uploaded, outcome.complete) == (1, 5, 3, 8)
+    assert (again.uploaded, again.downloaded, again.complete, again.files) == (0, 0, 8, 5)
+    assert len(received) == 5 and {each["times"] for each in received} == {1}
+    assert {each.sha256 for each in originals[4:]} < {each["sha256"] for each in received}
+    with sqlite3.connect("data/ledger/ledger.db") as books:
+        refused = books.execute("SELECT reason FROM uploads WHERE state = 'rejected'").fetchall()
+    assert len(refused) == 1 and "上传失败" in refused[0][0]
+
+
+SHRUNK = with_row("jpeg-75", codec="fit:200+jpeg:75")
+
+
+@pytest.mark.parametrize(("longest_side", "files"), [(2048, 9), (192, 3)], ids=["as large", "smaller"])
+def test_images_of_a_mosaic_that_came_back_smaller_go_up_again(longest_side, files, photos, workplace, monkeypatch):
+    originals = photos(9)
+    outcome = round_trip("jpeg-75", SHRUNK, originals, Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.rejected, outcome.missing, outcome.files) == (0, 0, 9, 1)
+    assert "went up at 288x288 pixels and is served at 200x200; the next run" in missing()[originals[0].name]
+    monkeypatch.setattr(Codec, "longest_side", longest_side)
+    outcome = round_trip("jpeg-75", SHRUNK, originals, Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.missing, outcome.uploaded, outcome.files) == (9, 0, files, files)
+    outcome = round_trip("jpeg-75", SHRUNK, originals, Path("out"), generation=1)
+    assert (outcome.complete, outcome.uploaded, outcome.files) == (9, 0, files)
+    assert cleanup("jpeg-75", SHRUNK) == files + 1  # the large mosaic too
+
+
+def test_what_went_up_in_a_mosaic_that_came_down_well_goes_up_for_no_smaller_rendition(
+    photos, workplace, monkeypatch
+) -> None:
+    originals = photos(9)
+    monkeypatch.setattr(Codec, "renditions", ("file", "small"))
+    round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1, mosaic=True)
+    download = LocalSession.download
+
+    def shrunk(session, remote_ids, rendition, files, accept=None) -> list[Any]:
+        found = download(session, remote_ids, rendition, files, accept)
+        for file in files:
+            with Image.open(file) as image:
+                image.reduce(2).save(file, "JPEG")
+        return found
+
+    monkeypatch.setattr(LocalSession, "download", shrunk)
+    settings = with_row("jpeg-75", rendition="small")
+    for _ in range(2):
+        outcome = round_trip("jpeg-75", settings, originals, Path("out"), generation=1)
+        assert (outcome.uploaded, outcome.complete, outcome.missing) == (0, 0, 9)
+        assert missing()[originals[0].name].endswith("is served at 144x144")
+
+
+@pytest.mark.browser
+def test_a_collector_makes_a_mosaic_again_that_another_one_packed(photos, workplace, monkeypatch) -> None:
+    originals = photos(5)
+    ledger = SETTINGS.collect.model_copy(update={"ledger": f"sqlite:///{workplace}/ledger.db"})
+    settings = SETTINGS.model_copy(update={"collect": ledger})
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        where = {"out": Path("out"), "generation": 1, "origin": origin}
+        round_trip("weibo", settings, originals, **where, mosaic=True)
+        ours = read_manifest(Path("out"))
+        (workplace / "elsewhere").mkdir()
+        monkeypatch.chdir(workplace / "elsewhere")
+        with pytest.raises(
+            UserError, match=r"\.png, which some .* image of sha256 .* is not among .* Share the folder"
+        ):
+            round_trip("weibo", settings, originals[:4], **where)
+        body = originals[0].path.read_bytes()
+        shutil.copyfile(originals[1].path, originals[0].path)
+        with pytest.raises(UserError, match="can't be made again: it comes out as another file"):
+            round_trip("weibo", settings, originals, **where)
+        originals[0].path.unlink()
+        with pytest.raises(UserError, match=r"can't be made again: .*No such file.*000\.png"):
+            round_trip("weibo", settings, originals, **where)
+        originals[0].path.write_bytes(body)
+        outcome = round_trip("weibo", settings, originals, **where)
+    assert (outcome.complete, outcome.uploaded) == (5, 0) and read_manifest(Path("out")) == ours
+
+
+def test_pairs_an_upload_are_images_with_a_round_trip_by_uploaded_files(photos, workplace, monkeypatch) -> None:
+    originals = photos(9)
+    prepared(originals)
+    (workplace / "fingerprints").symlink_to(ROOT / "fingerprints")
+    settings = (ROOT / "params.yaml").read_text().replace('codec: "jpeg:75"', 'codec: "fit:200+jpeg:75"')
+    (workplace / "params.yaml").write_text(settings)
+
+    def said(arguments: str) -> str:
+        answer = CliRunner().invoke(comreadv.app, ["collect", "--platform", "jpeg-75", *arguments.split()])
+        assert answer.exit_code == 0, answer.output
+        return answer.output
+
+    first = said("--mosaic")
+    assert "0.0 pairs an upload (uploaded files: 1)." in first
+    assert "9 did not come back, or not as what went up (reasons in manifest.jsonl). Run again" in first
+    monkeypatch.setattr(Codec, "longest_side", 192)
+    assert "4.0 pairs an upload (uploaded files: 1)." in said("--mosaic --limit 1")
+    assert "3.0 pairs an upload (uploaded files: 3)." in said("--mosaic")
+    assert "pairs an upload" not in said("")
 
 
 @pytest.mark.browser
