@@ -240,13 +240,22 @@ class Ledger:
             found = session.scalars(rows.where(Upload.collector.not_in(self._ours(session, rows))))
             return any(each.sha256 in images for each in found)
 
-    def pack(self, tiles: Sequence[Mapping[str, Any]]) -> None:
-        """Write down which images go up in which mosaic, and no longer alone; what was packed before stays so."""
+    def pack(self, tiles: Sequence[Mapping[str, Any]]) -> bool:
+        """Write down which images go up in which mosaic, and no longer alone.
+
+        False, with nothing written, where another collector has packed one of them meanwhile, or sends it alone: a
+        mosaic is known by all its tiles.
+        """
         with self.transaction() as session:
             one_at_a_time(session)
-            alone = delete(Upload).filter_by(**self.key, state="planned")
-            session.execute(alone.where(Upload.sha256.in_([each["sha256"] for each in tiles])))
+            images = [each["sha256"] for each in tiles]
+            packed = select(Tile.sha256).filter_by(**self.key).where(Tile.sha256.in_(images))
+            sent = select(Upload.sha256).filter_by(**self.key).where(Upload.state != "planned")
+            if session.scalars(packed).first() or session.scalars(sent.where(Upload.sha256.in_(images))).first():
+                return False
+            session.execute(delete(Upload).filter_by(**self.key).where(Upload.sha256.in_(images)))
             insert_new(session, Tile, [{**self.key, **each} for each in tiles])
+        return True
 
     def unpack(self, mosaic: str, reason: str) -> None:
         """Strike out the tiles of a mosaic that failed; their images are planned, alone, and keep the reason."""

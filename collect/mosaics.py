@@ -32,20 +32,8 @@ def packed(originals: Sequence[Original], ledger: Ledger, platform: Platform, *,
     one by now, and images that the ledger has neither sent nor packed yet are packed.
     """
     to_shrink = _unpack(ledger, platform)
-    if mosaic:
-        known = (ledger.alone() - to_shrink) | ledger.tiles().keys()
-        new = {each.sha256: each for each in originals if each.sha256 not in known}
-        for group in pack(list(new.values()), platform.longest_side)[0] if new else []:
-            body = group.png()
-            name = hashlib.sha256(body).hexdigest()
-            _write(name, body)
-            ledger.pack(
-                [
-                    {"sha256": tile.original.sha256, "mosaic": name}
-                    | dict(zip(("x", "y", "width", "height"), tile.box, strict=True))
-                    for tile in group.tiles
-                ]
-            )
+    while mosaic and not _pack(originals, ledger, platform, to_shrink):
+        pass  # another collector has packed or sent some of them meanwhile
     tiles = ledger.tiles()
     files = {}
     for each in originals:
@@ -93,6 +81,24 @@ def cut_tiles(served: Path, mosaic: Path, tiles: Sequence[tables.Tile], folder: 
     destinations = [folder / each.sha256 for each in tiles]
     cut(served, size, [each.box for each in tiles], destinations)
     return {each.sha256: file for each, file in zip(tiles, destinations, strict=True)}
+
+
+def _pack(originals: Sequence[Original], ledger: Ledger, platform: Platform, to_shrink: set[str]) -> bool:
+    """Pack the images that are neither sent nor packed; tell whether each mosaic could be written down."""
+    known = (ledger.alone() - to_shrink) | ledger.tiles().keys()
+    new = {each.sha256: each for each in originals if each.sha256 not in known}
+    for group in pack(list(new.values()), platform.longest_side)[0] if new else []:
+        body = group.png()
+        name = hashlib.sha256(body).hexdigest()
+        _write(name, body)
+        tiles = [
+            {"sha256": tile.original.sha256, "mosaic": name}
+            | dict(zip(("x", "y", "width", "height"), tile.box, strict=True))
+            for tile in group.tiles
+        ]
+        if not ledger.pack(tiles):
+            return False
+    return True
 
 
 def _unpack(ledger: Ledger, platform: Platform) -> set[str]:

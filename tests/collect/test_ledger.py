@@ -409,14 +409,17 @@ def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) ->
     assert ledger.downloads("large")["a"].upload.remote_id == "A2"
 
 
-def test_an_image_is_packed_once(ledger: Ledger, other: Ledger) -> None:
-    ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b", "x": 16}])
-    other.pack([TILE | {"sha256": "b", "mosaic": "another"}, TILE | {"sha256": "c", "mosaic": "another"}])
+def test_a_mosaic_is_packed_whole_and_an_image_once(ledger: Ledger, other: Ledger) -> None:
+    assert ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b", "x": 16}])
+    assert not other.pack([TILE | {"sha256": "b", "mosaic": "another"}, TILE | {"sha256": "c", "mosaic": "another"}])
+    ledger.plan(["d", "e"])
+    other.claim(["d"])
+    assert not ledger.pack([TILE | {"sha256": "d", "mosaic": "third"}, TILE | {"sha256": "e", "mosaic": "third"}])
+    assert (names(ledger.uploads("sent")), ledger.planned()) == (["d"], ["e"])
     tiles = ledger.tiles()
     assert {name: (each.mosaic, each.x, each.width) for name, each in tiles.items()} == {
         "a": ("m", 0, 16),
         "b": ("m", 16, 16),
-        "c": ("another", 0, 16),
     }
     for key in OTHERS:
         assert Ledger(ledger.engine, **KEY | key, collector="me").tiles() == {}
@@ -442,14 +445,14 @@ def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")[0]
     ledger.plan(["b"])
     ledger.keep("large", [Arrival(up, "address", ANY_FILE)])
-    ledger.pack([TILE | {"sha256": "a"}])
+    ledger.pack([TILE | {"sha256": "c"}])
     planned = update(Upload).where(Upload.sha256 == "b")
     download = {"upload_id": up.id, "rendition": "large", "address": "", "sha256": "", "bytes": 1, "verified": False}
     for statement in (
         *(planned.values(state=state) for state in ("confirmed", "downloaded", "verified", "lost")),
         update(Upload).where(Upload.sha256 == "a").values(remote_id=None),
         insert(Upload).values(**KEY, sha256="b"),
-        insert(Tile).values(**KEY, **TILE, sha256="a"),
+        insert(Tile).values(**KEY, **TILE, sha256="c"),
         insert(Download).values(**download),
     ):
         with pytest.raises(IntegrityError), ledger.engine.begin() as connection:
