@@ -15,7 +15,7 @@ from rich.text import Text
 
 from collect import sandbox
 from collect.patients import Local, Patient, Web
-from collect.platform import Platform, Site, load
+from collect.platform import Batch, Platform, Site, load
 from collect.round_trip import LIVE
 from collect.symptoms import symptoms
 from params import Params, UserError
@@ -49,9 +49,12 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
             patient: Patient = Web(name, platform, folder, stack)
         else:
             patient = Local(name, platform, folder, stack)
-        failed = _run(_steps(patient), patient, console)
-    if patient.left_behind:
-        console.print(Text(f"Still up on {name}: {patient.left_behind}. Delete it by hand.", style="red"))
+        try:
+            failed = _run(_steps(patient), patient, console)
+        finally:
+            if patient.left_behind:
+                still = f"Still up on {name}: {'; '.join(map(_named, patient.left_behind))}."
+                console.print(Text(f"{still} The next doctor tries again to delete it; or do so by hand.", style="red"))
     if failed:
         console.print(f"{name}: {failed[0]} fails." if len(failed) == 1 else f"{name}: {', '.join(failed)} fail.")
     else:
@@ -60,14 +63,19 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
 
 
 def _permit(name: str, platform: Platform, console: Console, *, live: bool) -> None:
-    if not platform.is_live:
+    if not (isinstance(platform, Site) and platform.is_live):
         return
     if not (live or os.environ.get(LIVE)):
         raise UserError(
             f"{name} is the real site, with your account. `comreadv doctor --platform {name} --live` uploads one tiny"
-            " image, for its owner's eyes only, and deletes it at the end."
+            f" image, {platform.audience}, and deletes it at the end."
         )
-    console.print(f"{name}, the real site: one tiny image goes up, for its owner's eyes only, and is deleted again.")
+    console.print(f"{name}, the real site: one tiny image goes up, {platform.audience}, and is deleted again.")
+
+
+def _named(batch: Batch) -> str:
+    known = f"{', '.join(batch.known.values())}," if batch.known else "perhaps what is"
+    return f"{known} called {batch.title!r}"
 
 
 def _steps(patient: Patient) -> list[Step]:

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from collect import answers, browser, fingerprint, login
+from collect import answers, browser, fingerprint, leftovers, login
 from collect.download import downloader
+from collect.lock import held
 from collect.look import MOST, distance, look, shows
 from collect.platform import Batch, Platform, SignedOut, Site
 from collect.session import SANDBOX_TIMEOUT, TIMEOUT
@@ -34,36 +35,35 @@ class Patient(ABC):
         self.platform = platform
         self.original, self.served = folder / "doctor.png", folder / "served"
         self.batch = Batch(f"comreadv doctor {secrets.token_hex(4)}", [self.original], self._received)
-        self.left_behind = ""  # what may be up and has to go
+        self.left_behind: list[Batch] = []  # what may be up and has to go
 
     @abstractmethod
     def _upload(self) -> dict[int, str]: ...
 
     @abstractmethod
-    def _shown(self, *, wanted: bool) -> dict[int, str]:
-        """Read back what the platform shows of the batch, once it is what is wanted or has had time to be."""
+    def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
+        """Read back what the platform shows of a batch, once it is what is wanted or has had time to be."""
 
     @abstractmethod
     def _fetch(self) -> None: ...
 
     @abstractmethod
-    def _delete(self, remote_ids: Sequence[str]) -> None: ...
+    def _delete(self, remote_ids: Sequence[str], title: str) -> None: ...
 
     def upload(self) -> str:
         """Upload and publish an image that nobody has ever seen."""
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
-        self.left_behind = f"perhaps what is called {self.batch.title!r}"
+        self.left_behind.insert(0, self.batch)
         (remote_id,) = self._upload().values()
         self._received({0: remote_id})
         return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         self.batch.known.update(remote_ids)
-        self.left_behind = f"{', '.join(remote_ids.values())}, called {self.batch.title!r}"
 
     def read_back(self) -> str:
-        shown = self._shown(wanted=True)
+        shown = self._shown(self.batch, wanted=True)
         if list(shown.values()) != [self.remote_id]:
             raise UserError(
                 f"Uploaded was {self.remote_id}; the account shows {', '.join(shown.values()) or 'nothing'}."
@@ -98,16 +98,23 @@ class Patient(ABC):
         return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
 
     def delete(self) -> str:
-        """Delete what went up, also when the upload failed half-way, and see that it is gone."""
+        """Delete what went up, also when the upload failed half-way, and what an earlier doctor left."""
         if not self.left_behind:
             return "nothing went up"
-        remote_ids = list(self._shown(wanted=True).values())
+        gone: list[str] = []
+        while self.left_behind:
+            gone += self._take_down(self.left_behind[0])
+            self.left_behind.pop(0)
+        return f"{' and '.join(gone)}: gone" if gone else "nothing was published"
+
+    def _take_down(self, batch: Batch) -> list[str]:
+        """Delete what the platform shows of a batch, and see that it is gone; return its remote ids."""
+        remote_ids = list(self._shown(batch, wanted=True).values())
         if remote_ids:
-            self._delete(remote_ids)
-            if still := self._shown(wanted=False):
+            self._delete(remote_ids, batch.title)
+            if still := self._shown(batch, wanted=False):
                 raise UserError(f"The account still shows {', '.join(still.values())}.")
-        self.left_behind = ""
-        return f"{', '.join(remote_ids)} is gone" if remote_ids else "nothing was published"
+        return remote_ids
 
 
 class Local(Patient):
@@ -120,14 +127,14 @@ class Local(Patient):
     def _upload(self) -> dict[int, str]:
         return self._session.upload(self.batch)
 
-    def _shown(self, *, wanted: bool) -> dict[int, str]:
-        return self._session.read_back(self.batch) if wanted else {}  # it would encode the image anew
+    def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
+        return self._session.read_back(batch) if wanted else {}  # it would encode the image anew
 
     def _fetch(self) -> None:
         self._session.download([self.remote_id], self.platform.rendition, [self.served])
 
-    def _delete(self, remote_ids: Sequence[str]) -> None:
-        self._session.delete(remote_ids, self.batch.title)
+    def _delete(self, remote_ids: Sequence[str], title: str) -> None:
+        self._session.delete(remote_ids, title)
 
 
 class Web(Patient):
@@ -138,7 +145,7 @@ class Web(Patient):
         self.site = site
         self.context: BrowserContext | None = None
         self._stack = stack
-        self._address = ""
+        self._account = self._address = ""
 
     @property
     def page(self) -> Page:
@@ -153,6 +160,8 @@ class Web(Patient):
         return f"{path}, version {self._browser.version}"
 
     def state_folder(self) -> str:
+        lock = login.state_file(self.site).with_suffix(".examined")
+        self._stack.enter_context(held(lock, f"{self.name} is being examined. Waiting for its end."))
         return f"{login.state_folder()} is yours alone"
 
     def sign_in(self) -> str:
@@ -168,20 +177,26 @@ class Web(Patient):
 
     def show_account(self) -> str:
         assert self.context is not None
-        account = self.site.account(self.context.new_page())
-        if not account:
+        self._account = self.site.account(self.context.new_page())
+        if not self._account:
             raise SignedOut
+        self.left_behind = leftovers.noted(self.site, self._account, self.original)
         if self.site.is_live:
             self._stack.callback(login.store, self.site, self.context)  # as the site has renewed it
-        return account
+        return self._account
 
     def _upload(self) -> dict[int, str]:
+        leftovers.note(self.site, self._account, self.batch)
         return self.site.upload(self.page, self.batch)
 
-    def _shown(self, *, wanted: bool) -> dict[int, str]:
+    def _received(self, remote_ids: Mapping[int, str]) -> None:
+        super()._received(remote_ids)
+        leftovers.note(self.site, self._account, self.batch)
+
+    def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
         end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
         while True:
-            shown = self.site.read_back(self.page, self.batch)
+            shown = self.site.read_back(self.page, batch)
             if bool(shown) == wanted or time.monotonic() > end:
                 return shown
             time.sleep(AGAIN)
@@ -195,8 +210,13 @@ class Web(Patient):
     def _fetch(self) -> None:
         downloader(self.site, self.page).fetch(self._address, self.served)
 
-    def _delete(self, remote_ids: Sequence[str]) -> None:
-        self.site.delete(self.page, remote_ids, self.batch.title)
+    def _delete(self, remote_ids: Sequence[str], title: str) -> None:
+        self.site.delete(self.page, remote_ids, title)
+
+    def _take_down(self, batch: Batch) -> list[str]:
+        remote_ids = super()._take_down(batch)
+        leftovers.strike_out(self.site, batch)
+        return remote_ids
 
 
 def _spoken(codec: Mapping[str, Any]) -> str:

@@ -1,7 +1,10 @@
 """The doctor ticks every step of a platform that works, and names the one that a redesign breaks."""
 
 import re
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,10 @@ from typer.testing import CliRunner
 
 import comreadv
 import params
-from collect import browser, fingerprint, login, sandbox
+from collect import browser, fingerprint, leftovers, login, sandbox
 from collect.codecs import encode
-from collect.platform import Platform, Site, load
+from collect.patients import Web
+from collect.platform import Batch, Platform, Site, load
 from collect.sandbox import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -251,6 +255,62 @@ def test_another_site_at_the_address_fails_at_the_sign_in(workplace) -> None:
     with sandbox.serve("douban", state=workplace / "site") as origin:
         report = Report("--platform", "weibo", "--origin", origin)
     assert report.names("✗") == ["sign-in"]
+
+
+KILLED = (
+    "import os, comreadv; from collect.patients import Web;"
+    "Web.read_back = lambda _web: os.kill(os.getpid(), 9); comreadv.main()"
+)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_a_killed_doctor_left_is_deleted_by_the_next(site, workplace) -> None:
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        at = ("doctor", "--platform", site, "--origin", origin)
+        killed = subprocess.run([sys.executable, "-c", KILLED, *at], capture_output=True, text=True, timeout=200)
+        assert killed.returncode == -signal.SIGKILL and shown(origin) == (1, 0), killed.stdout
+        (left,) = re.findall(r"is up as (\S+)", killed.stdout)
+        report = Report(*at[1:])
+        assert shown(origin) == (0, 2)
+        (own,) = re.findall(r"is up as (\S+)", report.seen["upload"])
+        assert (report.status, report.seen["delete"]) == (0, f"{own} and {left}: gone")
+    assert list((workplace / "state" / "comreadv").glob("*.doctor")) == []
+
+
+def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with monkeypatch.context() as patched:
+            patched.setattr(Web, "read_back", stop)
+            report = Report("--platform", "weibo", "--origin", origin)
+        assert shown(origin) == (1, 0)
+        (left,) = re.findall(r"is up as (\S+)", report.seen["upload"])
+        assert report.status != 0 and f"Still up on weibo: {left}, called 'comreadv doctor " in report.text
+        assert Report("--platform", "weibo", "--origin", origin).status == 0
+        assert shown(origin) == (0, 2)
+
+
+def test_what_is_left_in_another_account_is_left_to_it(workplace) -> None:
+    site = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
+    assert isinstance(site, Site)
+    one, other = Batch("one", []), Batch("other", [], known={0: "7"})
+    leftovers.note(site, "me", one)
+    leftovers.note(site, "you", other)
+    assert [each.title for each in leftovers.noted(site, "me", workplace)] == ["one"]
+    assert [each.known for each in leftovers.noted(site, "you", workplace)] == [{0: "7"}]
+    leftovers.strike_out(site, one)
+    assert leftovers.noted(site, "me", workplace) == []
+    assert [each.title for each in leftovers.noted(site, "you", workplace)] == ["other"]
+
+
+def test_a_person_is_told_who_sees_the_image() -> None:
+    report = Report("--platform", "douban", "--origin", "https://douban.example")
+    said = (
+        "uploads one tiny image, into the album that you named, which is as private as you have made it, and deletes it"
+    )
+    assert said in " ".join(report.text.split())
 
 
 @pytest.mark.parametrize("arguments", [("--origin", "https://weibo.example"), ("--params", "live.yaml")])
