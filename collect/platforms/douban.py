@@ -15,6 +15,7 @@ from params import UserError
 
 FOLLOWING = ".paginator .next > a"
 ANY_ALBUM = re.compile(r"/photos/album/\d+/$")
+OTHERS = re.compile(r"^\s*(所有人可见|公开|仅朋友可见)(?![一-鿿])")  # who see an album, as its page says
 
 
 class Douban(Site):
@@ -31,6 +32,7 @@ class Douban(Site):
     longest_side = 2000
     per_minute = 20.0
     per_day = 1000
+    _looked = False  # who sees the album
 
     def account(self, page: Page) -> str:
         answer = visit(self, page, self.at("https://www.douban.com/mine/"))
@@ -40,6 +42,7 @@ class Douban(Site):
         return person[1]
 
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:
+        self._refuse_what_others_see(page)
         visit(self, page, f"{self._album()}upload")
         with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
@@ -79,6 +82,20 @@ class Douban(Site):
             page.once("dialog", lambda dialog: dialog.accept())
             with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
                 page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
+
+    def _refuse_what_others_see(self, page: Page) -> None:
+        """Raise UserError when the album's page says that others see it: asked once, for it takes a page."""
+        if self._looked:
+            return
+        if visit(self, page, self._album()).status == 403:
+            raise SignedOut
+        said = page.get_by_text(OTHERS).filter(visible=True).all_inner_texts()
+        if said:
+            raise UserError(
+                f"douban: others see the album {self.row.album}. Its page says: {said[0].strip()}. Make it 仅自己可见"
+                " on the site, or name another one in params.yaml, then run again. Nothing went up."
+            )
+        self._looked = True
 
     def _album(self) -> str:
         if not self.row.album:

@@ -52,6 +52,7 @@ class Facebook(Site):
         page.get_by_role("button", name=re.compile("Friends|Public|Only me|好友|公开|仅限自己")).click()
         page.get_by_role("radio", name=re.compile("Only me|仅限自己")).check()
         page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
+        page.get_by_role("button", name=re.compile("Only me|仅限自己")).wait_for()  # what was chosen holds
         try:
             with expect_arrival(self, page, ALBUM, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()

@@ -66,6 +66,7 @@ class Weibo(Site):
         send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
         if len(pids) < len(batch.files):
             no_more_than(self, pids, attached, send)
+        page.get_by_role("button", name=re.compile("^(仅自己可见|Only me)$")).wait_for()  # what was chosen holds
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
             send.click()
         if posted.json().get("ok") == -100:

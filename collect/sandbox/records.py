@@ -69,12 +69,20 @@ class Entry(NamedTuple):
     description: str
 
 
+class Published(NamedTuple):
+    """A photo as one audience sees it."""
+
+    key: str
+    watermarked: bool
+    audience: str
+
+
 class Received(NamedTuple):
-    """A published content: how many albums and posts show it, and its photos, by name, with or without a watermark."""
+    """A published content: how many albums and posts show it, and its photos, each once for each audience."""
 
     sha256: str
     times: int
-    photos: dict[str, bool]
+    photos: list[Published]
 
 
 def number() -> str:

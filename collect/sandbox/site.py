@@ -182,7 +182,10 @@ class Site(ABC):
                 {
                     "sha256": image.sha256,
                     "times": image.times,
-                    "photos": [{"id": key, "watermarked": marked} for key, marked in image.photos.items()],
+                    "photos": [
+                        {"id": photo.key, "watermarked": photo.watermarked, "audience": photo.audience}
+                        for photo in image.photos
+                    ],
                 }
                 for image in images
             ],

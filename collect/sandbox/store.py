@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from collect.sandbox.records import ENTRIES, SCHEMA, Album, Entry, Photo, Received, Session
+from collect.sandbox.records import ENTRIES, SCHEMA, Album, Entry, Photo, Published, Received, Session
 from params import UserError
 
 
@@ -150,13 +150,14 @@ class Store:
     def received(self) -> list[Received]:
         """List what is published, by the SHA-256 of the bytes received."""
         query = (
-            "SELECT sha256, key, photos.id IN (SELECT photo FROM watermarks), count(*)"
-            " FROM entries JOIN photos ON photos.id = photo GROUP BY photos.id ORDER BY sha256, photos.id"
+            "SELECT sha256, photos.key, photos.id IN (SELECT photo FROM watermarks), audience, count(*) FROM entries"
+            " JOIN photos ON photos.id = photo JOIN albums ON albums.id = album"
+            " GROUP BY photos.id, audience ORDER BY sha256, photos.id, audience"
         )
         with self.lock:
             rows = self.db.execute(query).fetchall()
         return [
-            Received(sha256, sum(row[3] for row in photos), {row[1]: bool(row[2]) for row in photos})
+            Received(sha256, sum(row[4] for row in photos), [Published(row[1], bool(row[2]), row[3]) for row in photos])
             for sha256, photos in ((sha256, list(group)) for sha256, group in groupby(rows, itemgetter(0)))
         ]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image, JpegImagePlugin
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -86,6 +86,58 @@ def test_there_and_back_exactly_once_over_several_batches_and_pages(site, photos
     }[site]
     assert len(tables) == 1 or site == "facebook"
     assert "?" not in (workplace / "out" / site / "manifest.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("site", "audience"), [("douban", "仅自己可见"), ("weibo", "1"), ("facebook", "Only me")])
+def test_what_is_published_is_for_its_owner_alone(site, audience, photos, workplace) -> None:
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        collect(site, photos(2), origin)
+        images = requests.get(f"{origin}/sandbox/received").json()["images"]
+    assert [photo["audience"] for each in images for photo in each["photos"]] == [audience] * 2
+
+
+@pytest.mark.parametrize(
+    ("site", "page", "choice"),
+    [
+        ("weibo", "/", "audience.textContent = name; audience.dataset.visible = visible;"),
+        ("facebook", "/media/set/create", "audience.textContent = choices.querySelector(':checked').value;"),
+    ],
+)
+def test_nothing_is_published_when_the_page_does_not_keep_the_audience(site, page, choice, photos, workplace) -> None:
+    def deaf(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace(choice, ""))
+
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        with open_session(load(site, SETTINGS.platform(site), origin=origin)) as session:
+            session.page.set_default_timeout(1_000)
+            session.page.route(f"{origin}{page}", deaf)
+            with pytest.raises(PageChanged, match="Only me"):
+                session.upload(Batch("comreadv x", [each.path for each in photos(1)]))
+        assert received(origin) == {}
+
+
+@pytest.mark.parametrize("audience", ["所有人可见", "公开", "仅朋友可见"])
+def test_nothing_goes_into_a_douban_album_that_others_see(audience, photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(douban, "ALBUM", douban.ALBUM._replace(audience=audience))
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        with pytest.raises(UserError, match=f"others see the album 1000001. Its page says: {audience}"):
+            collect("douban", photos(1), origin)
+        answer = requests.get(f"{origin}/sandbox/received").json()
+    assert (answer["photos"], answer["unpublished"]) == (0, 0)
+
+
+def test_a_private_douban_album_is_asked_once_whatever_it_is_called(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(douban, "ALBUM", douban.ALBUM._replace(name="公开课"))
+    pages: list[str] = []
+    with (
+        sandbox.serve("douban", state=workplace / "site") as origin,
+        open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session,
+    ):
+        session.page.on("framenavigated", lambda frame: pages.append(frame.url.rpartition("/")[2]))
+        for each in photos(2):
+            session.upload(Batch("comreadv x", [each.path]))
+    assert pages == ["", "upload", "", "upload", ""]
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -437,8 +437,11 @@ def test_weibo_refuses_posts_that_are_no_posts(visitor: Visitor) -> None:
 
 
 @on()
-def test_the_audience_is_kept_and_shown(visitor: Visitor) -> None:
-    visitor.publish(file(picture()), title="a <b>title</b>")
+def test_the_audience_is_kept_shown_and_told(visitor: Visitor) -> None:
+    [photo] = visitor.publish(file(picture()), title="a <b>title</b>")
+    audience = {"douban": "仅自己可见", "weibo": "1", "facebook": "Only me"}[visitor.site]
+    [told] = visitor.received()["images"][0]["photos"]
+    assert told == {"id": photo, "watermarked": False, "audience": audience}
     path = {"douban": "/photos/album/1000001/", "weibo": "/", "facebook": "/me/photos_albums"}[visitor.site]
     text = visitor.page(path)
     assert ("Only me" if visitor.site == "facebook" else "仅自己可见") in text
