@@ -12,10 +12,12 @@ from playwright.sync_api import Page
 
 from collect.answers import Answer, arrived, expect_answer, expect_answers, no_more_than
 from collect.masking import reason
-from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site
+from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
 from collect.visits import again, visit
 from params import PlatformRow, UserError
+
+PASSING = re.compile(r"频繁|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)  # what no image is to blame for
 
 
 class Weibo(Site):
@@ -72,7 +74,10 @@ class Weibo(Site):
         if posted.json().get("ok") == -100:
             raise SignedOut
         if posted.json().get("ok") != 1:
-            raise UserError(f"weibo refuses the post: {posted.json().get('msg') or 'it does not say why'}")
+            said = str(posted.json().get("msg") or "")
+            if PASSING.search(said):
+                raise Stayed(f"weibo takes no post for now. It says: {said}")  # and so rejects no image
+            raise Stayed("weibo refuses the post.", said)
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

@@ -525,6 +525,31 @@ def test_no_image_is_rejected_for_trouble_that_will_pass(photos, workplace, monk
         assert books.execute("SELECT state FROM uploads WHERE platform = 'facebook'").fetchall() == [("planned",)]
 
 
+@pytest.mark.parametrize(("says", "rejected"), [("图片违规", 1), ("操作太频繁, 请稍后再试", 0)])
+def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, photos, workplace, monkeypatch) -> None:
+    originals, publish = photos(3), weibo.Sandbox.publish
+
+    def publish_others(self: weibo.Sandbox, content: str, pic_id: str, visible: str) -> Response:
+        pictures = [photo.sha256 for pid in json.loads(pic_id) if (photo := self.store.photo(pid))]
+        if originals[1].sha256 in pictures:
+            return JSONResponse({"ok": 0, "msg": says})
+        return publish(self, content, pic_id, visible)
+
+    monkeypatch.setattr("collect.run.TRIES", 2)
+    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        with monkeypatch.context() as patched:
+            patched.setattr(weibo.Sandbox, "publish", publish_others)
+            outcome = collect("weibo", originals, origin)
+        assert (outcome.complete, outcome.rejected) == (2, rejected)
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
+        rows = Path("out", "weibo", "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+        told = [json.loads(row) for row in rows if "rejected" in row]
+        assert told == [{"source": originals[1].name, "rejected": says}] * rejected
+        assert collect("weibo", originals, origin).complete == 3 - rejected
+        assert set(received(origin).values()) == {1}
+
+
 @pytest.mark.parametrize(("status", "said"), [(418, "turns us away"), (503, "trouble of its own"), (403, "signed in")])
 def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, workplace) -> None:
     originals = photos(2)

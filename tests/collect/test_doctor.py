@@ -171,7 +171,7 @@ def test_what_a_failed_step_does_not_touch_is_tried_all_the_same(workplace, monk
     report = Report("--platform", "weibo")
     assert report.status == 1
     assert (report.names("✗"), report.names("-")) == (["upload"], STEPS[5:-1]), report.text
-    assert "weibo refuses the post: not today" in report.seen["upload"]
+    assert "weibo refuses the post. It says: not today" in report.seen["upload"]
     assert report.seen["delete"] == "nothing was published"
     assert "Still up" not in report.text
     assert report.text.endswith("weibo: upload fails.\n")
