@@ -64,6 +64,16 @@ def shows(served: Look, original: Look, others: Sequence[Look] | NDArray[np.floa
     return own <= MOST and bool((distances(served, others) + CLEARLY >= own).all())
 
 
+def clearly_shown(served: Look, originals: Sequence[Look]) -> int | None:
+    """Find the image that a file shows, clearly nearer than any other; None when it surely shows none."""
+    costs = distances(served, originals)
+    if not costs.size:
+        return None
+    nearest = int(costs.argmin())
+    clearly = (np.delete(costs, nearest) > costs[nearest] + CLEARLY).all()
+    return nearest if clearly and costs[nearest] <= MOST else None
+
+
 def match(served: Sequence[Look], originals: Sequence[Look]) -> dict[int, int]:
     """Find which file shows which image: position of the file → of the image, only where it surely does."""
     from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed

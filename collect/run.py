@@ -21,6 +21,7 @@ from collect.originals import LIVE_STATE
 from collect.patience import WITH_A_SITE, Patience
 from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, Stayed
 from collect.rates import Rate, jitter
+from collect.remains import told_apart
 from params import UserError
 
 
@@ -112,12 +113,15 @@ class Run:
             published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
             files = [self.files.get(each.sha256, Path()) for each in uploads]
-            shown = self.session.read_back(Batch(title, files, known=known))
+            batch = Batch(title, files, known=known)
+            shown = self.session.read_back(batch)
             gone: dict[int, str] = {}
             if self.platform.atomic and 0 < len(shown) < len(published):
                 self._partly[title] += 1
                 if self._partly[title] < TRIES:
                     raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
+                if not self.platform.ordered:
+                    shown = told_apart(self.platform, self.session, batch, list(shown.values()))
                 gone = {each.position or 0: "it was published and is not shown any more" for each in published}
             self.ledger.settle(uploads, shown, refused=gone)
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)

@@ -65,12 +65,12 @@ class Facebook(Site):
             if self._open_album(page, batch.title):  # it says one thing and has done another
                 raise Interrupted(f"{stayed.message} But there is the album.") from None
             raise Refused(named[0], stayed.said) from None
-        return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
+        return dict(enumerate(self._listed(page, len(batch.files), batch.title)))
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not self._open_album(page, batch.title):
             return {}
-        return dict(enumerate(self._whole(page, len(batch.files), batch.title)))
+        return dict(enumerate(self._listed(page, len(batch.files), batch.title, some_may_be_gone=True)))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
@@ -117,9 +117,11 @@ class Facebook(Site):
                 return True
         return False
 
-    def _whole(self, page: Page, count: int, title: str) -> list[str]:
+    def _listed(self, page: Page, count: int, title: str, *, some_may_be_gone: bool = False) -> list[str]:
+        """List the photos of the album that is open; fewer than went up only where it says that it has no more."""
         photos = self._photos(page, count)
-        if len(photos) != count:
+        said = page.get_by_text(re.compile(rf"(^|\D){len(photos)} ?(photo|item|张照片|项)"))
+        if len(photos) != count and not (some_may_be_gone and len(photos) < count and said.count()):
             raise Interrupted(
                 f"facebook: the album {title!r} shows {len(photos)} of {count} photos, so that nobody can tell which is"
                 " which. If it stays so, delete the album on the site."

@@ -479,6 +479,49 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     assert f"1 files go up to the account {ODD}, for its owner's eyes only" in capsys.readouterr().err
 
 
+def album_without(original: Original, originals: Sequence[Original], workplace: Path, origin: str) -> None:
+    """Have Facebook's answer lost after a batch has gone up, and one of its photos deleted by somebody."""
+
+    def lost(*_: object) -> None:
+        raise ConnectionError("cut off")
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(ConnectionError):
+        patched.setattr(Ledger, "settle", lost)
+        collect("facebook", originals, origin)
+    with sqlite3.connect(workplace / "site/sandbox.db") as site:
+        gone = "(SELECT id FROM photos WHERE sha256 = ?)"
+        assert site.execute(f"DELETE FROM entries WHERE photo IN {gone}", (original.sha256,)).rowcount == 1
+
+
+def test_a_photo_gone_from_a_facebook_album_is_told_by_what_is_left(photos, workplace) -> None:
+    originals = photos(5)
+    with sandbox.serve("facebook", state=workplace / "site", faults={"reordered": 1.0}) as origin:
+        album_without(originals[1], originals, workplace, origin)
+        outcome = collect("facebook", originals, origin)
+        again = collect("facebook", originals, origin)
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
+    assert (outcome.complete, outcome.rejected, outcome.missing, again.uploaded) == (4, 1, 0, 0)
+    rows = [json.loads(row) for row in Path("out", "facebook", "manifest.jsonl").read_text().splitlines()]
+    assert rows.pop(1) == {"source": originals[1].name, "rejected": "it was published and is not shown any more"}
+    for row in rows:
+        with Image.open(Path("out", "facebook", row["file"])) as image:
+            assert nearest(image, originals) == row["source"]
+
+
+def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(photos, workplace, monkeypatch) -> None:
+    originals, page = photos(3), facebook.Sandbox.page
+    monkeypatch.setattr("collect.run.PATIENCE", 4)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        album_without(originals[1], originals, workplace, origin)
+        with monkeypatch.context() as patched, pytest.raises(UserError, match="shows 2 of 3 photos"):
+            patched.setattr(facebook.Sandbox, "page", lambda *given: page(*given[:2], given[2].replace("2 photos", "")))
+            collect("facebook", originals, origin)
+        with sqlite3.connect("data/ledger/ledger.db") as books:
+            assert set(books.execute("SELECT state FROM uploads")) == {("unknown",)}
+        assert collect("facebook", originals, origin).complete == 2
+        assert set(received(origin).values()) == {1}
+
+
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Facebook's sandbox give one reason for every refusal."""
     keep = facebook.Sandbox.keep
