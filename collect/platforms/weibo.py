@@ -11,7 +11,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from collect.answers import Answer, arrived, expect_answer, expect_answers, no_more_than
-from collect.masking import reason
+from collect.masking import reason, words
 from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
 from collect.visits import again, visit
@@ -76,7 +76,7 @@ class Weibo(Site):
         if posted.json().get("ok") != 1:
             said = str(posted.json().get("msg") or "")
             if PASSING.search(said):
-                raise Stayed(f"weibo takes no post for now. It says: {said}")  # and so rejects no image
+                raise Stayed(f"weibo takes no post for now. It says: {words(said)}")  # and so rejects no image
             raise Stayed("weibo refuses the post.", said)
         return pids
 
@@ -98,11 +98,12 @@ class Weibo(Site):
             raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
         for post in posts:
             pause(self)
+            del self._posts[post]  # also when its answer is lost: what became of it, the album tells
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
                 page.locator("body").evaluate(DESTROY, post)
             if destroyed.json().get("ok") != 1:
-                raise UserError(f"weibo does not delete a post: {destroyed.json().get('msg') or 'it does not say why'}")
-            del self._posts[post]
+                said = words(str(destroyed.json().get("msg") or "it does not say why"))
+                raise UserError(f"weibo does not delete a post: {said}")
 
     def _album(self, page: Page) -> Iterator[dict[str, Any]]:
         uid, cursor = self.account(page), "0"

@@ -510,7 +510,7 @@ def test_a_photo_gone_from_a_facebook_album_is_told_by_what_is_left(photos, work
 
 def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(photos, workplace, monkeypatch) -> None:
     originals, page = photos(3), facebook.Sandbox.page
-    monkeypatch.setattr("collect.run.PATIENCE", 4)
+    monkeypatch.setattr("collect.patience.WITH_ANYTHING", 4)
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         album_without(originals[1], originals, workplace, origin)
         with monkeypatch.context() as patched, pytest.raises(UserError, match="shows 2 of 3 photos"):
@@ -579,7 +579,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
         return publish(self, content, pic_id, visible)
 
     monkeypatch.setattr("collect.run.TRIES", 2)
-    monkeypatch.setattr("collect.run.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:
             patched.setattr(weibo.Sandbox, "publish", publish_others)
