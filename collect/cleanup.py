@@ -40,6 +40,7 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
             if ledger.busy_elsewhere({each.sha256 for each in ledger.uploads(*STATES)}):
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
             patience = Patience(platform, heart, console, rate_of(platform, ledger))
+            patience.rest_as_asked()
             patience.outlast(Run(platform, session, ledger, heart, {}).settle)
             batches: dict[str, list[Upload]] = defaultdict(list)
             for each in ledger.uploads(*HERE):

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from collect import fingerprint
-from collect.ledger import HERE, Ledger
+from collect.ledger import GONE, HERE, Ledger
 from collect.mosaic import Uncuttable
 from collect.mosaics import NEXT_RUN, cut_tiles, mosaic_file
 from collect.originals import LIVE_STATE, Original, stored
@@ -130,7 +130,9 @@ def _served(
         elif download := downloads.get(each.sha256):
             served[each.sha256] = Served(download, _here(download))
     for mosaic, parts in mosaics.items():
-        reason = f"its mosaic: {rejections[mosaic]}; {NEXT_RUN}" if mosaic in rejections else None
+        reason = missing.get(mosaic)
+        if mosaic in rejections:
+            reason = f"its mosaic: {rejections[mosaic]}" + ("" if rejections[mosaic] == GONE else f"; {NEXT_RUN}")
         if download := downloads.get(mosaic):
             sent = mosaic_file(mosaic, tiles, originals)
             try:

@@ -182,8 +182,7 @@ class Fetch:
                     self.downloaded += 1
                 elif isinstance(address, Challenged | TurnedAway):
                     trouble.insert(0, address)
-                elif isinstance(address, Interrupted) and not isinstance(address, Gone):
-                    self._tries[download.upload_id] += 1
+                elif isinstance(address, Interrupted) and self._may_be_served_yet(download, address):
                     trouble.append(address)
                 elif download.upload_id not in self._forgotten:
                     self._forgotten.add(download.upload_id)
@@ -191,6 +190,11 @@ class Fetch:
         self.tell()
         if trouble:
             raise trouble[0]
+
+    def _may_be_served_yet(self, download: Download, trouble: Interrupted) -> bool:
+        """Count a try; tell whether the trouble may pass, or the address has served nothing too often."""
+        self._tries[download.upload_id] += 1
+        return not isinstance(trouble, Gone) or self._tries[download.upload_id] < TRIES
 
     @contextmanager
     def _incoming(self, uploads: Sequence[Upload], rendition: str) -> Iterator[list[Path]]:

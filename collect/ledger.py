@@ -19,6 +19,7 @@ from collect.platform import Interrupted
 from collect.tables import Download, Tile, Upload, now
 
 HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
+GONE = "it was published and is not shown any more"  # the reason why it is rejected
 
 
 class Arrival(NamedTuple):
@@ -249,11 +250,12 @@ class Ledger:
         with self.transaction() as session:
             one_at_a_time(session)
             images = [each["sha256"] for each in tiles]
-            packed = select(Tile.sha256).filter_by(**self.key).where(Tile.sha256.in_(images))
-            sent = select(Upload.sha256).filter_by(**self.key).where(Upload.state != "planned")
-            if session.scalars(packed).first() or session.scalars(sent.where(Upload.sha256.in_(images))).first():
+            packed = session.scalars(select(Tile).filter_by(**self.key).where(Tile.sha256.in_(images))).first()
+            rows = select(Upload).filter_by(**self.key).where(Upload.sha256.in_(images))
+            alone = session.scalars(rows.order_by(Upload.id).with_for_update()).all()
+            if packed or any(each.state != "planned" for each in alone):
                 return False
-            session.execute(delete(Upload).filter_by(**self.key).where(Upload.sha256.in_(images)))
+            session.execute(delete(Upload).where(Upload.id.in_([each.id for each in alone])))
             insert_new(session, Tile, [{**self.key, **each} for each in tiles])
         return True
 
@@ -279,6 +281,7 @@ class Ledger:
                 if row.state != "verified":
                     row.state, row.remote_id, row.batch, row.position = "planned", None, None, None
                     row.deleted_at = row.collector = row.reason = None
+                    session.execute(delete(Download).filter_by(upload_id=row.id))  # of another rendition
 
     def release(self) -> None:
         """Leave what this collector has in hand, and is not on its way up, to the others."""

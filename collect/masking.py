@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 SHORTEST = 8  # characters of a cookie's value; masking "1" or "en" would spoil a page and protect nobody
 SHORTEST_AFTER_A_NAME = 4  # where a name and = or : stand before it
 MASK = "[masked]"
-QUERY = re.compile(rf"(https?://[^\s?#\"'<>]+[?#])(?:{re.escape(MASK)})?[^\s\"'<>)\]]*")
+QUERY = re.compile(rf"(https?://[^\s?#\"'<>]+[?#])(?:{re.escape(MASK)})?(?:[^\s\"'<>)\]]|\](?=[=\[]))*")
 HIDDEN = re.compile(r"<input\b[^>]*\btype=[\"']?hidden\b[^>]*>", re.IGNORECASE)
 VALUE = re.compile(r"(\bvalue=\")[^\"]*")
-NAMED = re.compile(r"([\w-]*(?:token|csrf|dtsg|secret)[\w-]*\\?[\"']?\s*[:=]\s*\\?[\"'])[^\"'\\]+", re.IGNORECASE)
+NAMED = re.compile(r"((?:token|csrf|dtsg|secret)[\w-]{0,64}\\?[\"']?\s*[:=]\s*\\?[\"'])[^\"'\\]+", re.IGNORECASE)
 # Also as JSON writes it, or an address within another. A short value, such as a photo's number, is left.
 SIGNATURE = re.compile(r"((?:[?&;#]|\\u0026|%26|%3F|%23)\w+(?:=|\\u003d|%3D))[\w%.~+/-]{24,}", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from collect import tables
-from collect.ledger import Ledger
+from collect.ledger import GONE, Ledger
 from collect.lock import held
 from collect.mosaic import Mosaic, Tile, Uncuttable, check, cut, extent, pack
 from collect.originals import LIVE_STATE, Original, stored
@@ -85,7 +85,7 @@ def cut_tiles(served: Path, mosaic: Path, tiles: Sequence[tables.Tile], folder: 
 
 def _pack(originals: Sequence[Original], ledger: Ledger, platform: Platform, to_shrink: set[str]) -> bool:
     """Pack the images that are neither sent nor packed; tell whether each mosaic could be written down."""
-    known = (ledger.alone() - to_shrink) | ledger.tiles().keys()
+    known = (ledger.alone() - (to_shrink & set(ledger.planned()))) | ledger.tiles().keys()
     new = {each.sha256: each for each in originals if each.sha256 not in known}
     for group in pack(list(new.values()), platform.longest_side)[0] if new else []:
         body = group.png()
@@ -111,16 +111,29 @@ def _unpack(ledger: Ledger, platform: Platform) -> set[str]:
     for mosaic, tiles in parts.items():
         size = extent(each.box for each in tiles)
         reason = rejections.get(mosaic)
-        if (download := downloads.get(mosaic)) and (served := stored(download.sha256)).exists():
+        if (download := downloads.get(mosaic)) and _is_whole(served := stored(download.sha256)):
             try:
                 check(served, size)
             except Uncuttable as error:
                 reason = str(error)
-        if reason is not None:
+        if reason not in (None, GONE):
             ledger.unpack(mosaic, reason)
             if max(size) > platform.longest_side:
                 larger |= {each.sha256 for each in tiles}
     return larger
+
+
+def _is_whole(served: Path) -> bool:
+    """Tell whether a file of the store is as it came; one that is damaged is removed, and so fetched again."""
+    try:
+        if not served.exists():
+            return False
+        if hashlib.sha256(served.read_bytes()).hexdigest() == served.name:
+            return True
+        served.unlink()
+    except OSError as error:
+        raise UserError(f"{served} can't be read: {error.strerror}. Mend that, then run again.") from None
+    return False
 
 
 def _write(mosaic: str, body: bytes) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from collect.collectors import Heart
 from collect.platform import Interrupted, PageChanged, Platform, TurnedAway
-from collect.rates import Rate, back_off
+from collect.rates import LONGEST_KEPT, Rate, back_off
 
 WITH_ANYTHING = 12  # troubles in a row, without any progress, after which a run ends with the last one
 WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
@@ -42,7 +42,7 @@ class Patience:
         """Wait, at least as long as the site asks for; raise the trouble when it is too much."""
         self._failures += 1
         self._changed = self._changed + 1 if isinstance(trouble, PageChanged) else 0
-        wait = back_off(trouble, self._failures, live=self.platform.is_live)
+        wait = min(LONGEST_KEPT, back_off(trouble, self._failures, live=self.platform.is_live))
         if self.rate and (trouble.wait or isinstance(trouble, TurnedAway)):
             self.rate.leave_alone(wait)
         most = self.with_a_site if isinstance(trouble, TurnedAway) else WITH_ANYTHING

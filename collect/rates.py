@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DAY = 24 * 60.0  # minutes
 AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
 LONGEST = 3600.0  # seconds between two tries
-LONGEST_KEPT = 24 * 3600.0  # seconds of rest that are written down: nobody could take back a nonsense of years
+LONGEST_KEPT = 24 * 3600.0  # seconds of rest that a site is believed: nobody could take back a nonsense of years
 
 
 class Rate:

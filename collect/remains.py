@@ -15,18 +15,16 @@ from params import UserError
 def told_apart(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> dict[int, str]:
     """Find which images of a batch are behind some remote ids: position → remote id.
 
-    Raises Interrupted unless each of them clearly shows another image, and all images are here to be compared.
+    Raises UserError where not all images are here to be compared, Interrupted unless each id clearly shows another.
     """
-    whose: dict[int, str] = {}
-    if all(file.is_file() for file in batch.files):
-        owners = _owners(platform, session, batch, remote_ids)
-        whose = {owner: each for owner, each in zip(owners, remote_ids, strict=True) if owner is not None}
+    shown = f"{platform.name}: the site shows {len(remote_ids)} of the {len(batch.files)} images that went up as"
+    shown += f" {batch.title!r}, and nobody can tell which."
+    if not all(file.is_file() for file in batch.files):
+        raise UserError(f"{shown} Run `comreadv collect` with all the images that it was made of.")
+    owners = _owners(platform, session, batch, remote_ids)
+    whose = {owner: each for owner, each in zip(owners, remote_ids, strict=True) if owner is not None}
     if len(whose) < len(remote_ids):
-        raise Interrupted(
-            f"{platform.name}: the site shows {len(remote_ids)} of the {len(batch.files)} images that went up as"
-            f" {batch.title!r}, and nobody can tell which. Run again with all that it was made of; if it stays so,"
-            " delete it on the site."
-        )
+        raise Interrupted(f"{shown} If it stays so, delete it on the site.")
     return whose
 
 

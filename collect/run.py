@@ -15,7 +15,7 @@ from rich.text import Text
 
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
-from collect.ledger import HERE, Ledger
+from collect.ledger import GONE, HERE, Ledger
 from collect.look import ALIKE, Look, Looks, distances
 from collect.originals import LIVE_STATE
 from collect.patience import WITH_A_SITE, Patience
@@ -55,7 +55,8 @@ class Run:
         self._partly: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
         self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
-        self._aside: dict[str, tuple[Stayed, int]] = {}  # those with which it did too often, and how many were up then
+        self._up_before: dict[str, int] = {}  # how many were up when it did so first
+        self._aside: dict[str, Stayed] = {}  # those with which it did too often
         self._rate = rate_of(platform, ledger)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -74,9 +75,9 @@ class Run:
         return self._fetch.downloaded
 
     def left(self) -> list[str]:
-        """List what is to go up yet, in the order of the plan; what failed where others went up comes last."""
+        """List what is to go up yet, in the order of the plan; what failed before comes last."""
         left = [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
-        return sorted(left, key=lambda each: self._failed[each])
+        return sorted(left, key=lambda each: self._failed[each] + self._stayed[each])
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
@@ -122,7 +123,7 @@ class Run:
                     raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
                 if not self.platform.ordered:
                     shown = told_apart(self.platform, self.session, batch, list(shown.values()))
-                gone = {each.position or 0: "it was published and is not shown any more" for each in published}
+                gone = {each.position or 0: GONE for each in published}
             self.ledger.settle(uploads, shown, refused=gone)
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
@@ -152,9 +153,7 @@ class Run:
                 return True
             except Stayed as stayed:
                 if len(uploads) == 1:
-                    self._stayed.update([uploads[0].sha256])
-                    if self._stayed[uploads[0].sha256] == TRIES:
-                        self._aside[uploads[0].sha256] = (stayed, self.uploaded)
+                    self._note_that_it_stayed(uploads[0].sha256, stayed)
                 raise
         self.uploaded += len(shown)
         self._show()
@@ -164,13 +163,25 @@ class Run:
         self._size = min(self.platform.batch_size, 2 * self._size)
         return True
 
+    def _note_that_it_stayed(self, sha256: str, stayed: Stayed) -> None:
+        self._up_before.setdefault(sha256, self.uploaded)
+        self._stayed[sha256] += 1
+        if self._stayed[sha256] == TRIES:
+            self._aside[sha256] = stayed
+            if self._is_to_blame(sha256):
+                self.patience.renew()
+
+    def _is_to_blame(self, sha256: str) -> bool:
+        """Tell whether others have gone up since the page first stayed with an image."""
+        return self.uploaded > self._up_before[sha256]
+
     def _judge_what_stayed(self) -> None:
         """Reject what the page stayed with, again and again, while others went up; leave the rest for the next run."""
         planned = set(self.ledger.planned())
-        for sha256, (stayed, uploaded) in self._aside.items():
+        for sha256, stayed in self._aside.items():
             if sha256 not in planned:  # the site shows it after all
                 continue
-            if self.uploaded > uploaded and stayed.said and (uploads := self.ledger.claim([sha256])):
+            if self._is_to_blame(sha256) and stayed.said and (uploads := self.ledger.claim([sha256])):
                 self.ledger.reject(uploads, 0, stayed.said)
             elif not self.ledger.uploads(*HERE):  # it is not about one image
                 raise stayed

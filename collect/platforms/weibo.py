@@ -17,7 +17,9 @@ from collect.rates import pause
 from collect.visits import again, visit
 from params import PlatformRow, UserError
 
-PASSING = re.compile(r"频繁|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)  # what no image is to blame for
+PASSING = re.compile(
+    r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE
+)  # what no image is to blame for
 
 
 class Weibo(Site):
@@ -101,6 +103,8 @@ class Weibo(Site):
             del self._posts[post]  # also when its answer is lost: what became of it, the album tells
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
                 page.locator("body").evaluate(DESTROY, post)
+            if destroyed.json().get("ok") == -100:
+                raise SignedOut
             if destroyed.json().get("ok") != 1:
                 said = words(str(destroyed.json().get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")

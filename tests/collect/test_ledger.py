@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -397,6 +398,13 @@ def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -
     assert names(ledger.waiting("thumb150", {"a", "b", "c"})) == ["c"]
 
 
+def test_what_is_deleted_and_goes_up_again_comes_down_anew_in_every_rendition(ledger: Ledger) -> None:
+    up = confirmed(ledger, "a")
+    ledger.keep("m", [Arrival(up[0], "address", ANY_FILE)], main=False)
+    ledger.delete(up)
+    assert (ledger.planned(), ledger.downloads("m")) == (["a"], {})
+
+
 def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")
     ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
@@ -423,6 +431,21 @@ def test_a_mosaic_is_packed_whole_and_an_image_once(ledger: Ledger, other: Ledge
     }
     for key in OTHERS:
         assert Ledger(ledger.engine, **KEY | key, collector="me").tiles() == {}
+
+
+def test_an_image_that_is_just_being_claimed_is_not_packed(ledger: Ledger, other: Ledger) -> None:
+    ledger.plan(["a", "b"])
+    packed: list[bool] = []
+    packing = threading.Thread(
+        target=lambda: packed.append(ledger.pack([TILE | {"sha256": "b"}, TILE | {"sha256": "a", "x": 16}]))
+    )
+    with other.transaction() as session:  # as claim does
+        session.execute(update(Upload).where(Upload.sha256 == "a").values(state="sent", collector=other.collector))
+        packing.start()
+        time.sleep(0.3)
+    packing.join()
+    assert (packed, ledger.tiles()) == ([False], {})
+    assert (names(ledger.uploads("sent")), ledger.planned()) == (["a"], ["b"])
 
 
 def test_tiles_of_a_mosaic_that_failed_are_planned_alone(ledger: Ledger, other: Ledger) -> None:

@@ -10,7 +10,7 @@ from collect.originals import LIVE_STATE, Original
 from collect.platform import Batch, Interrupted, load
 from collect.platforms.codec import LocalSession
 from collect.remains import told_apart
-from params import PlatformRow
+from params import PlatformRow, UserError
 
 
 def told(batch: Sequence[Original], shown: Sequence[Original]) -> tuple[list[str], dict[int, str]]:
@@ -31,7 +31,7 @@ def test_what_is_left_of_a_batch_is_told_by_content(photos, workplace) -> None:
 
 def test_what_is_not_sure_is_not_told(photos, workplace, monkeypatch) -> None:
     first, second, third, foreign = photos(4)
-    unsure = pytest.raises(Interrupted, match="of the 3 images that went up as 'comreadv x', and nobody can tell which")
+    unsure = pytest.raises(UserError, match="of the 3 images that went up as 'comreadv x', and nobody can tell which")
     for shown in ([first, first], [first, foreign]):
         with unsure:
             told([first, second, third], shown)

@@ -20,10 +20,12 @@ import params
 from collect import fingerprint, sandbox
 from collect.browser import end_browsers
 from collect.cleanup import cleanup
+from collect.collectors import Heart
 from collect.export import read_manifest
 from collect.look import look, shows
+from collect.originals import stored
 from collect.patience import WITH_A_SITE
-from collect.platform import Batch, Challenged, Interrupted, TurnedAway, load
+from collect.platform import Batch, Challenged, Interrupted, Stayed, TurnedAway, load
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
@@ -303,6 +305,41 @@ def test_cleanup_deletes_what_was_uploaded_and_only_that(site, photos, workplace
         assert cleanup(site, SETTINGS, origin=origin) == 0
         again = round_trip(site, SETTINGS, originals[2:], Path("out"), generation=1, origin=origin)
     assert (again.complete, again.uploaded) == (3, 0)  # what was downloaded stays
+
+
+def test_a_mosaic_whose_file_is_damaged_here_is_fetched_again(photos, workplace) -> None:
+    originals = photos(6)
+    first = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1, mosaic=True)
+    with sqlite3.connect("data/ledger/ledger.db") as books:
+        (name,) = books.execute("SELECT sha256 FROM downloads").fetchone()
+    stored(name).write_bytes(b"")
+    again = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1, mosaic=True)
+    assert (first.uploaded, first.complete) == (1, 6)
+    assert (again.uploaded, again.downloaded, again.complete) == (0, 1, 6)
+
+
+def test_a_mosaic_that_does_not_come_down_is_told_for_each_of_its_images(photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(LocalSession, "download", lambda _, ids, *__: [Interrupted("no download")] * len(ids))
+    outcome = round_trip("jpeg-75", SETTINGS, photos(6), Path("out"), generation=1, mosaic=True)
+    assert (outcome.complete, outcome.missing) == (0, 6)
+    rows = [json.loads(line) for line in Path("out/manifest.jsonl").read_text().splitlines()]
+    assert [row["missing"] for row in rows] == ["no download"] * 6
+
+
+def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(photos, workplace, monkeypatch) -> None:
+    originals, upload = photos(14), LocalSession.read_back
+    refused = {each.path.read_bytes() for each in originals[:5]}
+
+    def troubled(session: LocalSession, batch: Batch) -> dict[int, str]:
+        if any(file.read_bytes() in refused for file in batch.files):
+            raise Stayed("The page stays.", "unfit")
+        return upload(session, batch)
+
+    monkeypatch.setattr(LocalSession, "upload", troubled)
+    monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
+    monkeypatch.setattr(Heart, "rest", lambda *_: None)
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert (outcome.complete, outcome.rejected) == (9, 5)
 
 
 @pytest.fixture
