@@ -82,7 +82,7 @@ def test_rows_are_measured_on_the_test_folder_and_made_once(photos: Path) -> Non
 
 
 def test_the_papers_net_learns_a_codec_that_is_far_from_the_identity(photos: Path) -> None:
-    answer = run(photos, "--codec sharpen:4+png --model paper --minutes 0.16")
+    answer = run(photos, "--codec sharpen:4+png --model paper --minutes 0.4")
     assert answer.exit_code == 0, answer.output
     (row,) = rows(photos)
     assert row["mae"] < 0.99 * row["identity_mae"]  # which the net starts from
