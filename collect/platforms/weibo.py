@@ -17,9 +17,8 @@ from collect.rates import pause
 from collect.visits import again, visit
 from params import PlatformRow, UserError
 
-PASSING = re.compile(
-    r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE
-)  # what no image is to blame for
+# what no image is to blame for
+PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
 class Weibo(Site):

@@ -109,11 +109,15 @@ def test_the_gradient_is_the_identitys() -> None:
 
 def test_mixed_precision_and_threads_stay_outside() -> None:
     image = tensor(photo(48, 48))
-    threads = torch.get_num_threads()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = webp(image, 50)
-    assert torch.equal(mixed, webp(image, 50))
-    assert torch.get_num_threads() == threads
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = webp(image, 50)
+        assert torch.equal(mixed, webp(image, 50))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_transform_goes_back() -> None:
