@@ -277,6 +277,16 @@ def test_what_a_killed_doctor_left_is_deleted_by_the_next(site, workplace) -> No
     assert list((workplace / "state" / "comreadv").glob("*.doctor")) == []
 
 
+def test_what_a_doctor_left_that_was_killed_before_it_knew_an_id_is_deleted_too(workplace) -> None:
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        at = ("doctor", "--platform", "facebook", "--origin", origin)
+        program = KILLED.replace("Web.read_back = lambda _web:", "Web._received = lambda _web, _ids:")
+        killed = subprocess.run([sys.executable, "-c", program, *at], capture_output=True, text=True, timeout=200)
+        assert killed.returncode == -signal.SIGKILL and shown(origin) == (1, 0), killed.stdout
+        assert Report(*at[1:]).status == 0
+        assert shown(origin) == (0, 2)
+
+
 def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
