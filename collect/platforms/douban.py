@@ -65,6 +65,9 @@ class Douban(Site):
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
+        found = batch.found(self._newest(page))
+        if len(found) == len(batch.known) or (not found and self._is_unpublished(page, batch)):
+            return found
         return batch.found(self._photos(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
@@ -74,10 +77,7 @@ class Douban(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in remote_ids:
             pause(self)
-            status = visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
-            if status in (403, 404):
-                self.account(page)  # raises where nobody is signed in any more
-            if status == 404:
+            if not self._has_page(page, photo):
                 continue  # it is gone already
             page.once("dialog", lambda dialog: dialog.accept())
             with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
@@ -104,22 +104,38 @@ class Douban(Site):
             )
         return self.at(f"https://www.douban.com/photos/album/{self.row.album}/")
 
-    def _photos(self, page: Page) -> Iterator[str]:
-        """Yield the photos of the album's first page and its last two, where the newest stand, then from the second on.
-
-        Onward, since a photo that comes in meanwhile moves none to a page that has been read.
-        """
+    def _newest(self, page: Page) -> Iterator[str]:
+        """Yield the photos of the album's first page and its last two, where the newest stand."""
         yield from self._shown(page, self._album())
-        onward, end = _link(page, FOLLOWING), _link(page, ".paginator > a")
+        end = _link(page, ".paginator > a")
         for _ in range(2):  # a batch is larger than a page
             if end:
                 pause(self)
                 yield from self._shown(page, end)
                 end = _link(page, ".paginator .prev > a")
+
+    def _is_unpublished(self, page: Page, batch: Batch) -> bool:
+        """Tell whether the first and the last photo of a batch have no page: it is published whole or not at all."""
+        for position in (min(batch.known), max(batch.known)):
+            pause(self)
+            if self._has_page(page, batch.known[position]):
+                return False
+        return True
+
+    def _photos(self, page: Page) -> Iterator[str]:
+        """Yield the album's photos, onward: one that comes in meanwhile moves none to a page that has been read."""
+        onward: str | None = self._album()
         while onward:
             pause(self)
             yield from self._shown(page, onward)
             onward = _link(page, FOLLOWING)
+
+    def _has_page(self, page: Page, photo: str) -> bool:
+        """Go to a photo's page; tell whether there is one."""
+        status = visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
+        if status in (403, 404):
+            self.account(page)  # raises where nobody is signed in any more
+        return status != 404
 
     def _shown(self, page: Page, address: str) -> list[str]:
         if visit(self, page, address).status == 403:

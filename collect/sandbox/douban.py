@@ -120,7 +120,7 @@ class Sandbox(Site):
 
     def photo_page(self, request: Request) -> Response:
         photo, session = request.path_params["photo"], self.session(request)
-        if session is None or self.store.photo(photo) is None:
+        if session is None or photo not in [entry.key for entry in self.store.entries(ALBUM.key)]:
             raise HTTPException(404)
         picture = f'<img class="large" src="{self.address(request, photo, "l")}">'
         return self.page(

@@ -349,7 +349,18 @@ def test_douban_tells_of_the_newest_photos_without_reading_all(newest_first, dou
     session.page.on("framenavigated", lambda frame: pages.append(frame.url))
     newest = dict(enumerate(ids[-4:]))
     assert session.read_back(Batch("newest", [], known=newest)) == newest
-    assert len(pages) == (4 if newest_first else 3)
+    assert len(pages) == (5 if newest_first else 3)
+
+
+@pytest.mark.parametrize("drafts_have_pages", [False, True])
+def test_a_douban_batch_that_was_never_published_is_told_by_its_pages(drafts_have_pages, douban_album) -> None:
+    session, _ids = douban_album
+    if drafts_have_pages:
+        session.page.context.route("**/photos/photo/*/", lambda route: route.fulfill(body="照片"))
+    pages: list[str] = []
+    session.page.on("framenavigated", lambda frame: pages.append(frame.url))
+    assert session.read_back(Batch("drafts", [], known={0: "1", 1: "2"})) == {}
+    assert len([each for each in pages if "/photos/album/" in each]) == (3 + 10 if drafts_have_pages else 3)
 
 
 @pytest.mark.parametrize("lacks", ["nothing", r'<a href="\?m_start=\d+">\d+</a>', r'<span class="prev">.*?</span>'])

@@ -275,8 +275,9 @@ def test_albums_keep_the_order_over_several_pages_and_the_files_are_the_photos(v
 
 @on("douban", "weibo")
 def test_a_draft_is_in_no_album(visitor: Visitor) -> None:
-    visitor.draft(file(picture()))
+    draft = visitor.draft(file(picture()))
     assert visitor.album() == []
+    assert visitor.http.get(f"{visitor.origin}/photos/photo/{draft}/").status_code == 404
     assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 1, "deleted": 0}
 
 
