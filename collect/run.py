@@ -116,6 +116,8 @@ class Run:
             files = [self.files.get(each.sha256, Path()) for each in uploads]
             batch = Batch(title, files, known=known)
             shown = self.session.read_back(batch)
+            if not shown:  # else a run that a captcha has ended would begin anew with the batch that it met it in
+                self._size = min(self._size, max(1, len(uploads) // 2))
             gone: dict[int, str] = {}
             if self.platform.atomic and 0 < len(shown) < len(published):
                 self._partly[title] += 1

@@ -342,6 +342,24 @@ def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(pho
     assert (outcome.complete, outcome.rejected) == (9, 5)
 
 
+def test_a_run_after_one_that_a_captcha_has_ended_sends_fewer_at_once(photos, workplace, monkeypatch) -> None:
+    sizes: list[int] = []
+    upload = LocalSession.read_back
+
+    def challenged(session: LocalSession, batch: Batch) -> dict[int, str]:
+        sizes.append(len(batch.files))
+        if len(batch.files) > 2:
+            raise Challenged("A captcha.")
+        return upload(session, batch)
+
+    monkeypatch.setattr(LocalSession, "upload", challenged)
+    monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
+    for _ in range(3):
+        with pytest.raises(Challenged):
+            round_trip("jpeg-75", SETTINGS, photos(12), Path("out"), generation=1)
+    assert sizes == [12, 6, 3]
+
+
 @pytest.fixture
 def shared(workplace: Path) -> Params:
     """Give settings with a ledger that all folders share."""
