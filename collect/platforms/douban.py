@@ -65,8 +65,10 @@ class Douban(Site):
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
+        ends = {batch.known[min(batch.known)], batch.known[max(batch.known)]}
+        unpublished = not any([self._has_page(page, photo) for photo in ends])
         found = batch.found(self._newest(page))
-        if len(found) == len(batch.known) or (not found and self._is_unpublished(page, batch)):
+        if len(found) == len(batch.known) or (unpublished and not found):
             return found
         return batch.found(self._photos(page))
 
@@ -77,7 +79,10 @@ class Douban(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in remote_ids:
             pause(self)
-            if not self._has_page(page, photo):
+            status = self._photo(page, photo)
+            if status in (403, 404):
+                self.account(page)  # raises where nobody is signed in any more
+            if status == 404:
                 continue  # it is gone already
             page.once("dialog", lambda dialog: dialog.accept())
             with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
@@ -114,12 +119,18 @@ class Douban(Site):
                 yield from self._shown(page, end)
                 end = _link(page, ".paginator .prev > a")
 
-    def _is_unpublished(self, page: Page, batch: Batch) -> bool:
-        """Tell whether the first and the last photo of a batch have no page: it is published whole or not at all."""
-        for position in (min(batch.known), max(batch.known)):
-            pause(self)
-            if self._has_page(page, batch.known[position]):
-                return False
+    def _has_page(self, page: Page, photo: str) -> bool:
+        """Tell whether a photo has a page, as what is published has; raise UserError where it is in another album."""
+        pause(self)
+        if self._photo(page, photo) == 404:
+            return False
+        links = page.locator('a[href*="/photos/album/"]')
+        albums = re.findall(r"/photos/album/(\d+)", " ".join(links.evaluate_all("links => links.map((a) => a.href)")))
+        if albums and self.row.album not in albums:
+            raise UserError(
+                f"douban: a batch that was cut off went into the album {albums[0]}, not into {self.row.album}. Name that"
+                " one in params.yaml again for one run, which settles it, then the new one."
+            )
         return True
 
     def _photos(self, page: Page) -> Iterator[str]:
@@ -130,12 +141,9 @@ class Douban(Site):
             yield from self._shown(page, onward)
             onward = _link(page, FOLLOWING)
 
-    def _has_page(self, page: Page, photo: str) -> bool:
-        """Go to a photo's page; tell whether there is one."""
-        status = visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
-        if status in (403, 404):
-            self.account(page)  # raises where nobody is signed in any more
-        return status != 404
+    def _photo(self, page: Page, photo: str) -> int:
+        """Go to a photo's page; return the status."""
+        return visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
 
     def _shown(self, page: Page, address: str) -> list[str]:
         if visit(self, page, address).status == 403:

@@ -125,7 +125,8 @@ class Sandbox(Site):
         picture = f'<img class="large" src="{self.address(request, photo, "l")}">'
         return self.page(
             "照片",
-            f'<h1>照片</h1>{picture}<form id="delete" method="post" action="/photos/photo/{photo}/delete">'
+            f'<h1>照片</h1><p><a href="/photos/album/{ALBUM.key}/">{ALBUM.name}</a></p>{picture}'
+            f'<form id="delete" method="post" action="/photos/photo/{photo}/delete">'
             f'<input type="hidden" name="ck" value="{session.csrf}"><button>删除照片</button></form>',
         )
 

@@ -349,7 +349,7 @@ def test_douban_tells_of_the_newest_photos_without_reading_all(newest_first, dou
     session.page.on("framenavigated", lambda frame: pages.append(frame.url))
     newest = dict(enumerate(ids[-4:]))
     assert session.read_back(Batch("newest", [], known=newest)) == newest
-    assert len(pages) == (5 if newest_first else 3)
+    assert len(pages) == (7 if newest_first else 5)
 
 
 @pytest.mark.parametrize("drafts_have_pages", [False, True])
@@ -361,6 +361,13 @@ def test_a_douban_batch_that_was_never_published_is_told_by_its_pages(drafts_hav
     session.page.on("framenavigated", lambda frame: pages.append(frame.url))
     assert session.read_back(Batch("drafts", [], known={0: "1", 1: "2"})) == {}
     assert len([each for each in pages if "/photos/album/" in each]) == (3 + 10 if drafts_have_pages else 3)
+
+
+def test_a_douban_batch_that_went_into_another_album_is_not_taken_for_unpublished(douban_album) -> None:
+    session, ids = douban_album
+    session.platform.row = session.platform.row.model_copy(update={"album": "2"})
+    with pytest.raises(UserError, match="went into the album 1000001, not into 2"):
+        session.read_back(Batch("cut off", [], known={0: ids[0]}))
 
 
 @pytest.mark.parametrize("lacks", ["nothing", r'<a href="\?m_start=\d+">\d+</a>', r'<span class="prev">.*?</span>'])
