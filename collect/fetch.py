@@ -10,7 +10,7 @@ from pathlib import Path
 
 from collect.download import Gone
 from collect.ledger import Arrival, Ledger
-from collect.look import Looks, look, match, shows
+from collect.look import Looks, look, match
 from collect.originals import LIVE_STATE, stored
 from collect.platform import Challenged, Interrupted, Platform, Session, Trouble, TurnedAway
 from collect.tables import Download, Upload
@@ -117,7 +117,10 @@ class Fetch:
         ids = [each.remote_id or "" for each in uploads]
         owners: dict[int, int] = {}
         if not self.platform.ordered:
-            owners = match([look(each.file) for each in strays], [self.looks.of(each.sha256) for each in uploads])
+            seen = [look(each.file) for each in strays]
+            owners = match(seen, [self.looks.of(each.sha256) for each in uploads])
+            # a nearer one of the batch may be none of the strays
+            owners = {at: own for at, own in owners.items() if self.looks.shown_by(seen[at], uploads[own].sha256)}
             orphans = [at for at in range(len(strays)) if at not in owners]
             left = [at for at in range(len(strays)) if at not in owners.values()]
             whose = owners | dict(zip(orphans, left, strict=True))
@@ -140,7 +143,7 @@ class Fetch:
         seen = look(file)
         for other in self.ledger.uploads("verified"):
             mine = other.batch == holder.batch and other.sha256 in self.files
-            if mine and shows(seen, self.looks.of(other.sha256), [self.looks.of(holder.sha256)]):
+            if mine and self.looks.shown_by(seen, other.sha256):
                 self.ledger.reassign([holder, other], [other.remote_id or "", holder.remote_id or ""])
                 return
 
@@ -148,9 +151,9 @@ class Fetch:
         return (self.platform.rendition, *self.platform.row.more_renditions)
 
     def _away(self, rendition: str) -> list[Download]:
-        """List the run's downloads whose files are not in this store: they are lost, or in another collector's."""
+        """List the run's downloads whose files are not whole in this store: lost, or in another collector's."""
         downloads = [each for sha256, each in self.ledger.downloads(rendition).items() if sha256 in self.files]
-        return [each for each in downloads if not stored(each.sha256).exists()]
+        return [each for each in downloads if not _is_whole(stored(each.sha256), each.bytes)]
 
     def plan_what_is_lost(self) -> None:
         """Have images go up again that were deleted from the site, and whose files are gone."""
@@ -205,6 +208,11 @@ class Fetch:
             yield [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         except OSError as error:
             raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
+
+
+def _is_whole(file: Path, size: int) -> bool:
+    """Tell whether a file is there with all its bytes, which a power failure may have taken."""
+    return file.exists() and file.stat().st_size == size
 
 
 def _store(file: Path) -> Path:

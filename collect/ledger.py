@@ -132,15 +132,20 @@ class Ledger:
                 values = {"state": "rejected", "reason": refused[position], "collector": None}
             rows.append({"id": each.id, **values})
         with self.transaction() as session:
-            ours = select(Upload.id).where(Upload.id.in_([each.id for each in batch]))
-            ours = ours.where(Upload.collector == self.collector).order_by(Upload.id).with_for_update()
-            if len(session.scalars(ours).all()) != len(batch):
-                raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
+            self._lock(session, batch)
             _change(session, rows)
 
     def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
-        """Keep remote ids, by position, as soon as the site has said them, ahead of publication."""
-        self.reassign([uploads[position] for position in remote_ids], list(remote_ids.values()))
+        """Keep remote ids, by position, as soon as the site has said them, ahead of publication.
+
+        Raises Interrupted when the batch is another collector's by now, which took us for dead.
+        """
+        told = [(uploads[position], remote_id) for position, remote_id in remote_ids.items()]
+        with self.transaction() as session:
+            self._lock(session, uploads)
+            _change(session, [{"id": each.id, "remote_id": remote_id} for each, remote_id in told])
+        for each, remote_id in told:
+            each.remote_id = remote_id
 
     def reject(self, uploads: Sequence[Upload], position: int, reason: str) -> None:
         """Keep the site's reason against one image; the others of its batch are planned again."""
@@ -283,15 +288,19 @@ class Ledger:
                     row.deleted_at = row.collector = row.reason = None
                     session.execute(delete(Download).filter_by(upload_id=row.id))  # of another rendition
 
-    def release(self) -> None:
-        """Leave what this collector has in hand, and is not on its way up, to the others."""
+    def release(self, uploads: Sequence[Upload] | None = None) -> None:
+        """Leave some uploads to the others, or all that this collector has in hand and that is not on its way up."""
+        which = Upload.state.in_(HERE) if uploads is None else Upload.id.in_([each.id for each in uploads])
         with self.transaction() as session:
-            session.execute(
-                update(Upload)
-                .filter_by(**self.key, collector=self.collector)
-                .where(Upload.state.in_(HERE))
-                .values(collector=None)
-            )
+            ours = update(Upload).filter_by(**self.key, collector=self.collector)
+            session.execute(ours.where(which).values(collector=None))
+
+    def _lock(self, session: Session, batch: Sequence[Upload]) -> None:
+        """Lock a batch; raise Interrupted when it is another collector's by now."""
+        ours = select(Upload.id).where(Upload.id.in_([each.id for each in batch]))
+        ours = ours.where(Upload.collector == self.collector).order_by(Upload.id).with_for_update()
+        if len(session.scalars(ours).all()) != len(batch):
+            raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
 
     def _free(self, session: Session, rows: Select[Upload]) -> list[Upload]:
         """Lock, in the order of their plan, the rows that no other living collector has in hand, and return them."""

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from params import UserError
+
 Look = NDArray[np.float32]
 
 SIDE = 16  # cells
@@ -37,7 +39,10 @@ class Looks:
             row = len(self._rows)
             if row == len(self._seen):
                 self._seen = np.concatenate([self._seen, np.empty_like(self._seen)])
-            self._seen[row] = look(self._files[sha256])
+            try:
+                self._seen[row] = look(self._files[sha256])
+            except FileNotFoundError as error:
+                raise UserError(f"{error.filename} is gone. Run again, to begin with what is there.") from None
             self._rows[sha256] = row
         own: Look = self._seen[self._rows[sha256]]
         return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,9 @@ from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+# in a site's words, what no image is to blame for
+PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
 class Interrupted(UserError):
@@ -57,6 +61,13 @@ class Refused(Exception):
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(masking.words(reason))
         self.position = position
+
+
+def refusal(site: Site, position: int, said: str) -> Refused | TurnedAway:
+    """Return what a site's words against an image mean: it is refused, or the site takes none for now."""
+    if PASSING.search(said):
+        return TurnedAway(f"{site.name} takes no image for now. It says: {masking.words(said)}")
+    return Refused(position, said)
 
 
 class SignedOut(Exception):

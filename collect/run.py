@@ -13,15 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from collect.aside import Aside
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
-from collect.ledger import GONE, HERE, Ledger
+from collect.ledger import GONE, Ledger
 from collect.look import ALIKE, Look, Looks, distances
-from collect.originals import LIVE_STATE
+from collect.originals import LIVE_STATE, Original
 from collect.patience import WITH_A_SITE, Patience
-from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, Stayed
+from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, TurnedAway
 from collect.rates import Rate, jitter
 from collect.remains import told_apart
+from collect.tables import Upload
 from params import UserError
 
 
@@ -54,9 +56,8 @@ class Run:
         self._fetch = Fetch(platform, session, ledger, files, self._looks, self._show)
         self._partly: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
-        self._stayed: Counter[str] = Counter()  # how often the page stayed with an image alone in its batch
-        self._up_before: dict[str, int] = {}  # how many were up when it did so first
-        self._aside: dict[str, Stayed] = {}  # those with which it did too often
+        self._aside = Aside(platform, ledger)
+        self._left: set[str] = set()  # the batches in doubt that only a run with all their images can settle
         self._rate = rate_of(platform, ledger)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -77,7 +78,7 @@ class Run:
     def left(self) -> list[str]:
         """List what is to go up yet, in the order of the plan; what failed before comes last."""
         left = [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
-        return sorted(left, key=lambda each: self._failed[each] + self._stayed[each])
+        return sorted(left, key=lambda each: self._failed[each] + self._aside.failures[each])
 
     def run(self, limit: int | None) -> None:
         """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
@@ -94,8 +95,7 @@ class Run:
                         if limit is None and self.ledger.busy_elsewhere(self.files):
                             self.heart.rest(0.5)
                         elif not self._fetch.bring_home():
-                            self._judge_what_stayed()
-                            return
+                            break
                 except Interrupted as trouble:
                     if self.uploaded + self.downloaded > before:
                         self.patience.renew()
@@ -103,10 +103,13 @@ class Run:
                     self.patience.bear(trouble)
                 else:
                     self.patience.renew()
+            self._aside.end(self.files, self.progress.console, self.uploaded)
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
         doubt = self.ledger.doubt()
+        for title in self._left & doubt.keys():
+            self.ledger.release(doubt.pop(title))
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
             self.patience.rest_as_asked()
             self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
@@ -123,12 +126,26 @@ class Run:
                 self._partly[title] += 1
                 if self._partly[title] < TRIES:
                     raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
+                if not self.platform.ordered and not all(each.sha256 in self.files for each in uploads):
+                    self._leave(title, uploads, f"{len(shown)} of its {len(published)} images")
+                    continue
                 if not self.platform.ordered:
                     shown = told_apart(self.platform, self.session, batch, list(shown.values()))
                 gone = {each.position or 0: GONE for each in published}
             self.ledger.settle(uploads, shown, refused=gone)
+            self.ledger.release([each for each in uploads if each.sha256 not in self.files])  # for whoever has them
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
+
+    def _leave(self, title: str, uploads: Sequence[Upload], shown: str) -> None:
+        """Leave a batch in doubt to a run that has its images, by which alone they can be told apart."""
+        self._left.add(title)
+        self.ledger.release(uploads)
+        said = (
+            f"{self.platform.name}: of {title!r}, which was cut off, the site shows {shown}, and nobody can tell which"
+            " without them. Run what sent it (collect or evaluate) again, or delete it on the site."
+        )
+        self.progress.console.print(Text(said), soft_wrap=True)
 
     def _send(self, limit: int | None) -> bool:
         """Upload the next batch; tell whether there was one."""
@@ -145,19 +162,22 @@ class Run:
         self._sent |= {each.id for each in uploads}
         title = uploads[0].batch or ""
         self._size = min(self._size, len(uploads))  # a smaller batch after trouble is one that is smaller than this
-        with self._outgoing([self.files[each.sha256] for each in uploads]) as files:
+        with self._outgoing({each.sha256: self.files[each.sha256] for each in uploads}) as files:
             batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
             try:
                 shown = self.session.upload(batch)
                 self.ledger.settle(uploads, shown)
             except Refused as refused:
-                self.ledger.reject(uploads, refused.position, str(refused))
+                self.ledger.settle(uploads, {})
+                self._aside.note_refusal(uploads[refused.position].sha256, str(refused), self.uploaded)
                 return True
-            except Stayed as stayed:
-                if len(uploads) == 1:
-                    self._note_that_it_stayed(uploads[0].sha256, stayed)
+            except Interrupted as trouble:
+                alone = len(uploads) == 1 and not isinstance(trouble, TurnedAway)
+                if alone and self._aside.note_failure(uploads[0].sha256, trouble, self.uploaded):
+                    self.patience.renew()
                 raise
         self.uploaded += len(shown)
+        self._aside.went_up(self.uploaded)
         self._show()
         if failed := [each.sha256 for each in uploads if each.position not in shown]:
             self._failed.update(failed)
@@ -165,35 +185,13 @@ class Run:
         self._size = min(self.platform.batch_size, 2 * self._size)
         return True
 
-    def _note_that_it_stayed(self, sha256: str, stayed: Stayed) -> None:
-        self._up_before.setdefault(sha256, self.uploaded)
-        self._stayed[sha256] += 1
-        if self._stayed[sha256] == TRIES:
-            self._aside[sha256] = stayed
-            if self._is_to_blame(sha256):
-                self.patience.renew()
-
-    def _is_to_blame(self, sha256: str) -> bool:
-        """Tell whether others have gone up since the page first stayed with an image."""
-        return self.uploaded > self._up_before[sha256]
-
-    def _judge_what_stayed(self) -> None:
-        """Reject what the page stayed with, again and again, while others went up; leave the rest for the next run."""
-        planned = set(self.ledger.planned())
-        for sha256, stayed in self._aside.items():
-            if sha256 not in planned:  # the site shows it after all
-                continue
-            if self._is_to_blame(sha256) and stayed.said and (uploads := self.ledger.claim([sha256])):
-                self.ledger.reject(uploads, 0, stayed.said)
-            elif not self.ledger.uploads(*HERE):  # it is not about one image
-                raise stayed
-            else:
-                said = f"{self.files[sha256]} is left for the next run. {stayed.message}"
-                self.progress.console.print(Text(said), soft_wrap=True)
-
     @contextmanager
-    def _outgoing(self, files: Sequence[Path]) -> Iterator[list[Path]]:
+    def _outgoing(self, images: Mapping[str, Path]) -> Iterator[list[Path]]:
         """Give the files names of their own in the batch, by which the site's answers are told apart."""
+        for sha256, file in images.items():
+            if not file.is_file() or Original.of(file).sha256 != sha256:
+                raise UserError(f"{file} is gone, or another file than before. Run again, to begin with what is there.")
+        files = list(images.values())
         with ExitStack() as stack:
             try:
                 LIVE_STATE.mkdir(parents=True, exist_ok=True)
@@ -234,5 +232,5 @@ def rate_of(platform: Platform, ledger: Ledger) -> Rate | None:
     """Return the rate of a ledger's account on a live site; None elsewhere."""
     if not (isinstance(platform, Site) and platform.is_live):
         return None
-    account = {key: ledger.key[key] for key in ("platform", "site", "account")}
+    account = {key: ledger.key[key] for key in ("site", "account")} | {"platform": platform.name}  # whatever its row
     return Rate(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)

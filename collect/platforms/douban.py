@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from playwright.sync_api import Page
 
 from collect.answers import arrived, expect_answers, no_more_than
-from collect.platform import Batch, Refused, SignedOut, Site
+from collect.platform import Batch, SignedOut, Site, refusal
 from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
@@ -49,7 +49,7 @@ class Douban(Site):
         photos: dict[int, str] = {}
         for position, told in arrived(answers, batch.files).items():
             if not told.get("id"):
-                raise Refused(position, str(told.get("msg") or "no id, without a reason"))
+                raise refusal(self, position, str(told.get("msg") or "no id, without a reason"))
             photos[position] = str(told["id"])
         batch.received(photos)
         boxes = page.locator('textarea[name^="desc_"]')
@@ -66,7 +66,7 @@ class Douban(Site):
         if not batch.known:
             return {}  # only what has an id can be published
         ends = {batch.known[min(batch.known)], batch.known[max(batch.known)]}
-        unpublished = not any([self._has_page(page, photo) for photo in ends])
+        unpublished = not any(self._has_page(page, photo) for photo in ends)
         found = batch.found(self._newest(page))
         if len(found) == len(batch.known) or (unpublished and not found):
             return found
@@ -128,8 +128,8 @@ class Douban(Site):
         albums = re.findall(r"/photos/album/(\d+)", " ".join(links.evaluate_all("links => links.map((a) => a.href)")))
         if albums and self.row.album not in albums:
             raise UserError(
-                f"douban: a batch that was cut off went into the album {albums[0]}, not into {self.row.album}. Name that"
-                " one in params.yaml again for one run, which settles it, then the new one."
+                f"douban: a batch that was cut off went into the album {albums[0]}, not into {self.row.album}. Name"
+                " that one in params.yaml again for one run, which settles it, then the new one."
             )
         return True
 

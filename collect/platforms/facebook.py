@@ -12,14 +12,13 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import masking
-from collect.platform import Batch, Interrupted, Refused, SignedOut, Site, Stayed
+from collect.platform import PASSING, Batch, Interrupted, Refused, SignedOut, Site, Stayed
 from collect.rates import pause
 from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
 MORE, SANDBOX_MORE = 5_000, 1_000  # milliseconds that more of a list may take to come
-PASSING = re.compile(r"try again|\blater\b|重试|稍后", re.IGNORECASE)  # what no image is to blame for
 
 
 class Facebook(Site):

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from playwright.sync_api import FilePayload, Page
 
 from collect.answers import expect_answer
-from collect.platform import Batch, Refused, Session, SignedOut, Site
+from collect.platform import Batch, Session, SignedOut, Site, refusal
 from collect.rates import pause
 from collect.visits import expect_arrival, visit
 from params import UserError
@@ -71,7 +71,7 @@ class Wagtail(Site):
             answer = uploaded.json()
             if not answer.get("success"):
                 self.delete(page, list(images.values()), batch.title)  # they were in the library at once
-                raise Refused(position, str(answer.get("error_message") or "no success, without a reason"))
+                raise refusal(self, position, str(answer.get("error_message") or "no success, without a reason"))
             if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
                 raise UserError(
                     f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"

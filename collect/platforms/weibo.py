@@ -12,13 +12,10 @@ from playwright.sync_api import Page
 
 from collect.answers import Answer, arrived, expect_answer, expect_answers, no_more_than
 from collect.masking import reason, words
-from collect.platform import Batch, Interrupted, PageChanged, Refused, SignedOut, Site, Stayed
+from collect.platform import PASSING, Batch, Interrupted, PageChanged, SignedOut, Site, Stayed, refusal
 from collect.rates import pause
 from collect.visits import again, visit
 from params import PlatformRow, UserError
-
-# what no image is to blame for
-PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
 class Weibo(Site):
@@ -61,7 +58,7 @@ class Weibo(Site):
             raise SignedOut
         for position, told in arrived(answers, batch.files).items():
             if not told.get("ret"):
-                raise Refused(position, str(told.get("msg") or "ret: false, without a reason"))
+                raise refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
             pids[position] = told["pic"]["pid"]
         batch.received(pids)
         attached = page.get_by_title(re.compile("^(删除|Delete)$"))

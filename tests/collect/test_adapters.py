@@ -442,6 +442,19 @@ def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workpl
     assert refused["source"] == originals[1].name and refused["rejected"]
 
 
+@pytest.mark.parametrize("site", ["douban", "weibo"])
+def test_an_upload_that_is_asked_to_wait_is_no_refusal_of_its_image(site, photos, workplace, monkeypatch) -> None:
+    keep, busy = SANDBOXES[site].keep, [True] * 2
+
+    def too_often(self, data: bytes) -> Response:
+        return JSONResponse({"ret": False, "msg": "上传太频繁,请稍后再试"}) if busy and busy.pop() else keep(self, data)
+
+    monkeypatch.setattr(SANDBOXES[site], "keep", too_often)
+    with sandbox.serve(site, state=workplace / "site") as origin:
+        outcome = collect(site, photos(3), origin)
+    assert (outcome.complete, outcome.rejected) == (3, 0)
+
+
 TROUBLE, CHANGED = Interrupted("weibo: the connection was cut."), PageChanged("weibo: the page is another.")
 
 
@@ -482,7 +495,7 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
-    monkeypatch.setattr("collect.run.TRIES", 2)
+    monkeypatch.setattr("collect.aside.TRIES", 2)
     monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 6.0)
     monkeypatch.setattr("collect.collectors.Heart.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
@@ -524,6 +537,17 @@ def test_a_photo_gone_from_a_facebook_album_is_told_by_what_is_left(photos, work
     for row in rows:
         with Image.open(Path("out", "facebook", row["file"])) as image:
             assert nearest(image, originals) == row["source"]
+
+
+def test_an_album_of_other_images_that_lost_a_photo_holds_up_no_run(photos, workplace, capsys) -> None:
+    originals = photos(5)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        album_without(originals[1], originals[:3], workplace, origin)
+        other = collect("facebook", originals[3:], origin)
+        assert "the site shows 2 of its 3 images, and nobody can tell which without them" in capsys.readouterr().err
+        own = collect("facebook", originals[:3], origin)
+        assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
+    assert (other.complete, own.complete, own.rejected, own.uploaded) == (2, 2, 1, 0)
 
 
 def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(photos, workplace, monkeypatch) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from collect.collectors import at_work
 from collect.database import open_ledger
 from collect.ledger import Arrival, Ledger
+from collect.platform import Interrupted
 from collect.tables import Collector, Download, Tile, Upload
 from params import UserError
 
@@ -225,6 +226,29 @@ def test_doubt_is_settled_by_what_the_platform_shows(ledger: Ledger) -> None:
     ]
     assert ledger.doubt() == {}
     assert names(ledger.claim(["a", "b", "c"])) == ["a", "c"]
+
+
+def test_a_collector_that_was_taken_for_dead_publishes_nothing_more(ledger: Ledger, other: Ledger) -> None:
+    ledger.plan(["a"])
+    claimed = ledger.claim(["a"])
+    die(ledger)
+    ((taken,),) = other.doubt().values()
+    other.settle([taken], {})
+    (theirs,) = other.claim(["a"])
+    with pytest.raises(Interrupted, match="taking it for dead"):
+        ledger.receive(claimed, {0: "remote-a"})
+    assert [(each.id, each.remote_id) for each in ledger.uploads("sent")] == [(theirs.id, None)]
+
+
+def test_what_is_left_to_the_others_is_theirs_to_take(ledger: Ledger, other: Ledger) -> None:
+    first, _second = confirmed(ledger, "a", "b")
+    assert names(ledger.waiting("large", {"a", "b"})) == ["a", "b"]
+    ledger.release([first])
+    assert names(other.waiting("large", {"a", "b"})) == ["a"]
+    ledger.plan(["c"])
+    doubtful = ledger.claim(["c"])
+    ledger.release(doubtful)
+    assert [names(batch) for batch in other.doubt().values()] == [["c"]]
 
 
 def test_only_ours_and_the_deads_attempts_are_in_doubt(ledger: Ledger, other: Ledger) -> None:

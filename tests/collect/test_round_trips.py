@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Page
+from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from typer.testing import CliRunner
@@ -21,11 +23,12 @@ from collect import fingerprint, sandbox
 from collect.browser import end_browsers
 from collect.cleanup import cleanup
 from collect.collectors import Heart
+from collect.database import open_ledger
 from collect.export import read_manifest
-from collect.look import look, shows
-from collect.originals import stored
+from collect.look import distance, look, shows
+from collect.originals import Original, stored
 from collect.patience import WITH_A_SITE
-from collect.platform import Batch, Challenged, Interrupted, Stayed, TurnedAway, load
+from collect.platform import Batch, Challenged, Interrupted, Refused, Stayed, Trouble, TurnedAway, load
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
@@ -33,6 +36,7 @@ from collect.sandbox import douban, facebook, weibo
 from collect.sandbox.douban import Sandbox as Douban
 from collect.sandbox.site import Site as Sandbox
 from collect.session import open_session
+from collect.tables import Upload
 from pairing.build import build
 from params import Params, UserError
 
@@ -326,20 +330,109 @@ def test_a_mosaic_that_does_not_come_down_is_told_for_each_of_its_images(photos,
     assert [row["missing"] for row in rows] == ["no download"] * 6
 
 
-def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(photos, workplace, monkeypatch) -> None:
-    originals, upload = photos(14), LocalSession.read_back
-    refused = {each.path.read_bytes() for each in originals[:5]}
+@pytest.fixture
+def troubled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Original], Exception], list[int]]:
+    """Have a codec's platform raise something for a batch with one of some images; list the batches' sizes."""
 
-    def troubled(session: LocalSession, batch: Batch) -> dict[int, str]:
-        if any(file.read_bytes() in refused for file in batch.files):
-            raise Stayed("The page stays.", "unfit")
-        return upload(session, batch)
+    def troubled_by(images: Sequence[Original], trouble: Exception) -> list[int]:
+        contents, sizes = {each.path.read_bytes() for each in images}, list[int]()
+        upload = LocalSession.read_back
 
-    monkeypatch.setattr(LocalSession, "upload", troubled)
-    monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
-    monkeypatch.setattr(Heart, "rest", lambda *_: None)
+        def raising(session: LocalSession, batch: Batch) -> dict[int, str]:
+            sizes.append(len(batch.files))
+            for position, file in enumerate(batch.files):
+                if file.read_bytes() in contents:
+                    raise Refused(position, str(trouble)) if isinstance(trouble, Refused) else trouble
+            return upload(session, batch)
+
+        monkeypatch.setattr(LocalSession, "upload", raising)
+        monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
+        monkeypatch.setattr(Heart, "rest", lambda *_: None)
+        return sizes
+
+    return troubled_by
+
+
+@pytest.mark.parametrize("trouble", [Stayed("The page stays.", "unfit"), Refused(0, "unfit")], ids=["stays", "refuses"])
+def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(
+    trouble, troubled, photos, workplace
+) -> None:
+    originals = photos(14)
+    troubled(originals[:5], trouble)
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert (outcome.complete, outcome.rejected) == (9, 5)
+
+
+def test_a_site_that_refuses_every_image_rejects_none(troubled, photos, workplace) -> None:
+    originals = photos(20)
+    sizes = troubled(originals, Refused(0, "the album is full"))
+    with pytest.raises(Interrupted, match=r"refuses one image after the other\. It says: the album is full"):
+        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert len(sizes) < 40
+    with open_ledger(SETTINGS.collect.ledger) as engine, engine.connect() as books:
+        assert books.execute(select(Upload.state).where(Upload.state == "rejected")).all() == []
+
+
+def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, photos, workplace, capsys) -> None:
+    originals = photos(6)
+    troubled(originals[2:3], Interrupted("HTTP 500."))
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert (outcome.complete, outcome.rejected, len(read_manifest(Path("out")))) == (5, 0, 5)
+    assert f"{originals[2].path} is left for the next run. HTTP 500." in capsys.readouterr().err
+
+
+def test_a_run_that_has_nothing_more_to_try_ends_at_once(troubled, photos, workplace) -> None:
+    originals = photos(1)
+    sizes = troubled(originals, Stayed("The page stays.", "unfit"))
+    with pytest.raises(Stayed, match=r"The page stays\. It says: unfit"):
+        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert len(sizes) == 3
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b"another")], ids=["gone", "changed"])
+def test_an_image_that_is_not_what_was_planned_is_named(change, photos, workplace) -> None:
+    originals = photos(3)
+    change(originals[1].path)
+    with pytest.raises(UserError, match=f"{originals[1].path} is gone, or another file than before"):
+        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+
+
+def test_a_stored_file_that_lost_its_end_is_fetched_again(photos, workplace) -> None:
+    originals = photos(2)
+    round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    (row, _other) = read_manifest(Path("out"))
+    whole = stored(row["sha256"]).read_bytes()
+    stored(row["sha256"]).write_bytes(whole[:100])
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert (outcome.complete, outcome.uploaded, stored(row["sha256"]).read_bytes()) == (2, 0, whole)
+
+
+def test_a_file_is_taken_for_no_image_that_another_of_its_batch_is_nearer_to(workplace, monkeypatch) -> None:
+    """Two images nearly alike, their ids crossed, as Facebook's are, and one of them is cut off at first."""
+    Path("photos").mkdir()
+    colours = np.random.default_rng(0).integers(40, 200, (3, 4, 4, 3), dtype=np.uint8)
+    originals = []
+    for name, pixels in (("base", colours[0]), ("alike", colours[0] + 9), ("other", colours[1])):
+        file = Path("photos", f"{name}.png")
+        Image.fromarray(pixels.astype(np.uint8)).resize((64, 64), Image.Resampling.NEAREST).save(file)
+        originals.append(Original.of(file))
+    upload, download, cut = LocalSession.upload, LocalSession.download, [True]
+
+    def crossed(session: LocalSession, batch: Batch) -> dict[int, str]:
+        ids = upload(session, batch)
+        return ids | {0: ids[1], 1: ids[0]}
+
+    def cut_first(session: LocalSession, remote_ids: Sequence[str], *rest: Any) -> list[str | Trouble]:
+        told = download(session, remote_ids, *rest)
+        return [Interrupted("It was cut off."), *told[1:]] if cut and cut.pop() else told
+
+    monkeypatch.setattr(Codec, "ordered", False)
+    monkeypatch.setattr(LocalSession, "upload", crossed)
+    monkeypatch.setattr(LocalSession, "download", cut_first)
+    assert round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1).complete == 3
+    shown = {row["source"]: look(Path("out", row["file"])) for row in read_manifest(Path("out"))}
+    for each in originals:
+        assert distance(shown[each.name], look(each.path)) < 4  # from the one alike it is 9
 
 
 def test_a_run_after_one_that_a_captcha_has_ended_sends_fewer_at_once(photos, workplace, monkeypatch) -> None:
