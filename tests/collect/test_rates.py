@@ -11,8 +11,11 @@ from sqlalchemy import Engine
 
 from collect import rates
 from collect.database import open_ledger
-from collect.platform import Interrupted, PageChanged, TurnedAway
+from collect.ledger import Ledger
+from collect.platform import Interrupted, PageChanged, TurnedAway, load
 from collect.rates import LONGEST, Rate, back_off, jitter
+from collect.run import rate_of
+from params import PlatformRow
 
 ACCOUNT = {"platform": "weibo", "site": "live", "account": "7"}
 DAY = 24 * 3600
@@ -31,6 +34,18 @@ def the_clock(monkeypatch: pytest.MonkeyPatch, clock) -> None:
 
 def rate(engine: Engine, per_minute: float = 6, per_day: float = 1000, **account: str) -> Rate:
     return Rate(engine, ACCOUNT | account, per_minute=per_minute, per_day=per_day)
+
+
+def test_rows_of_one_adapter_share_an_accounts_rate(engine: Engine) -> None:
+    site = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    rows = [
+        Ledger(engine, platform=row, site="live", account="7", generation=1, collector="one")
+        for row in ("weibo", "weibo-small")
+    ]
+    first, second = (rate_of(site, ledger) for ledger in rows)
+    assert first and second
+    assert first.take(9) == 0
+    assert second.take(9) > 0
 
 
 def test_a_bucket_is_emptied_and_fills_with_time(engine: Engine, clock) -> None:
