@@ -41,7 +41,7 @@ def visit(site: Site, page: Page, address: str) -> Response:
     """
 
     def once() -> Response:
-        with _heard(site, page, answers=False) as trouble:
+        with _heard(site, page) as trouble:
             answer = page.goto(address, wait_until="commit")
             assert answer is not None  # only an address on the same page, with a #, has no answer
             retry_after = answer.headers.get("retry-after")
@@ -76,58 +76,53 @@ def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: i
     the page goes on.
     """
     before = alerts(page)
-    with _heard(site, page) as trouble:
+    heard: list[Response] = []
+    with _heard(site, page, heard) as trouble:
         yield
         end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
         while not address.search(page.url):
             retry_after = trouble()
             if site.is_for_guests(page.url):
                 raise SignedOut
+            _check_data(site, page, heard)
             if time.monotonic() > end:
                 check_marks(site, page.url, text(page), retry_after)
+                _check_data(site, page, heard, stays=True)
                 said = " ".join(each for each in alerts(page) if each not in before)
                 raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said)
             page.wait_for_timeout(PAUSE)
         _wait_until_whole(site, page, trouble, trouble())
+        _check_data(site, page, heard)
 
 
 @contextmanager
-def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable[[], str | None]]:
+def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Iterator[Callable[[], str | None]]:
     """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss.
 
-    It returns the Retry-After of the last answer. Without `answers`, only to what is cut: to hear of every thumbnail
-    takes its time.
+    It returns the Retry-After of the last answer. Without `heard`, the list for the answers, only to what is cut: to
+    hear of every thumbnail takes its time.
     """
-    heard: list[Response] = []
     cut: list[Request] = []
 
-    def ours(request: Request) -> bool:
-        return request.method == "POST" or request.is_navigation_request()
-
     def answered(answer: Response) -> None:
-        if ours(answer.request):
+        if heard is not None and _is_ours(page, answer.request):
             heard.append(answer)
 
     def failed(request: Request) -> None:
-        if ours(request):
+        left = request.failure == "net::ERR_ABORTED" and not request.is_navigation_request()  # as its page was
+        if not left and _is_ours(page, request):
             cut.append(request)
 
     def trouble() -> str | None:
         retry_after = None
         for request in cut:
             raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
-        for answer in heard:
+        for answer in heard or ():
             retry_after = answer.headers.get("retry-after")
             check(site, answer.status, answer.url, retry_after)
-            if not answer.request.is_navigation_request() and "html" in answer.headers.get("content-type", ""):
-                told = str(value(page, "window.comreadvAnswers.map(([, , , text]) => text)"))
-                check_marks(site, "", told, retry_after)
-                raise TurnedAway(
-                    f"{site.name}: the site answers with a page where data should be.", seconds(retry_after)
-                )
         return retry_after
 
-    if answers:
+    if heard is not None:
         page.on("response", answered)
     page.on("requestfailed", failed)
     try:
@@ -138,9 +133,44 @@ def _heard(site: Site, page: Page, *, answers: bool = True) -> Iterator[Callable
             raise
         raise Interrupted(f"{site.name}: a page did not load ({reason(error)}).") from None
     finally:
-        if answers:
+        if heard is not None:
             page.remove_listener("response", answered)
         page.remove_listener("requestfailed", failed)
+
+
+def _is_ours(page: Page, request: Request) -> bool:
+    """Tell whether a request is the page itself, or what it posts to its own host; not a frame's, nor a beacon."""
+    if not request.is_navigation_request():
+        return request.method == "POST" and urlsplit(request.url).netloc == urlsplit(page.url).netloc
+    try:
+        return request.frame == page.main_frame
+    except PlaywrightError:  # of a frame that is not there yet
+        return False
+
+
+def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: bool = False) -> None:
+    """Raise TurnedAway or Challenged where the page was answered with a page instead of data.
+
+    The type says little, since some sites send JSON as HTML. Of an answer whose text the page has not kept nobody
+    knows, unless the page `stays`, which speaks for the worst.
+    """
+    doubtful = [
+        each
+        for each in heard
+        if "html" in each.headers.get("content-type", "")
+        and not each.request.is_navigation_request()
+        and each.request.resource_type != "ping"  # whose answer nobody reads
+    ]
+    if not doubtful:
+        return
+    kept = value(page, "(window.comreadvAnswers ?? []).map(([, , , text, , where]) => [where, text])")
+    for answer in doubtful:
+        texts = [text for where, text in kept if where == answer.url and text != "null"]  # no JSON where that was asked
+        pages = [text for text in texts if text.lstrip().startswith("<")]
+        if pages or (stays and not texts):
+            retry_after = answer.headers.get("retry-after")
+            check_marks(site, "", " ".join(pages), retry_after)
+            raise TurnedAway(f"{site.name}: the site answers with a page where data should be.", seconds(retry_after))
 
 
 def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], retry_after: str | None) -> None:

@@ -3,13 +3,14 @@
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
-from collect import visits
+from collect import answers, visits
 from collect.browser import launch
 from collect.platform import Challenged, Interrupted, SignedOut, Site, Stayed, TurnedAway, load
 from collect.visits import again, check, check_marks, expect_arrival, visit
@@ -163,18 +164,81 @@ PAGES = {  # path → status, body, headers
     "/bad-form": (200, '<form action="/broken" method="post"><button>Go</button></form>', {}),
     "/cut-form": (200, '<form action="/cut" method="post"><button>Go</button></form>', {}),
     "/done": (200, "<p>done</p>", {}),
+    "/slow": (200, "<p>slow</p>", {}),
+    "/in-flight": (
+        200,
+        "<button onclick=\"fetch('/hang', {method: 'POST'}); navigator.sendBeacon('/hang');"
+        "setTimeout(() => location.assign('/slow'), 300)\">Go</button>",
+        {},
+    ),
+    "/frames": (
+        200,
+        "<button onclick=\"document.body.innerHTML = '<iframe src=http://127.0.0.1:1/></iframe><iframe src=/cut>';"
+        "setTimeout(() => location.assign('/slow'), 500)\">Go</button>",
+        {},
+    ),
+    "/frames-form": (
+        200,
+        "<button>Go</button><script>document.querySelector('button').onclick = () => {"
+        "document.body.append(Object.assign(document.createElement('iframe'), {src: '/busy'}));"
+        "fetch(location.search.slice(1) + '/busy', {method: 'POST', mode: 'no-cors'});"
+        "navigator.sendBeacon('/fine');"
+        "setTimeout(() => location.assign('/done'), 500)}</script>",
+        {},
+    ),
+    "/own-busy-form": (200, "<button onclick=\"fetch('/busy', {method: 'POST'})\">Go</button>", {}),
+    "/json": (200, ' {"album": "/done"}', {}),
+    "/json-form": (
+        200,
+        "<button onclick=\"fetch('/json', {method: 'POST'}).then((answer) => answer.json())"
+        '.then((told) => setTimeout(() => location.assign(told.album), 300))">Go</button>',
+        {},
+    ),
+    "/json-app": (
+        200,
+        "<button onclick=\"fetch('/json', {method: 'POST'}).then((answer) => answer.json())"
+        ".then((told) => history.pushState(null, '', told.album))\">Go</button>",
+        {},
+    ),
+    "/json-stays": (200, "<button onclick=\"fetch('/json', {method: 'POST'})\">Go</button>", {}),
+    "/page-form": (200, "<button onclick=\"fetch('/blocked', {method: 'POST'})\">Go</button>", {}),
+    "/typed-form": (
+        200,
+        '<button onclick="const asked = new XMLHttpRequest();'
+        "asked.open('POST', '/blocked'); asked.responseType = 'json'; asked.send()\">Go</button>",
+        {},
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    """Serve PAGES; /cut breaks off in the middle, /once answers with 500 the first time."""
+    """Serve PAGES; /cut breaks off in the middle, /once answers with 500 the first time.
+
+    /hang does not answer, and /slow is late.
+    """
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """Serve PAGES from another origin."""
+    with serve() as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[str]:
     seen: list[str] = []
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             seen.append(path)
+            if path == "/hang":
+                ended.wait()
             status, body, headers = PAGES.get(path, (404, "", {}))
             if path == "/once":
                 status, body = (500, "") if seen.count(path) % 2 else (200, "<p>at last</p>")
@@ -185,6 +249,8 @@ def origin() -> Iterator[str]:
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            if path == "/slow":
+                time.sleep(0.3)
             self.wfile.write(whole)
             self.close_connection = True
 
@@ -198,6 +264,7 @@ def origin() -> Iterator[str]:
         http.daemon_threads = True
         threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}"
+        ended.set()
         http.shutdown()
 
 
@@ -246,6 +313,7 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
 @pytest.mark.parametrize(("marks", "said"), [(("too often",), "a block page"), ((), "a page where data should be")])
 def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin, marks, said, monkeypatch) -> None:
     site = adapter(origin)
+    monkeypatch.setattr(visits, "WHOLE", 3.0)  # in which a text that nobody has kept may still lead on
     monkeypatch.setattr(type(site), "block_marks", marks)
     for path in ("/blocked", "/blocked-form") if marks else ("/data-form",):
         with pytest.raises(TurnedAway, match=said) as caught:
@@ -275,6 +343,65 @@ def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind:
     visit(site, page, f"{origin}{form}")
     with pytest.raises(kind), expect_arrival(site, page, re.compile("/done$")):
         page.get_by_role("button").click()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("path", ["/in-flight", "/frames"])
+def test_what_a_page_leaves_unfinished_and_what_its_frames_meet_is_not_its_own(page, origin, path: str) -> None:
+    site = adapter(origin)
+    visit(site, page, f"{origin}{path}")
+    with expect_arrival(site, page, re.compile("/slow$")):
+        page.get_by_role("button").click()
+    assert page.inner_text("p") == "slow"
+
+
+@pytest.mark.browser
+def test_others_that_turn_away_a_page_on_its_way_are_not_the_site(page: Page, origin: str, elsewhere: str) -> None:
+    site = adapter(origin)
+    visit(site, page, f"{origin}/frames-form?{elsewhere}")
+    with expect_arrival(site, page, re.compile("/done$")):
+        page.get_by_role("button").click()
+    assert page.inner_text("p") == "done"
+    visit(site, page, f"{origin}/own-busy-form")
+    with pytest.raises(TurnedAway, match="429"), expect_arrival(site, page, re.compile("/done$")):
+        page.get_by_role("button").click()
+
+
+@pytest.fixture
+def keeping(page: Page) -> Iterator[Page]:
+    """Open a page that keeps the answers which its scripts read."""
+    opened = page.context.browser.new_page()
+    opened.set_default_timeout(8_000)
+    opened.add_init_script(answers.KEEP)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.browser
+def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: str, monkeypatch) -> None:
+    site = adapter(origin)
+    for path in ("/json-form", "/json-app"):
+        visit(site, keeping, f"{origin}{path}")
+        with expect_arrival(site, keeping, re.compile("/done$")):
+            keeping.get_by_role("button").click()
+    monkeypatch.setattr(visits, "WHOLE", 1.0)
+    visit(site, keeping, f"{origin}/json-stays")
+    with pytest.raises(Stayed), expect_arrival(site, keeping, re.compile("/done$")):
+        keeping.get_by_role("button").click()
+
+
+@pytest.mark.browser
+def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: str, monkeypatch) -> None:
+    site = adapter(origin)
+    for path, whole in (("/page-form", 30.0), ("/typed-form", 1.0)):  # at once; once the page stays
+        monkeypatch.setattr(visits, "WHOLE", whole)
+        visit(site, keeping, f"{origin}{path}")
+        start = time.monotonic()
+        turned_away = pytest.raises(TurnedAway, match="data should be")
+        with turned_away as caught, expect_arrival(site, keeping, re.compile("/done$")):
+            keeping.get_by_role("button").click()
+        assert caught.value.wait == 3600
+        assert time.monotonic() - start < 10
 
 
 @pytest.mark.browser
