@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from collect import login, masking
 from collect.visits import text
+from params import UserError
 
 
 def adapter_frames(error: Exception) -> list[traceback.FrameSummary]:
@@ -26,16 +27,18 @@ def ends_in_adapter(error: Exception) -> bool:
 
 
 def keep_page(page: Page, name: str) -> str:
-    """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where they are."""
-    folder = login.state_folder() / "failures"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    stem = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    html, picture = stem.with_suffix(".html"), stem.with_suffix(".png")
-    login.write(html, _masked_text(page).encode())
+    """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where, or why not."""
     try:
+        folder = login.state_folder() / "failures"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        stem = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        html, picture = stem.with_suffix(".html"), stem.with_suffix(".png")
+        login.write(html, _masked_text(page).encode())
         login.write(picture, page.screenshot(timeout=5_000))
     except PlaywrightError:
         return f" The page's HTML: {html}; it gave no screenshot."
+    except (UserError, OSError) as error:
+        return f" The page could not be kept: {error}"
     return f" Screenshot and HTML: {picture}, {html}"
 
 

@@ -111,9 +111,9 @@ class BrowserSession:
         self._step(lambda: self.platform.delete(self.page, remote_ids, title))
 
     def keep_sign_in(self) -> None:
-        """Store the sign-in as the site has renewed it, while it holds."""
+        """Store the sign-in as the site has renewed it, while it holds; else what is stored stays."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
-            with contextlib.suppress(PlaywrightError):  # of a browser that has ended there is nothing to be had
+            with contextlib.suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
                 login.store(self.platform, self.context)
 
     def close(self) -> None:

@@ -1,15 +1,17 @@
 """A session: when a browser's context gives way to a new one, and what it asks for as the browser does."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 import params
-from collect import sandbox
+from collect import login, sandbox
 from collect.collectors import Heart
-from collect.platform import Batch, Interrupted, TurnedAway, load
+from collect.platform import Batch, Interrupted, PageChanged, Platform, TurnedAway, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
@@ -64,6 +66,32 @@ def test_files_are_asked_for_as_the_browser_asks_for_images_it_can_decode(sessio
     own = asked.value.all_headers()
     assert session.downloader.session.headers["Accept"] == own["accept"].replace("image/jxl,", "")
     assert session.downloader.session.headers["User-Agent"] == own["user-agent"]
+
+
+@pytest.mark.browser
+def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
+    workplace, small_disk, monkeypatch
+) -> None:
+    def read_back(_: Weibo, page: Page, _batch: Batch) -> None:
+        page.goto("http://127.0.0.1:9/?ticket=s3cret")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    monkeypatch.setattr(Weibo, "read_back", read_back)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(site) as session:
+            login.store(site, session.context)
+        monkeypatch.setattr(Platform, "is_live", True)
+        stored = login.stored_state(site).read_bytes()
+        with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with open_session(site) as session:
+            with pytest.raises(PageChanged, match=r"could not be kept: .*No space.* Make room") as caught:
+                session.read_back(NOTHING)
+            assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+        assert login.stored_state(site).read_bytes() == stored
+    assert not list(small_disk.rglob("*.part"))
 
 
 def test_a_run_ends_when_a_site_has_turned_it_away_for_a_day(photos, workplace, monkeypatch) -> None:
