@@ -6,7 +6,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from collect import answers, browser, fingerprint, leftovers, login
 from collect.download import downloader
@@ -182,8 +183,13 @@ class Web(Patient):
             raise SignedOut
         self.left_behind = leftovers.noted(self.site, self._account, self.original)
         if self.site.is_live:
-            self._stack.callback(login.store, self.site, self.context)  # as the site has renewed it
+            self._stack.callback(self._keep_sign_in, self.context)
         return self._account
+
+    def _keep_sign_in(self, context: BrowserContext) -> None:
+        """Store the sign-in as the site has renewed it; else what is stored stays."""
+        with suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
+            login.store(self.site, context)
 
     def _upload(self) -> dict[int, str]:
         leftovers.note(self.site, self._account, self.batch)

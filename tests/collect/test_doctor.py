@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from starlette.responses import HTMLResponse, JSONResponse
 from typer.testing import CliRunner
 
@@ -20,6 +20,7 @@ from collect import browser, fingerprint, leftovers, login, sandbox
 from collect.codecs import encode
 from collect.patients import Web
 from collect.platform import Batch, Platform, Site, load
+from collect.platforms import weibo as weibo_adapter
 from collect.sandbox import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -354,3 +355,24 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, monk
         login.state_file(adapter).unlink()
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert "Nobody has signed in to weibo yet" in report.seen["sign-in"]
+
+
+def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, monkeypatch) -> None:
+    def upload(_site: Site, page: Page, _batch: Batch) -> dict[int, str]:
+        browser.end_browsers()
+        page.wait_for_timeout(10_000)
+        return {}
+
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        assert isinstance(adapter, Site)
+        with sync_playwright() as playwright:
+            context = browser.launch(playwright, adapter).new_context()
+            login.sign_in_here(adapter, context.new_page())
+            login.store(adapter, context)
+        monkeypatch.setattr(Platform, "is_live", True)
+        monkeypatch.setattr(Site, "lag", 0)
+        monkeypatch.setattr(weibo_adapter.Weibo, "upload", upload)
+        report = Report("--platform", "weibo", "--origin", origin, "--live")
+    assert report.names("✗") == ["upload", "delete"]
+    assert "weibo: upload, delete fail." in report.text
