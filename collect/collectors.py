@@ -42,7 +42,8 @@ class Heart:
         """Wait, alive."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self.beat()
+            with suppress(UserError):  # a database that is away for a while; who uses it next is told
+                self.beat()
             time.sleep(min(left, HEART))
 
 

@@ -18,6 +18,7 @@ from collect import collectors
 from collect.collectors import HEART, LEASE, at_work, dead
 from collect.database import open_ledger
 from collect.tables import Collector
+from params import UserError
 
 WORK = (
     "import sys, time; from collect.collectors import at_work; from collect.database import open_ledger\n"
@@ -157,6 +158,19 @@ def test_a_heart_beats_while_it_rests_and_not_at_every_step(engine: Engine, monk
         clock.slept.clear()
         heart.rest(-5)
         assert clock.slept == []
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_rest(engine: Engine, monkeypatch, clock) -> None:
+    def away(*_: object) -> None:
+        raise UserError("The ledger can't be written.")
+
+    monkeypatch.setattr(collectors, "time", clock)
+    with at_work(engine) as heart:
+        with monkeypatch.context() as patch:
+            patch.setattr(collectors, "transaction", away)
+            heart.rest(3 * HEART)
+        heart.rest(2 * HEART)
+        assert clock.now - row(engine, heart.id).beat <= 2 * HEART
 
 
 def test_the_real_clock_is_rested_by(engine: Engine) -> None:
