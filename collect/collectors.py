@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from params import UserError
 
 LEASE = 30 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
 FORGOTTEN = 30 * 24 * 3600.0  # seconds without a beat, after which nobody needs to know that it is dead
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # another for each start of each machine
 HEART = 10.0  # seconds between two beats, at least
 
 
@@ -78,19 +80,45 @@ def dead(session: Session, names: set[str]) -> set[str]:
 
 
 def _lives(collector: Collector) -> bool:
-    if collector.host != _host():
-        return time.time() - collector.beat < LEASE
+    if collector.host != _host():  # another machine, or ours before it was started again
+        ended_with_us = collector.host.startswith(f"{_place()} ") and collector.beat < psutil.boot_time()
+        return _has_lease(collector) and not ended_with_us
     try:
         process = psutil.Process(collector.pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
         return abs(_started(process) - collector.started) < 1.0  # else the number was given to another process
+    except psutil.AccessDenied:
+        return _has_lease(collector)
     except psutil.NoSuchProcess:
-        return False
+        return _is_hidden(collector.pid) and _has_lease(collector)
+
+
+def _has_lease(collector: Collector) -> bool:
+    return time.time() - collector.beat < LEASE
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether there is a process, another user's, that the system does not show us (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        pass
+    return False
 
 
 def _host() -> str:
-    """Name this machine, or the container of it that we are in: where a process's number means that process."""
+    """Name this machine, or the container of it that we are in, since its start: where a number means one process."""
+    name = _place()
+    with suppress(OSError):  # only Linux has it
+        name += f" {BOOT.read_text().strip()}"
+    return name
+
+
+def _place() -> str:
+    """Name this machine, or the container of it that we are in; another machine may have the same name."""
     name = socket.gethostname()
     with suppress(OSError):  # only Linux has it
         name += f" {Path('/proc/self/ns/pid').readlink()}"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -117,6 +118,45 @@ def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, mo
     assert found_dead(engine, "far") == set()
     clock.now += 1
     assert found_dead(engine, "far") == {"far"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's number of the machine's start")
+def test_one_on_another_machine_of_our_name_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
+    monkeypatch.setattr(collectors, "time", clock)
+    boot, nobody = clock.now - 60, 2**22 + 1
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot)
+    write(engine, "here", pid=nobody)
+    with at_work(engine) as heart:
+        ours = row(engine, heart.id).host
+    there = f"{ours.rpartition(' ')[0]} 8d0f4c1e-0000-4000-8000-000000000000"
+    write(engine, "there", host=there, pid=nobody)
+    write(engine, "before our start", host=there, pid=nobody, beat=boot - 1)
+    write(engine, "elsewhere", host=f"not-{there}", pid=nobody, beat=boot - 1)
+    assert found_dead(engine, "here", "there", "before our start", "elsewhere") == {"here", "before our start"}
+    clock.now += LEASE
+    assert found_dead(engine, "there") == {"there"}
+    monkeypatch.setattr(collectors, "BOOT", Path("/nowhere"))
+    with at_work(engine) as heart:
+        assert row(engine, heart.id).host == ours.rpartition(" ")[0]
+
+
+@pytest.mark.parametrize("error", [psutil.NoSuchProcess(1), psutil.AccessDenied(1)])
+def test_another_users_process_that_is_hidden_lives_until_its_lease_is_over(
+    engine: Engine, monkeypatch, clock, error
+) -> None:
+    def hidden(*_: object) -> None:
+        raise error
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(collectors, "time", clock)
+    write(engine, "hidden")
+    monkeypatch.setattr(psutil.Process, "status", hidden)
+    monkeypatch.setattr(os, "kill", refused)
+    assert found_dead(engine, "hidden") == set()
+    clock.now += LEASE
+    assert found_dead(engine, "hidden") == {"hidden"}
 
 
 def test_one_in_another_container_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
