@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import ExitStack
 from functools import partial
 
@@ -17,7 +16,7 @@ from collect.ledger import HERE, Ledger
 from collect.patience import Patience
 from collect.round_trip import opened
 from collect.run import Run, rate_of
-from collect.tables import STATES, Upload
+from collect.tables import Upload
 from params import Params, UserError
 
 
@@ -37,16 +36,13 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
         console, count = Console(stderr=True), 0
         for generation in generations:
             ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
-            if ledger.busy_elsewhere({each.sha256 for each in ledger.uploads(*STATES)}):
+            if ledger.held_elsewhere():
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
             patience = Patience(platform, heart, console, rate_of(platform, ledger))
             patience.rest_as_asked()
             patience.outlast(Run(platform, session, ledger, heart, {}).settle)
-            batches: dict[str, list[Upload]] = defaultdict(list)
-            for each in ledger.uploads(*HERE):
-                batches[each.batch or ""].append(each)
-            for title, uploads in track(batches.items(), f"{name}: delete", console=console):
+            for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):
                 patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
                 ledger.delete(uploads)
-                count += len(uploads)
+                count += sum(each.state in HERE for each in uploads)
     return count

@@ -229,7 +229,9 @@ class Ledger:
 
     def rejections(self) -> dict[str, str]:
         """Return the site's reasons by the sha256 of what was uploaded."""
-        return {each.sha256: each.reason or "" for each in self.uploads("rejected")}
+        with self.transaction() as session:
+            chosen = select(Upload).filter_by(**self.key, state="rejected")
+            return {each.sha256: each.reason or "" for each in session.scalars(chosen)}
 
     def missing(self) -> dict[str, str]:
         """Return why what is on the platform has not come down, by the sha256 of what was uploaded."""
@@ -245,6 +247,29 @@ class Ledger:
             rows = select(Upload).filter_by(**self.key).where(or_(on_its_way, to_come))
             found = session.scalars(rows.where(Upload.collector.not_in(self._ours(session, rows))))
             return any(each.sha256 in images for each in found)
+
+    def held_elsewhere(self) -> bool:
+        """Tell whether another collector has anything of the account in hand, of whichever generation."""
+        account = {name: value for name, value in self.key.items() if name != "generation"}
+        with self.transaction() as session:
+            rows = select(Upload).filter_by(**account)
+            others = rows.where(Upload.collector.not_in(self._ours(session, rows)))
+            return session.scalars(others.limit(1)).first() is not None
+
+    def to_delete(self, images: Collection[str] | None = None) -> dict[str, list[Upload]]:
+        """Take in hand what may be on the platform, of these images or of all, by the title of its batch.
+
+        Also what was gone from there: it may be shown again.
+        """
+        gone = and_(Upload.state == "rejected", Upload.remote_id.is_not(None))
+        with self.transaction() as session:
+            rows = select(Upload).filter_by(**self.key, deleted_at=None).where(or_(Upload.state.in_(HERE), gone))
+            batches: dict[str, list[Upload]] = {}
+            for each in self._free(session, rows):
+                if images is None or each.sha256 in images:
+                    each.collector = self.collector
+                    batches.setdefault(each.batch or "", []).append(each)
+        return batches
 
     def pack(self, tiles: Sequence[Mapping[str, Any]]) -> bool:
         """Write down which images go up in which mosaic, and no longer alone.
@@ -278,14 +303,17 @@ class Ledger:
             return {each.sha256: each for each in session.scalars(select(Tile).filter_by(**self.key))}
 
     def delete(self, uploads: Sequence[Upload]) -> None:
-        """Write down that images are no longer on the platform; those that never came down are planned again."""
+        """Write down that images are no longer on the platform; those that never came down are planned again.
+
+        Not what is rejected.
+        """
         with self.transaction() as session:
             for each in uploads:
                 row = session.get_one(Upload, each.id)
-                row.deleted_at = now()
-                if row.state != "verified":
+                row.deleted_at, row.collector = now(), None
+                if row.state not in ("verified", "rejected"):
                     row.state, row.remote_id, row.batch, row.position = "planned", None, None, None
-                    row.deleted_at = row.collector = row.reason = None
+                    row.deleted_at = row.reason = None
                     session.execute(delete(Download).filter_by(upload_id=row.id))  # of another rendition
 
     def release(self, uploads: Sequence[Upload] | None = None) -> None:

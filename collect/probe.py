@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,13 +19,13 @@ from sqlalchemy.orm import Session as Books
 from collect import fingerprint, headers, probes, residual
 from collect.collectors import at_work
 from collect.database import open_ledger, transaction
-from collect.ledger import HERE, Ledger
+from collect.ledger import Ledger
 from collect.lock import held
 from collect.originals import LIVE_STATE, stored
 from collect.platform import Platform, Session, Site
 from collect.round_trip import announce, opened
 from collect.run import Run
-from collect.tables import Probe, Upload
+from collect.tables import Probe
 from params import Params, UserError
 
 ACCEPTS = ("*/*", "image/webp,*/*;q=0.8", "image/jpeg,image/png")  # other clients' headers than the browser's
@@ -124,11 +124,7 @@ def _told(served: Path, name: str) -> dict[str, Any]:
 
 def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]) -> None:
     """Take the probes off the platform again; one that can't be taken off stays for `collect --cleanup`."""
-    batches: dict[str, list[Upload]] = defaultdict(list)
-    for each in ledger.uploads(*HERE):
-        if each.sha256 in mine:
-            batches[each.batch or ""].append(each)
-    for title, uploads in batches.items():
+    for title, uploads in ledger.to_delete(mine).items():
         try:
             session.delete([each.remote_id or "" for each in uploads], title)
         except UserError as error:

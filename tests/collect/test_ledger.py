@@ -422,6 +422,45 @@ def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -
     assert names(ledger.waiting("thumb150", {"a", "b", "c"})) == ["c"]
 
 
+def test_what_was_gone_is_deleted_with_its_batch_and_stays_rejected(ledger: Ledger) -> None:
+    ledger.plan(["a", "b", "c"])
+    claimed = ledger.claim(["a", "b", "c"])
+    ledger.receive(claimed, {0: "A", 1: "B"})
+    ledger.settle(claimed, {0: "A"}, refused={1: "gone", 2: "too dull"})
+    ((title, uploads),) = ledger.to_delete().items()
+    assert (title, names(uploads)) == (claimed[0].batch, ["a", "b"])
+    assert {title: names(each) for title, each in ledger.to_delete({"b"}).items()} == {title: ["b"]}
+    ledger.delete(uploads)
+    assert ledger.to_delete() == {}
+    assert ledger.planned() == ["a"]
+    assert ledger.rejections() == {"b": "gone", "c": "too dull"}
+
+
+def test_what_is_being_deleted_is_left_alone_by_others(ledger: Ledger, other: Ledger) -> None:
+    confirmed(ledger, "a")
+    ledger.release()
+    uploads = ledger.to_delete()
+    assert other.waiting("large", {"a"}) == []
+    assert other.to_delete() == {}
+    ledger.delete([each for batch in uploads.values() for each in batch])
+    assert names(other.claim(["a"])) == ["a"]
+
+
+def test_a_collector_at_work_is_seen_by_whatever_it_has_in_hand(ledger: Ledger, other: Ledger) -> None:
+    ledger.keep("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
+    ledger.plan(["b"])
+    later = Ledger(other.engine, **(KEY | {"generation": 2}), collector=other.collector)
+    somebody = Ledger(other.engine, **(KEY | {"account": "8"}), collector=other.collector)
+    assert other.held_elsewhere() and later.held_elsewhere()
+    assert not ledger.held_elsewhere() and not somebody.held_elsewhere()
+    ledger.release()
+    assert not other.held_elsewhere()
+    ledger.claim(["b"])
+    assert other.held_elsewhere()
+    die(ledger)
+    assert not other.held_elsewhere()
+
+
 def test_what_is_deleted_and_goes_up_again_comes_down_anew_in_every_rendition(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")
     ledger.keep("m", [Arrival(up[0], "address", ANY_FILE)], main=False)

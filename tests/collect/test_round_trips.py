@@ -32,6 +32,7 @@ from collect.platform import Batch, Challenged, Interrupted, Refused, Stayed, Tr
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
+from collect.run import Run
 from collect.sandbox import douban, facebook, weibo
 from collect.sandbox.douban import Sandbox as Douban
 from collect.sandbox.site import Site as Sandbox
@@ -492,6 +493,39 @@ def test_what_cannot_be_fetched_from_another_folder_stays_verified(
     with sqlite3.connect(workplace / "shared.db") as books:
         assert books.execute("SELECT count(*) FROM downloads WHERE verified").fetchone() == (40,)
         assert books.execute("SELECT DISTINCT state FROM uploads").fetchall() == [("verified",)]
+
+
+def test_cleanup_leaves_all_as_it_is_while_another_collects(photos, workplace, shared, monkeypatch) -> None:
+    """The other one waits for its rate, with nothing in hand but what is up and down already."""
+    originals, send, refused = photos(3), Run._send, []
+
+    def waiting(run: Run, limit: int | None) -> bool:
+        if run.uploaded and not refused:
+            with pytest.raises(UserError, match="is being collected from by another process"):
+                cleanup("jpeg-75", shared)
+            refused.append(True)
+        return send(run, limit)
+
+    monkeypatch.setattr(Run, "_send", waiting)
+    monkeypatch.setattr(Codec, "batch_size", 2)
+    outcome = round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
+    assert (outcome.uploaded, outcome.complete, refused) == (3, 3, [True])
+    assert cleanup("jpeg-75", shared) == 3
+
+
+@pytest.mark.browser
+def test_a_picture_that_was_gone_and_is_back_is_deleted_with_its_post(photos, workplace) -> None:
+    originals = photos(3)
+    with sandbox.serve("weibo", state=workplace / "site") as origin:
+        round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+        with sqlite3.connect("data/ledger/ledger.db") as books:  # as a run leaves it that the wall has not shown one to
+            gone = "UPDATE uploads SET state = 'rejected', reason = 'it was gone' WHERE sha256 = ?"
+            books.execute(gone, (originals[1].sha256,))
+            books.execute("DELETE FROM downloads WHERE upload_id = (SELECT id FROM uploads WHERE state = 'rejected')")
+        assert cleanup("weibo", SETTINGS, origin=origin) == 2
+        assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
+        again = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
+    assert (again.complete, again.rejected, again.uploaded) == (2, 1, 0)
 
 
 @pytest.mark.browser
