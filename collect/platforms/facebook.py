@@ -18,7 +18,7 @@ from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")
-MORE, SANDBOX_MORE = 5_000, 1_000  # milliseconds that more of a list may take to come
+FIRST, MORE, SANDBOX_MORE = 30_000, 5_000, 1_000  # milliseconds that a list's first part, or more, may take to come
 
 
 class Facebook(Site):
@@ -97,35 +97,54 @@ class Facebook(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not self._open_album(page, title):
             return
-        if not set(self._photos(page, len(remote_ids) + 1)) <= set(remote_ids):
+        photos = self._photos(page, len(remote_ids) + 1)
+        if not set(photos) <= set(remote_ids):
             raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
+        if not self._says_that_it_has(page, str(len(photos))):  # others may be among those that have not come
+            raise (Interrupted if self._says_that_it_has(page, r"\d+") else UserError)(
+                f"facebook: the album {title!r} shows {len(photos)} photos, and does not say that it has no more. If it"
+                " stays so, delete it by hand."
+            )
         page.get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
         with expect_arrival(self, page, re.compile("/photos_albums")):
             page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
 
     def _open_album(self, page: Page, title: str) -> bool:
+        """Go to the album of that title; tell whether there is one.
+
+        Raises Interrupted when a live site shows no album at all: nothing else tells a list that has not come.
+        """
+        came = False
         for _ in range(2):  # a list that has not come yet looks like one that lacks the album
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
-            self._comes(albums.first)  # there may be none at all
+            came |= self._comes(albums.first, FIRST)  # a sandbox may have none at all
             album = page.get_by_role("link", name=title)
             self._scroll(page, albums, until=album.count)
             if album.count():
                 visit(self, page, album.first.evaluate("link => link.href"))
                 return True
+        if self.is_live and not came:
+            raise Interrupted(
+                "facebook: the list of albums did not come. If the account has no album at all, make one by hand, with"
+                " a photo of your own."
+            )
         return False
 
     def _listed(self, page: Page, count: int, title: str, *, some_may_be_gone: bool = False) -> list[str]:
         """List the photos of the album that is open; fewer than went up only where it says that it has no more."""
         photos = self._photos(page, count)
-        said = page.get_by_text(re.compile(rf"(^|\D){len(photos)} ?(photo|item|张照片|项)"))
-        if len(photos) != count and not (some_may_be_gone and len(photos) < count and said.count()):
+        all_of_them = some_may_be_gone and len(photos) < count and self._says_that_it_has(page, str(len(photos)))
+        if len(photos) != count and not all_of_them:
             raise Interrupted(
                 f"facebook: the album {title!r} shows {len(photos)} of {count} photos, so that nobody can tell which is"
                 " which. If it stays so, delete the album on the site."
             )
         return photos
+
+    def _says_that_it_has(self, page: Page, count: str) -> bool:
+        return page.get_by_text(re.compile(rf"(^|\D){count} ?(photo|item|张照片|项)")).count() > 0
 
     def _photos(self, page: Page, count: int) -> list[str]:
         """List the photos of the album that is open, until there are so many or no more come."""
@@ -147,14 +166,14 @@ class Facebook(Site):
         while not until() and (shown := links.count()):
             pause(self)
             page.mouse.wheel(0, 10_000)
-            if not self._comes(links.nth(shown)):
+            if not self._comes(links.nth(shown), MORE):
                 links.last.scroll_into_view_if_needed()  # the list may have a frame of its own
-                if not self._comes(links.nth(shown)):
+                if not self._comes(links.nth(shown), MORE):
                     return
 
-    def _comes(self, link: Locator) -> bool:
+    def _comes(self, link: Locator, live_wait: int) -> bool:
         try:
-            link.wait_for(timeout=MORE if self.is_live else SANDBOX_MORE)
+            link.wait_for(timeout=live_wait if self.is_live else SANDBOX_MORE)
         except TimeoutError:
             return False
         return True

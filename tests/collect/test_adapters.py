@@ -31,6 +31,7 @@ from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
 from collect.platform import Batch, Interrupted, PageChanged, Site, Stayed, TurnedAway, load
+from collect.platforms.facebook import Facebook
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Outcome, announce, round_trip
 from collect.sandbox import douban, facebook, weibo
@@ -562,6 +563,63 @@ def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(
             assert set(books.execute("SELECT state FROM uploads")) == {("unknown",)}
         assert collect("facebook", originals, origin).complete == 2
         assert set(received(origin).values()) == {1}
+
+
+@pytest.mark.parametrize("come", ["late", "never"])
+def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, workplace, monkeypatch) -> None:
+    """The sandbox stands in for the live site: only that it is one is made up."""
+    batch = Batch("comreadv x", [each.path for each in photos(2)])
+
+    def without_albums(route: Route) -> None:
+        answer = route.fetch()
+        after = "setTimeout(() => { albums.innerHTML = rows }, 1000)" if come == "late" else ""
+        script = f"const albums = document.querySelector('ul'), rows = albums.innerHTML; albums.innerHTML = ''; {after}"
+        route.fulfill(response=answer, body=answer.text().replace("</ul>", f"</ul><script>{script}</script>"))
+
+    with (
+        sandbox.serve("facebook", state=workplace / "site") as origin,
+        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+        monkeypatch.context() as patched,
+    ):
+        session.upload(batch)
+        session.page.route("**/photos_albums", without_albums)
+        patched.setattr(Facebook, "is_live", property(lambda _self: True))
+        patched.setattr("collect.platforms.facebook.FIRST", 3_000 if come == "late" else 200)
+        patched.setattr("collect.platforms.facebook.MORE", 100)
+        patched.setattr("collect.visits.back_off", lambda *_, **__: 0.0)
+        if come == "late":
+            assert len(session.read_back(batch)) == 2
+        else:
+            for act in (lambda: session.read_back(batch), lambda: session.delete(["1"], batch.title)):
+                with pytest.raises(Interrupted, match="the list of albums did not come"):
+                    act()
+
+
+@pytest.mark.parametrize("says", [" · 3 photos", ""])
+def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(facebook, "PAGE", 2)
+    monkeypatch.setattr("collect.visits.back_off", lambda *_, **__: 0.0)
+    page = facebook.Sandbox.page
+    with (
+        sandbox.serve("facebook", state=workplace / "site") as origin,
+        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+    ):
+        ours = session.upload(Batch("comreadv x", [each.path for each in photos(2)]))
+        with sqlite3.connect(workplace / "site/sandbox.db") as site:
+            site.execute("INSERT INTO photos (key, sha256) SELECT '77', sha256 FROM photos LIMIT 1")
+            site.execute("INSERT INTO entries (album, photo, description) SELECT id, last_insert_rowid(), '' FROM albums")
+        session.page.route("**/media/set/more?*", lambda _route: None)  # it does not come
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                facebook.Sandbox, "page", lambda *given: page(*given[:2], given[2].replace(" · 3 photos", says))
+            )
+            with pytest.raises(UserError, match="shows 2 photos, and does not say that it has no more") as stays:
+                session.delete(list(ours.values()), "comreadv x")
+        assert isinstance(stays.value, Interrupted) == bool(says)
+        session.page.unroute_all()
+        with pytest.raises(UserError, match="holds other photos too"):
+            session.delete(list(ours.values()), "comreadv x")
+        assert sum(received(origin).values()) == 3
 
 
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
