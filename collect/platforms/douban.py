@@ -92,8 +92,7 @@ class Douban(Site):
         """Raise UserError when the album's page says that others see it: asked once, for it takes a page."""
         if self._looked:
             return
-        if visit(self, page, self._album()).status == 403:
-            raise SignedOut
+        self._visit_album(page, self._album())
         said = page.get_by_text(OTHERS).filter(visible=True).all_inner_texts()
         if said:
             raise UserError(
@@ -101,6 +100,17 @@ class Douban(Site):
                 " on the site, or name another one in params.yaml, then run again. Nothing went up."
             )
         self._looked = True
+
+    def _visit_album(self, page: Page, address: str) -> None:
+        """Go to a page of the album; raise UserError where there is no such album."""
+        status = visit(self, page, address).status
+        if status == 403:
+            raise SignedOut
+        if status == 404:
+            self.account(page)  # raises where nobody is signed in any more
+            raise UserError(
+                f"douban: this account has no album {self.row.album}. Name another one in params.yaml, then run again."
+            )
 
     def _album(self) -> str:
         if not self.row.album:
@@ -146,8 +156,7 @@ class Douban(Site):
         return visit(self, page, self.at(f"https://www.douban.com/photos/photo/{photo}/")).status
 
     def _shown(self, page: Page, address: str) -> list[str]:
-        if visit(self, page, address).status == 403:
-            raise SignedOut
+        self._visit_album(page, address)
         page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
         images = page.locator(".photolst .photo_wrap .photolst_photo > img")
         sources = images.evaluate_all("images => images.map((image) => image.getAttribute('src'))")

@@ -128,6 +128,19 @@ def test_nothing_goes_into_a_douban_album_that_others_see(audience, photos, work
     assert (answer["photos"], answer["unpublished"]) == (0, 0)
 
 
+def test_a_douban_album_that_is_not_there_is_told_at_once(photos, workplace) -> None:
+    row = SETTINGS.platform("douban").model_copy(update={"album": "2"})
+    settings = SETTINGS.model_copy(update={"platforms": {"douban": row}})
+    with sandbox.serve("douban", state=workplace / "site") as origin:
+        with pytest.raises(UserError, match="this account has no album 2"):
+            collect("douban", photos(1), origin, settings)
+        with (
+            open_session(load("douban", row, origin=origin)) as session,
+            pytest.raises(UserError, match="this account has no album 2"),
+        ):
+            session.read_back(Batch("cut off", [], known={0: "1"}))
+
+
 def test_a_private_douban_album_is_asked_once_whatever_it_is_called(photos, workplace, monkeypatch) -> None:
     monkeypatch.setattr(douban, "ALBUM", douban.ALBUM._replace(name="公开课"))
     pages: list[str] = []
@@ -607,7 +620,8 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
         ours = session.upload(Batch("comreadv x", [each.path for each in photos(2)]))
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
             site.execute("INSERT INTO photos (key, sha256) SELECT '77', sha256 FROM photos LIMIT 1")
-            site.execute("INSERT INTO entries (album, photo, description) SELECT id, last_insert_rowid(), '' FROM albums")
+            added = "INSERT INTO entries (album, photo, description) SELECT id, last_insert_rowid(), '' FROM albums"
+            site.execute(added)
         session.page.route("**/media/set/more?*", lambda _route: None)  # it does not come
         with monkeypatch.context() as patched:
             patched.setattr(
