@@ -53,7 +53,7 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
         run = Run(platform, session, ledger, heart, by_content, patience=PATIENCE)
         mine = _remember(name, by_content)
         if isinstance(platform, Site) and platform.is_live:
-            announce(platform, session.account, len(files))
+            announce(name, platform, session.account, len(files))
         try:
             run.run(None)
             negotiated = _negotiated(platform, session, ledger, files["photo"])

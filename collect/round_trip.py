@@ -51,7 +51,8 @@ def opened(
 ) -> Iterator[tuple[Platform, Session]]:
     """Open a platform of params.yaml, its sandbox served for as long when that is what its row says.
 
-    Raises UserError for a real site unless `live`, or COMREADV_LIVE in the environment, asks for it.
+    Raises UserError for a real site unless `live`, or COMREADV_LIVE in the environment, asks for it; for a sandbox
+    where `live` does.
     """
     row = params.platform(name)
     origin = origin or row.origin
@@ -65,6 +66,11 @@ def opened(
             raise UserError(
                 f"{name} is the real site, with your account: ask for it by --live, or by {LIVE}=1 in the environment"
                 " of dvc. `site: sandbox` in its row of params.yaml rehearses on this computer."
+            )
+        if live and isinstance(platform, Site) and not platform.is_live:
+            raise UserError(
+                f"{name} is not the real site. Leave --live out, or set `site: live` in its row of params.yaml and give"
+                " no address on this computer."
             )
         yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
 
@@ -108,7 +114,7 @@ def round_trip(
         files = packed(originals, ledger, platform, mosaic=mosaic)
         run = Run(platform, session, ledger, heart, files)
         if isinstance(platform, Site) and platform.is_live:
-            announce(platform, session.account, min(len(run.left()), limit or len(files)))
+            announce(name, platform, session.account, min(len(run.left()), limit or len(files)))
         try:
             run.run(limit)
         except KeyboardInterrupt:
@@ -131,13 +137,13 @@ def round_trip(
     )
 
 
-def announce(site: Site, account: str, count: int) -> None:
-    """Say what is about to happen on a real site, and leave time to stop it."""
+def announce(name: str, site: Site, account: str, count: int) -> None:
+    """Say what is about to happen on a real site, and leave time to stop it; `name`: of its row in params.yaml."""
     minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
     said = (
-        f"{site.name}, the real site: {count} files go up to the account {account}, {site.audience},"
+        f"{name}, the real site: {count} files go up to the account {account}, {site.audience},"
         f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
-        f" `comreadv collect --platform {site.name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
+        f" `comreadv collect --platform {name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
         f" {NOTICE:g} seconds."
     )
     Console(stderr=True).print(Text(said), soft_wrap=True)

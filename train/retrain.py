@@ -15,6 +15,7 @@ from typing import IO, Any
 from collect import drift, fingerprint, webhook
 from collect.lock import FRESHNESS, held
 from collect.originals import LIVE_STATE
+from collect.platform import load
 from collect.round_trip import LIVE
 from params import Params, UserError
 from train import kept_models
@@ -67,7 +68,7 @@ def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
 
 def _probe(name: str, params: Params, *, live: bool) -> dict[str, Any]:
     try:
-        found = drift.examine(name, params, live=live)
+        found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
         drift.keep(name, found)

@@ -520,8 +520,10 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     site = load("weibo", SETTINGS.platform("weibo"))
     assert isinstance(site, Site)
     monkeypatch.setattr("collect.round_trip.NOTICE", 0.0)
-    announce(site, ODD, 1)
-    assert f"1 files go up to the account {ODD}, for its owner's eyes only" in capsys.readouterr().err
+    announce("my-weibo", site, ODD, 1)
+    said = capsys.readouterr().err
+    assert f"1 files go up to the account {ODD}, for its owner's eyes only" in said
+    assert "`comreadv collect --platform my-weibo --live --cleanup` deletes them again" in said
 
 
 def album_without(original: Original, originals: Sequence[Original], workplace: Path, origin: str) -> None:

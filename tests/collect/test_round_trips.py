@@ -616,6 +616,18 @@ def test_a_real_site_has_to_be_asked_for(photos, workplace, monkeypatch) -> None
         round_trip("weibo", with_row("weibo", site="live"), photos(1), Path("out"), generation=1, live=True)
 
 
+@pytest.mark.browser
+def test_a_sandbox_is_not_collected_from_where_the_real_site_is_asked_for(photos, workplace, monkeypatch) -> None:
+    not_the_site = pytest.raises(UserError, match=r"weibo is not the real site\. Leave --live out, or set `site: live`")
+    for settings, origin in ((SETTINGS, None), (with_row("weibo", site="live"), "http://127.0.0.1:9")):
+        with not_the_site:
+            round_trip("weibo", settings, photos(1), Path("out"), generation=1, origin=origin, live=True)
+    with not_the_site:
+        cleanup("weibo", SETTINGS, live=True)
+    monkeypatch.setenv("COMREADV_LIVE", "1")  # which dvc hands to the rows of sandboxes too
+    assert round_trip("weibo", SETTINGS, photos(1), Path("out"), generation=1).complete == 1
+
+
 def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import params
 from collect import sandbox
 from params import UserError
-from train import checkpoint, kept_models, training
+from train import checkpoint, kept_models, retrain, training
 from train.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,22 @@ def test_a_drifted_site_gets_a_fresh_model_though_killed_and_doubled_and_no_othe
     assert "the model of generation 1 is in use again" in back.communicate(timeout=100)[0]
     assert json.loads((tmp_path / "models/weibo.json").read_text())["mae"] == old["mae"]
     assert (tmp_path / "data/kept_models/weibo/2/weibo.safetensors").exists()
+
+
+def test_only_the_rows_of_real_sites_are_asked_for_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = {}
+
+    def examine(name: str, _params: params.Params, *, live: bool) -> None:
+        asked[name] = live
+        raise UserError("enough")
+
+    monkeypatch.setattr("collect.drift.examine", examine)
+    rows = {"weibo": {"site": "live"}, "douban": {}, "facebook": {"site": "live", "origin": "http://127.0.0.1:9"}}
+    platforms = {name: params.PlatformRow(adapter=name, **changes) for name, changes in rows.items()}
+    settings = params.load(ROOT / "params.yaml").model_copy(update={"platforms": platforms})
+    retrain.retrain(settings, list(platforms), live=True)
+    assert asked == {"weibo": True, "douban": False, "facebook": False}
 
 
 def test_what_was_learned_is_taken_over_where_it_fits(tmp_path: Path) -> None:
