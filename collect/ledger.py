@@ -261,7 +261,7 @@ class Ledger:
 
         Also what was gone from there: it may be shown again.
         """
-        gone = and_(Upload.state == "rejected", Upload.remote_id.is_not(None))
+        gone = and_(Upload.state == "rejected", Upload.reason == GONE, Upload.remote_id.is_not(None))
         with self.transaction() as session:
             rows = select(Upload).filter_by(**self.key, deleted_at=None).where(or_(Upload.state.in_(HERE), gone))
             batches: dict[str, list[Upload]] = {}

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from collect.collectors import at_work
 from collect.database import open_ledger
-from collect.ledger import Arrival, Ledger
+from collect.ledger import GONE, Arrival, Ledger
 from collect.platform import Interrupted
 from collect.tables import Collector, Download, Tile, Upload
 from params import UserError
@@ -425,15 +425,15 @@ def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -
 def test_what_was_gone_is_deleted_with_its_batch_and_stays_rejected(ledger: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
     claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed, {0: "A", 1: "B"})
-    ledger.settle(claimed, {0: "A"}, refused={1: "gone", 2: "too dull"})
+    ledger.receive(claimed, {0: "A", 1: "B", 2: "C"})
+    ledger.settle(claimed, {0: "A"}, refused={1: GONE, 2: "too dull"})
     ((title, uploads),) = ledger.to_delete().items()
     assert (title, names(uploads)) == (claimed[0].batch, ["a", "b"])
     assert {title: names(each) for title, each in ledger.to_delete({"b"}).items()} == {title: ["b"]}
     ledger.delete(uploads)
     assert ledger.to_delete() == {}
     assert ledger.planned() == ["a"]
-    assert ledger.rejections() == {"b": "gone", "c": "too dull"}
+    assert ledger.rejections() == {"b": GONE, "c": "too dull"}
 
 
 def test_what_is_being_deleted_is_left_alone_by_others(ledger: Ledger, other: Ledger) -> None:

@@ -25,6 +25,7 @@ from collect.cleanup import cleanup
 from collect.collectors import Heart
 from collect.database import open_ledger
 from collect.export import read_manifest
+from collect.ledger import GONE
 from collect.look import distance, look, shows
 from collect.originals import Original, stored
 from collect.patience import WITH_A_SITE
@@ -519,8 +520,8 @@ def test_a_picture_that_was_gone_and_is_back_is_deleted_with_its_post(photos, wo
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
         with sqlite3.connect("data/ledger/ledger.db") as books:  # as a run leaves it that the wall has not shown one to
-            gone = "UPDATE uploads SET state = 'rejected', reason = 'it was gone' WHERE sha256 = ?"
-            books.execute(gone, (originals[1].sha256,))
+            gone = "UPDATE uploads SET state = 'rejected', reason = ? WHERE sha256 = ?"
+            books.execute(gone, (GONE, originals[1].sha256))
             books.execute("DELETE FROM downloads WHERE upload_id = (SELECT id FROM uploads WHERE state = 'rejected')")
         assert cleanup("weibo", SETTINGS, origin=origin) == 2
         assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
