@@ -1,6 +1,9 @@
 # make repro   set everything up and run the pipeline        make check   ruff and mypy
 # make test    set everything up and run the tests           make bench   speed and strength, side by side
 # make setup   .venv, the package with its extras, a browser   make soak   300 images a site under all faults; hours
+#
+# soak and parts of bench need ILSVRC-2012's validation photos, a folder a class: COMREADV_ILSVRC=/path/val make soak.
+# Without them they are skipped.
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,10 +26,10 @@ check: setup
 	mypy
 
 bench: setup
-	python -m pytest tests/benchmarks --override-ini addopts= --ignore tests/benchmarks/test_collect_soak.py
+	python -m pytest -rs tests/benchmarks --override-ini addopts= --ignore tests/benchmarks/test_collect_soak.py
 
 soak: setup
-	python -m pytest -s tests/benchmarks/test_collect_soak.py --override-ini addopts=
+	python -m pytest -s -rs tests/benchmarks/test_collect_soak.py --override-ini addopts=
 
 setup: $(VENV)/.ready
 
