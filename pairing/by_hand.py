@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -19,15 +20,16 @@ def pair_folders(originals: Path, renditions: Path, database: Path, settings: Pa
     """Match the files of two folders by content, and write the pairs database; return what became of each file.
 
     Names, order and sizes of the renditions may be lost. The originals are shared out to train, validation and test
-    in the order of their names. The database holds the files that have an original.
+    in the order of their names. The database holds the files that have an original, as many as the split takes.
     """
     firsts = _files(originals, "--originals")
     found = match(firsts, _files(renditions, "--renditions"), settings)
     matched = [each for each in found if each.original]
     matched.sort(key=lambda each: each.original or each.rendition)
     splits = [name for name, count in share_out(split, len(matched)).items() for _ in range(count)]
+    left = {each.rendition for each in matched[len(splits) :]}
     with writing(database) as session:
-        for each, name in zip(matched, splits, strict=False):
+        for each, name in zip(matched[: len(splits)], splits, strict=True):
             assert each.original and each.measured
             trip = RoundTrip(
                 source=Source(
@@ -48,7 +50,8 @@ def pair_folders(originals: Path, renditions: Path, database: Path, settings: Pa
                 sha256=_digest(each.rendition),
             )
             session.add(Pair(round_trip=trip, **columns(each.measured)))
-    return found
+    more = f"left over: dataset.split takes {len(splits)}"
+    return [replace(each, reason=each.reason or more) if each.rendition in left else each for each in found]
 
 
 def _files(folder: Path, option: str) -> Sequence[Path]:

@@ -57,6 +57,18 @@ def test_two_folders_are_paired_by_content_and_the_same_bytes_come_again(folders
     assert Path("data/pairs/weibo.db").read_bytes() == before
 
 
+def test_what_the_split_does_not_take_is_told_and_not_counted(folders: Path) -> None:
+    text, shares = Path("params.yaml").read_text(), "{train: 0.5, validation: 0.1, test: 0.4}"
+    assert shares in text
+    Path("params.yaml").write_text(text.replace(shares, "{train: 1, validation: 1, test: 1}"))
+    PHOTOS[3].save("theirs/IMG_6.jpg", quality=80)
+    said = run(pairing.cli.app, *BY_HAND)
+    assert "3 pairs accepted, 2 rejected" in said
+    assert "1 left over" in said and "theirs/IMG_6.jpg: left over: dataset.split takes 3" in said
+    found = [accepted(Path("data/pairs/weibo.db"), split) for split in ("train", "validation", "test")]
+    assert [len(each) for each in found] == [1, 1, 1]
+
+
 def test_the_summary_counts_and_pictures_the_worst(folders: Path, pairs_setting: str | None) -> None:
     run(pairing.cli.app, *BY_HAND)
     if pairs_setting is not None:
