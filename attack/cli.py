@@ -61,6 +61,7 @@ def evaluate(
 ) -> None:
     """Send the adversarial images through a platform and count those that still work when they come back.
 
+    A real site has to be asked for, by COMREADV_LIVE=1 in the environment.
     Reads data/adversarial/<platform> and data/images. Writes data/evaluation/<platform>, reports/<platform>.json
     and reports/<platform>.svg. Stops and resumes.
     """
@@ -94,6 +95,7 @@ def transfer(
 ) -> None:
     """Send what `best` made for the other platforms, and for all at once, through a platform, and count what works.
 
+    A real site has to be asked for, by COMREADV_LIVE=1 in the environment.
     Reads data/adversarial and data/images. Writes data/transfer/<platform> and reports/transfer/<platform>.json.
     Stops and resumes.
     """

@@ -28,7 +28,8 @@ def sandbox(
         list[str] | None,
         typer.Option(
             metavar="NAME=RATE",
-            help=f"Fail at this rate, 0 to 1; can be given again. Names: {', '.join([ALL, *NAMES])}.",
+            help=f"Fail at this rate, 0 to 1; can be given again. Names: {', '.join([ALL, *NAMES])}."
+            " Weibo knows no block, and answers 418.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Draw the faults from this seed.")] = 0,
