@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import re
 from pathlib import Path
@@ -29,6 +30,13 @@ ENVIRONMENT = {  # what goes before a setting: a password belongs into no file u
 
 class UserError(ClickException):
     """Say what a person has to mend; shown without a traceback, with exit code 1."""
+
+
+def unwritable(place: Path, error: OSError, what: str = "written") -> UserError:
+    """Return what to tell a person where a file or folder can't be written, with what may mend it."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    mend = "Make room" if full else "See that its folder is there and that you may write to it"
+    return UserError(f"{place} can't be {what}: {error.strerror or error}. {mend}, then run again.")
 
 
 class Block(BaseModel):
@@ -83,7 +91,7 @@ class PlatformRow(Block):
     rendition: str | None = None
     more_renditions: tuple[str, ...] = ()
     origin: str | None = None
-    album: str | None = None
+    album: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
     codec: str | None = None
 
     @field_validator("adapter")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import params
+from params import UserError
 
 Origin = Annotated[str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")]
 Live = Annotated[bool, typer.Option("--live", help="Talk to the real site, with your account.")]
@@ -25,7 +26,10 @@ def collect(
     mosaic: Annotated[bool, typer.Option("--mosaic", help="Upload many images as one.")] = False,
     live: Live = False,
     cleanup: Annotated[
-        bool, typer.Option("--cleanup", help="Delete from the platform what this tool uploaded, and do no more.")
+        bool,
+        typer.Option(
+            "--cleanup", help="Delete all that this tool has up in the account, adversarial images too, and do no more."
+        ),
     ] = False,
     origin: Origin = None,
     params_file: ParamsFile = PARAMS,
@@ -41,6 +45,8 @@ def collect(
     settings = params.load(params_file)
     settings.platform(platform)
     if cleanup:
+        if limit is not None or mosaic:
+            raise UserError("--cleanup deletes all that is up, and uploads nothing: leave out --limit and --mosaic.")
         from collect.cleanup import cleanup as delete
 
         count = delete(platform, settings, origin=origin, live=live)
@@ -62,6 +68,8 @@ def collect(
         mosaic=mosaic,
         live=live,
     )
+    where = f"--platform {platform}" + " --live" * (outcome.site == "live")
+    where += f" --origin {origin}" if origin else ""
     if mosaic and outcome.files:
         pairs = outcome.complete / outcome.files
         typer.echo(f"{platform}: {pairs:.1f} pairs an upload (uploaded files: {outcome.files}).")
@@ -73,12 +81,13 @@ def collect(
     if outcome.missing:
         typer.echo(
             f"{platform}: {outcome.missing} files did not come back, or not as what went up (reasons in manifest.jsonl;"
-            " a further rendition has its own). Run again to try once more.",
+            f" a further rendition has its own). Run `comreadv collect {where}` again; in the pipeline, where DVC keeps"
+            f" what came, `dvc repro --force --single-item collect@{platform}`, then `dvc repro`.",
             err=True,
         )
     if outcome.complete and not fingerprint.matches(fingerprint.load(platform), outcome.fingerprint):
         typer.echo(
             f"{platform}: the files don't match fingerprints/{platform}.json: the platform may have changed its codec."
-            f" Run `comreadv drift --platform {platform} --write`.",
+            f" Run `comreadv drift {where} --write`.",
             err=True,
         )

@@ -70,7 +70,7 @@ def without_password(error: Exception, address: URL) -> str:
 def remedy(address: URL) -> str:
     """Say what a person may have to do where a database can't be read or written."""
     if address.get_backend_name() == "sqlite":
-        return "Make room if its disk is full"
+        return "Make room if its disk is full, else see that its folder is there and that you may write to it"
     return "See that its server runs, lets you in and has room"
 
 

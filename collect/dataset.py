@@ -51,7 +51,10 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
     part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
     for folder in (part, old):
         shutil.rmtree(folder, ignore_errors=True)
-    part.mkdir(parents=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise params.unwritable(part, error) from None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of broken metadata around good pixels

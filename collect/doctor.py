@@ -65,7 +65,7 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
 def _permit(name: str, platform: Platform, console: Console, *, live: bool) -> None:
     if not (isinstance(platform, Site) and platform.is_live):
         return
-    if not (live or os.environ.get(LIVE)):
+    if not (live or os.environ.get(LIVE) == "1"):
         raise UserError(
             f"{name} is the real site, with your account. `comreadv doctor --platform {name} --live` uploads one tiny"
             f" image, {platform.audience}, and deletes it at the end."

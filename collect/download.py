@@ -16,7 +16,7 @@ from collect.photos import DAMAGED, FORMATS
 from collect.platform import Interrupted
 from collect.rates import back_off
 from collect.visits import check, check_marks, value
-from params import UserError
+from params import unwritable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -65,8 +65,7 @@ class Downloader:
                 time.sleep(wait)
             except OSError as error:
                 _drop(part)
-                reason = error.strerror or error
-                raise UserError(f"{destination} can't be written: {reason}. Make room, then run again.") from None
+                raise unwritable(destination, error) from None
 
     def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
         try:

@@ -14,7 +14,7 @@ from collect.look import Looks, look, match
 from collect.originals import LIVE_STATE, stored
 from collect.platform import Challenged, Interrupted, Platform, Session, Trouble, TurnedAway
 from collect.tables import Download, Upload
-from params import UserError
+from params import unwritable
 
 AT_ONCE = 32  # files that are downloaded and written down together
 TRIES = 3  # at what a site may show otherwise for a while: a file that is not what went up, a part of a batch
@@ -207,7 +207,7 @@ class Fetch:
             folder.mkdir(parents=True, exist_ok=True)
             yield [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         except OSError as error:
-            raise UserError(f"{folder} can't be written: {error.strerror}. Make room, then run again.") from None
+            raise unwritable(folder, error) from None
 
 
 def _is_whole(file: Path, size: int) -> bool:

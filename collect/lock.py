@@ -11,6 +11,7 @@ from typing import IO
 from rich.console import Console
 
 from collect.originals import LIVE_STATE
+from params import unwritable
 
 FRESHNESS = LIVE_STATE / "retrain.lock"  # under which generations rise and models are made anew
 
@@ -18,8 +19,12 @@ FRESHNESS = LIVE_STATE / "retrain.lock"  # under which generations rise and mode
 @contextmanager
 def held(file: Path, waiting: str | None = None) -> Iterator[IO[str]]:
     """Hold a file's lock; wait for who has it, and say so."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.open("a")
+    except OSError as error:
+        raise unwritable(file, error) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

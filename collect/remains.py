@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from collect.look import clearly_shown, look
 from collect.originals import LIVE_STATE
 from collect.platform import Batch, Interrupted, Platform, Session
-from params import UserError
+from params import UserError, unwritable
 
 
 def told_apart(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> dict[int, str]:
@@ -38,4 +38,4 @@ def _owners(platform: Platform, session: Session, batch: Batch, remote_ids: Sequ
                     raise told
             return [clearly_shown(look(file), originals) for file in served]
     except OSError as error:
-        raise UserError(f"{LIVE_STATE} can't be written: {error.strerror}. Make room, then run again.") from None
+        raise unwritable(LIVE_STATE, error) from None

@@ -24,7 +24,7 @@ from collect.originals import LIVE_STATE, Original
 from collect.platform import Platform, Session, Site, load
 from collect.rates import AT_HAND, DAY
 from collect.run import Run
-from params import Params, UserError
+from params import Params, UserError, unwritable
 
 LIVE = "COMREADV_LIVE"
 NOTICE = 5.0  # seconds between saying what will happen on a real site and doing it
@@ -57,15 +57,19 @@ def opened(
     row = params.platform(name)
     origin = origin or row.origin
     with ExitStack() as stack:
-        LIVE_STATE.mkdir(parents=True, exist_ok=True)
+        try:
+            LIVE_STATE.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(LIVE_STATE, error) from None
         if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
             state = LIVE_STATE / "sandbox" / name
             origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
         platform = load(name, row, origin=origin)
-        if platform.is_live and not (live or os.environ.get(LIVE)):
+        if platform.is_live and not (live or os.environ.get(LIVE) == "1"):
+            rehearsal = " `site: sandbox` in its row of params.yaml rehearses on this computer."
             raise UserError(
-                f"{name} is the real site, with your account: ask for it by --live, or by {LIVE}=1 in the environment"
-                " of dvc. `site: sandbox` in its row of params.yaml rehearses on this computer."
+                f"{name} is the real site, with your account: ask for it by --live, or, of evaluate, transfer and dvc,"
+                f" by {LIVE}=1 in the environment.{rehearsal * (row.adapter in sandbox.names())}"
             )
         if live and isinstance(platform, Site) and not platform.is_live:
             raise UserError(
@@ -164,7 +168,4 @@ def alone(out: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise UserError(
-                f"{error.filename or out} can't be read or written: {error.strerror or error}. Make room, then run"
-                " again."
-            ) from None
+            raise unwritable(error.filename or out, error, "read or written") from None

@@ -24,7 +24,7 @@ from collect.platform import Batch, Interrupted, Platform, Refused, Session, Sit
 from collect.rates import Rate, jitter
 from collect.remains import told_apart
 from collect.tables import Upload
-from params import UserError
+from params import UserError, unwritable
 
 
 class Run:
@@ -203,9 +203,7 @@ class Run:
                     if not name.exists():
                         shutil.copyfile(file, name)
             except OSError as error:
-                raise UserError(
-                    f"{LIVE_STATE} can't be written: {error.strerror}. Make room, then run again."
-                ) from None
+                raise unwritable(LIVE_STATE, error) from None
             yield named
 
     def _different(self, candidates: Sequence[str], room: int) -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import comreadv
+from collect.round_trip import Outcome
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -76,6 +77,8 @@ def test_four_ways_to_collect_show_the_same_help(program: str) -> None:
         ("collect --platform jpeg-75 --origin http://127.0.0.1:9", "nothing to point at"),
         ("sandbox nosuch", "douban"),
         ("login --platform jpeg-75", "needs no sign-in"),
+        ("collect --platform weibo --cleanup --limit 3", "leave out --limit and --mosaic"),
+        ("collect --platform weibo --cleanup --mosaic", "leave out --limit and --mosaic"),
     ],
 )
 def test_a_step_too_early_or_a_wrong_word_says_what_to_do(tmp_path: Path, monkeypatch, command: str, said: str) -> None:
@@ -86,6 +89,32 @@ def test_a_step_too_early_or_a_wrong_word_says_what_to_do(tmp_path: Path, monkey
         (tmp_path / "data" / "images" / "manifest.jsonl").touch()
     monkeypatch.chdir(tmp_path)
     assert said in refusal(command)
+
+
+@pytest.mark.parametrize("command", ["collect --platform weibo", "retrain", "drift --platform weibo --write"])
+def test_a_folder_that_can_not_be_made_is_told_without_talk_of_room(tmp_path: Path, monkeypatch, command: str) -> None:
+    for name in ("params.yaml", "fingerprints"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "data").touch()
+    monkeypatch.chdir(tmp_path)
+    said = refusal(command)
+    assert "can't be written" in said and "See that its folder is there and that you may write to it" in said
+    assert "Make room" not in said
+
+
+def test_commands_that_collect_suggests_go_to_the_same_site(tmp_path: Path, monkeypatch) -> None:
+    for name in ("params.yaml", "fingerprints"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "images" / "manifest.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    counts = {"images": 2, "uploaded": 2, "downloaded": 1, "files": 2, "complete": 1, "rejected": 0, "missing": 1}
+    outcome = Outcome(site="live", **counts, fingerprint={"codec": {"format": "PNG"}})
+    monkeypatch.setattr("collect.round_trip.round_trip", lambda *_, **__: outcome)
+    answer = CliRunner().invoke(comreadv.app, shlex.split("collect --platform weibo --live --origin https://a.example"))
+    said = " ".join(answer.stderr.split())
+    assert "`comreadv collect --platform weibo --live --origin https://a.example` again" in said
+    assert "`comreadv drift --platform weibo --live --origin https://a.example --write`" in said
 
 
 def test_a_mistake_in_the_settings_stops_every_command_before_it_does_anything(tmp_path: Path, monkeypatch) -> None:

@@ -33,6 +33,10 @@ def test_the_shipped_file_is_valid_and_has_the_papers_eight_codecs_ready() -> No
     ]  # fmt: skip
 
 
+def test_the_number_of_an_album_needs_no_quotes(tmp_path: Path) -> None:
+    assert load_with(tmp_path, 'album: "1000001"', "album: 1000002").platform("douban").album == "1000002"
+
+
 def test_one_setting_gives_the_papers_scale(tmp_path: Path) -> None:
     loaded = load_with(tmp_path, "scale: laptop", "scale: paper")
     assert loaded.dataset.name == "ilsvrc"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from collect import codecs
 from collect.platform import Batch, Platform, Trouble
-from params import PlatformRow, UserError
+from params import PlatformRow, UserError, unwritable
 
 
 class Codec(Platform):
@@ -72,6 +72,6 @@ class LocalSession:
             try:
                 part.write_bytes(encoded)
             except OSError as error:
-                raise UserError(f"{part} can't be written: {error.strerror}. Make room, then run again.") from None
+                raise unwritable(part, error) from None
             part.replace(kept)
         return remote_id

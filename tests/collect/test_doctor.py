@@ -334,6 +334,12 @@ def test_the_real_site_has_to_be_asked_for(arguments, workplace) -> None:
     assert said in " ".join(report.text.split())
 
 
+def test_nothing_but_a_1_in_the_environment_asks_the_doctor_to_the_real_site(workplace, monkeypatch) -> None:
+    monkeypatch.setenv("COMREADV_LIVE", "0")
+    report = Report("--platform", "weibo", "--origin", "https://weibo.example")
+    assert (report.status, report.marks) == (1, {}) and "--live` uploads one tiny image" in report.text
+
+
 def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, monkeypatch) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)

@@ -215,6 +215,8 @@ def test_pairs_an_upload_are_images_with_a_round_trip_by_uploaded_files(photos, 
     first = said("--mosaic")
     assert "0.0 pairs an upload (uploaded files: 1)." in first
     assert "9 files did not come back, or not as what went up (reasons in manifest.jsonl;" in first
+    assert "Run `comreadv collect --platform jpeg-75` again" in first
+    assert "`dvc repro --force --single-item collect@jpeg-75`" in first
     monkeypatch.setattr(Codec, "longest_side", 192)
     assert "4.0 pairs an upload (uploaded files: 1)." in said("--mosaic --limit 1")
     assert "3.0 pairs an upload (uploaded files: 3)." in said("--mosaic")
@@ -627,6 +629,24 @@ def test_a_sandbox_is_not_collected_from_where_the_real_site_is_asked_for(photos
         cleanup("weibo", SETTINGS, live=True)
     monkeypatch.setenv("COMREADV_LIVE", "1")  # which dvc hands to the rows of sandboxes too
     assert round_trip("weibo", SETTINGS, photos(1), Path("out"), generation=1).complete == 1
+
+
+@pytest.mark.parametrize("name", ["weibo", "wagtail"])
+def test_nothing_but_a_1_in_the_environment_asks_for_a_real_site(name, photos, workplace, monkeypatch) -> None:
+    monkeypatch.setenv("COMREADV_LIVE", "0")
+    where = {"origin": "https://site.example", "generation": 1}
+    with pytest.raises(UserError, match="the real site, with your account") as caught:
+        round_trip(name, SETTINGS, photos(1), Path("out"), **where)
+    assert ("`site: sandbox`" in caught.value.message) == (name == "weibo")  # Wagtail has none
+    monkeypatch.setenv("COMREADV_LIVE", "1")
+    with pytest.raises(UserError, match="comreadv login"):
+        round_trip(name, SETTINGS, photos(1), Path("out"), **where)
+
+
+def test_a_folder_of_the_collectors_that_can_not_be_made_is_told(photos, workplace, shared) -> None:
+    (workplace / "data").touch()
+    with pytest.raises(UserError, match=r"data/ledger can't be written: .* See that its folder is there"):
+        round_trip("jpeg-75", shared, photos(1), Path("out"), generation=1)
 
 
 def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
