@@ -120,6 +120,8 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
         for answer in heard or ():
             retry_after = answer.headers.get("retry-after")
             check(site, answer.status, answer.url, retry_after)
+            if answer.status in (401, 403):
+                raise SignedOut
         return retry_after
 
     if heard is not None:

@@ -162,6 +162,8 @@ PAGES = {  # path → status, body, headers
         {},
     ),
     "/bad-form": (200, '<form action="/broken" method="post"><button>Go</button></form>', {}),
+    "/forbidden": (403, "<p>who are you?</p>", {}),
+    "/forbidden-form": (200, '<form action="/forbidden" method="post"><button>Go</button></form>', {}),
     "/cut-form": (200, '<form action="/cut" method="post"><button>Go</button></form>', {}),
     "/done": (200, "<p>done</p>", {}),
     "/slow": (200, "<p>slow</p>", {}),
@@ -332,7 +334,13 @@ def test_a_server_that_is_not_there_is_an_interruption(page: Page) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("form", "kind"), [("/bad-form", Interrupted), ("/cut-form", Interrupted), ("/guest-form", SignedOut)]
+    ("form", "kind"),
+    [
+        ("/bad-form", Interrupted),
+        ("/cut-form", Interrupted),
+        ("/guest-form", SignedOut),
+        ("/forbidden-form", SignedOut),
+    ],
 )
 def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind: type[Exception]) -> None:
     site = adapter(origin)
