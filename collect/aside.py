@@ -56,7 +56,7 @@ class Aside:
     def end(self, files: Mapping[str, Path], console: Console, uploaded: int) -> None:
         """Reject the last few that the site refuses; say which are left for the next run, or raise why, if all are."""
         self._reject_those_to_blame(uploaded)
-        for sha256, said in self._refused.items():
+        for sha256, said in self._refused.items() if len(self._refused) <= TRIES else ():
             self._reject(sha256, said)
         planned = set(self.ledger.planned())  # what the site shows after all is not among them
         for sha256, trouble in self._images.items():

@@ -367,12 +367,13 @@ def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(
     assert (outcome.complete, outcome.rejected) == (9, 5)
 
 
-def test_a_site_that_refuses_every_image_rejects_none(troubled, photos, workplace) -> None:
-    originals = photos(20)
+@pytest.mark.parametrize(("count", "tries"), [(20, 15), (5, 5)])
+def test_a_site_that_refuses_every_image_rejects_none(count, tries, troubled, photos, workplace) -> None:
+    originals = photos(count)
     sizes = troubled(originals, Refused(0, "the album is full"))
-    with pytest.raises(Interrupted, match=r"refuses one image after the other\. It says: the album is full"):
+    with pytest.raises(Interrupted, match="It says: the album is full"):
         round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    assert len(sizes) < 40
+    assert len(sizes) == tries
     with open_ledger(SETTINGS.collect.ledger) as engine, engine.connect() as books:
         assert books.execute(select(Upload.state).where(Upload.state == "rejected")).all() == []
 
