@@ -33,16 +33,22 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
         key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
         with Session(engine) as books:
             generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
-        console, count = Console(stderr=True), 0
+        console, count, in_doubt = Console(stderr=True), 0, set[str]()
         for generation in generations:
             ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
             if ledger.held_elsewhere():
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
             patience = Patience(platform, heart, console, rate_of(platform, ledger))
             patience.rest_as_asked()
-            patience.outlast(Run(platform, session, ledger, heart, {}).settle)
+            run = Run(platform, session, ledger, heart, {})
+            patience.outlast(run.settle)
+            in_doubt |= run.in_doubt
             for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):
                 patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
                 ledger.delete(uploads)
                 count += sum(each.state in HERE for each in uploads)
+        if in_doubt:
+            raise UserError(
+                f"{name}: all is deleted but what is left of {', '.join(sorted(in_doubt))}: delete that by hand."
+            )
     return count

@@ -16,7 +16,7 @@ from rich.text import Text
 from collect import sandbox
 from collect.patients import Local, Patient, Web
 from collect.platform import Batch, Platform, Site, load
-from collect.round_trip import LIVE
+from collect.round_trip import LIVE, refuse_sandbox
 from collect.symptoms import symptoms
 from params import Params, UserError
 
@@ -63,6 +63,8 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
 
 
 def _permit(name: str, platform: Platform, console: Console, *, live: bool) -> None:
+    if live:
+        refuse_sandbox(name, platform)
     if not (isinstance(platform, Site) and platform.is_live):
         return
     if not (live or os.environ.get(LIVE) == "1"):

@@ -18,7 +18,7 @@ from collect import fingerprint
 from collect.ledger import GONE, HERE, Ledger
 from collect.mosaic import Uncuttable
 from collect.mosaics import NEXT_RUN, cut_tiles, mosaic_file
-from collect.originals import LIVE_STATE, Original, stored
+from collect.originals import LIVE_STATE, Original, is_stored, stored
 from collect.platform import Platform
 from collect.tables import Download
 from params import UserError
@@ -107,7 +107,7 @@ def _lay_out(
 
 def _here(download: Download) -> Path:
     file = stored(download.sha256)
-    if not file.exists():
+    if not is_stored(download.sha256, download.bytes):
         raise UserError(
             f"{file}, as served, is not here: another collector of the ledger has it, and the site does not serve it"
             f" any more. Let all of them share the folder {LIVE_STATE}, then run again."

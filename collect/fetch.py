@@ -11,7 +11,7 @@ from pathlib import Path
 from collect.download import Gone
 from collect.ledger import Arrival, Ledger
 from collect.look import Looks, look, match
-from collect.originals import LIVE_STATE, stored
+from collect.originals import LIVE_STATE, is_stored, stored
 from collect.platform import Challenged, Interrupted, Platform, Session, Trouble, TurnedAway
 from collect.tables import Download, Upload
 from params import unwritable
@@ -153,7 +153,7 @@ class Fetch:
     def _away(self, rendition: str) -> list[Download]:
         """List the run's downloads whose files are not whole in this store: lost, or in another collector's."""
         downloads = [each for sha256, each in self.ledger.downloads(rendition).items() if sha256 in self.files]
-        return [each for each in downloads if not _is_whole(stored(each.sha256), each.bytes)]
+        return [each for each in downloads if not is_stored(each.sha256, each.bytes)]
 
     def plan_what_is_lost(self) -> None:
         """Have images go up again that were deleted from the site, and whose files are gone."""
@@ -208,11 +208,6 @@ class Fetch:
             yield [folder / f"{self.platform.name}-{each.id}-{rendition}" for each in uploads]
         except OSError as error:
             raise unwritable(folder, error) from None
-
-
-def _is_whole(file: Path, size: int) -> bool:
-    """Tell whether a file is there with all its bytes, which a power failure may have taken."""
-    return file.exists() and file.stat().st_size == size
 
 
 def _store(file: Path) -> Path:

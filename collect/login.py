@@ -17,7 +17,7 @@ from playwright.sync_api import Error as PlaywrightError
 from collect import answers
 from collect.masking import reason
 from collect.platform import PageChanged, SignedOut, Site
-from params import UserError
+from params import UserError, unwritable
 
 LOOK_AGAIN = 10.0  # seconds between two looks whether the site shows the account
 OTHERS = 0o077  # the bits of a mode by which others may do something
@@ -199,4 +199,4 @@ def write(file: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise UserError(f"{file} can't be written: {error.strerror}. Make room there, then run again.") from None
+        raise unwritable(file, error) from None

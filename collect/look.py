@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from params import UserError
+from collect.originals import changed
+from collect.photos import DAMAGED
 
 Look = NDArray[np.float32]
 
@@ -41,8 +42,8 @@ class Looks:
                 self._seen = np.concatenate([self._seen, np.empty_like(self._seen)])
             try:
                 self._seen[row] = look(self._files[sha256])
-            except FileNotFoundError as error:
-                raise UserError(f"{error.filename} is gone. Run again, to begin with what is there.") from None
+            except (*DAMAGED, OSError):
+                raise changed(self._files[sha256]) from None
             self._rows[sha256] = row
         own: Look = self._seen[self._rows[sha256]]
         return own

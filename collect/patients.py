@@ -91,10 +91,11 @@ class Patient(ABC):
         seen, whole = fingerprint.read(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
+        live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)
         if not fingerprint.matches(whole, {"codec": {key: seen[key] for key in keys if key in seen}}):
             raise UserError(
                 f"{_spoken(seen)}, but fingerprints/{self.name}.json says {_spoken(known)} ({', '.join(differ)})."
-                f" Look at more images with `comreadv drift --platform {self.name}`; --write keeps what it sees."
+                f" Look at more images with `comreadv drift --platform {self.name}{live}`; --write keeps what it sees."
             )
         return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
 

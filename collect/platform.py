@@ -63,10 +63,10 @@ class Refused(Exception):
         self.position = position
 
 
-def refusal(site: Site, position: int, said: str) -> Refused | TurnedAway:
-    """Return what a site's words against an image mean: it is refused, or the site takes none for now."""
+def refusal(site: Site, position: int, said: str) -> Refused | Stayed:
+    """Return what a site's words against an image mean: it is refused, or the site may take it another time."""
     if PASSING.search(said):
-        return TurnedAway(f"{site.name} takes no image for now. It says: {masking.words(said)}")
+        return Stayed(f"{site.name} does not take an image for now. It says: {masking.words(said)}")
     return Refused(position, said)
 
 

@@ -41,7 +41,7 @@ class Outcome:
     files: int  # of those that the images go up in, how many have, in this run or an earlier one
     complete: int  # with a round trip, from this run or an earlier one
     rejected: int
-    missing: int  # files of all renditions, not come down, or not as what went up, for the next run to try again
+    missing: int  # files of all renditions that did not go up or come down, or not right, for the next run to try
     fingerprint: dict[str, Any]
 
 
@@ -71,11 +71,8 @@ def opened(
                 f"{name} is the real site, with your account: ask for it by --live, or, of evaluate, transfer and dvc,"
                 f" by {LIVE}=1 in the environment.{rehearsal * (row.adapter in sandbox.names())}"
             )
-        if live and isinstance(platform, Site) and not platform.is_live:
-            raise UserError(
-                f"{name} is not the real site. Leave --live out, or set `site: live` in its row of params.yaml and give"
-                " no address on this computer."
-            )
+        if live:
+            refuse_sandbox(name, platform)
         yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
 
 
@@ -128,6 +125,8 @@ def round_trip(
             ledger.release()
         with alone(out):
             exported = export(out, name, platform, ledger, originals, generation)
+        if run.verdict:
+            raise run.verdict
     return Outcome(
         site=site,
         images=len(originals),
@@ -136,9 +135,18 @@ def round_trip(
         files=len(ledger.arrived() & files.keys()),
         complete=exported.complete,
         rejected=exported.rejected,
-        missing=exported.missing,
+        missing=exported.missing + run.left_over,
         fingerprint=exported.fingerprint,
     )
+
+
+def refuse_sandbox(name: str, platform: Platform) -> None:
+    """Raise UserError where the real site is asked for, and the platform is on this computer."""
+    if isinstance(platform, Site) and not platform.is_live:
+        raise UserError(
+            f"{name} is not the real site. Leave --live out, or set `site: live` in its row of params.yaml and give no"
+            " address on this computer."
+        )
 
 
 def announce(name: str, site: Site, account: str, count: int) -> None:
@@ -163,9 +171,9 @@ def _spoken(minutes: float) -> str:
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold a folder's lock, for as long as it takes to write it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     with held(LIVE_STATE / f"{out.name}.lock"):
         try:
+            out.parent.mkdir(parents=True, exist_ok=True)
             yield
         except OSError as error:
             raise unwritable(error.filename or out, error, "read or written") from None

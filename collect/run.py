@@ -16,15 +16,15 @@ from rich.text import Text
 from collect.aside import Aside
 from collect.collectors import Heart
 from collect.fetch import TRIES, Fetch
-from collect.ledger import GONE, Ledger
+from collect.ledger import GONE, HERE, Ledger
 from collect.look import ALIKE, Look, Looks, distances
-from collect.originals import LIVE_STATE, Original
+from collect.originals import LIVE_STATE, Original, changed
 from collect.patience import WITH_A_SITE, Patience
 from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, TurnedAway
 from collect.rates import Rate, jitter
 from collect.remains import told_apart
 from collect.tables import Upload
-from params import UserError, unwritable
+from params import unwritable
 
 
 class Run:
@@ -50,6 +50,7 @@ class Run:
         self.heart = heart
         self.files = files
         self.uploaded = 0  # by this run
+        self.left_over = 0  # images that it has set aside for the next one
         self._size = platform.batch_size
         self._sent: set[int] = set()
         self._looks = Looks(files)
@@ -57,7 +58,7 @@ class Run:
         self._partly: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
         self._aside = Aside(platform, ledger)
-        self._left: set[str] = set()  # the batches in doubt that only a run with all their images can settle
+        self.in_doubt: set[str] = set()  # the batches that only a run with all their images can settle
         self._rate = rate_of(platform, ledger)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -103,12 +104,20 @@ class Run:
                     self.patience.bear(trouble)
                 else:
                     self.patience.renew()
-            self._aside.end(self.files, self.progress.console, self.uploaded)
+            left = self._aside.end(self.files, self.progress.console, self.uploaded)
+        if left and not self.ledger.uploads(*HERE):
+            raise left[0]
+        self.left_over = len(left)
+
+    @property
+    def verdict(self) -> Interrupted | None:
+        """Return why the run has ended before its time, though what is there can be exported."""
+        return self._aside.verdict
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
         doubt = self.ledger.doubt()
-        for title in self._left & doubt.keys():
+        for title in self.in_doubt & doubt.keys():
             self.ledger.release(doubt.pop(title))
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
             self.patience.rest_as_asked()
@@ -139,7 +148,7 @@ class Run:
 
     def _leave(self, title: str, uploads: Sequence[Upload], shown: str) -> None:
         """Leave a batch in doubt to a run that has its images, by which alone they can be told apart."""
-        self._left.add(title)
+        self.in_doubt.add(title)
         self.ledger.release(uploads)
         said = (
             f"{self.platform.name}: of {title!r}, which was cut off, the site shows {shown}, and nobody can tell which"
@@ -150,8 +159,8 @@ class Run:
     def _send(self, limit: int | None) -> bool:
         """Upload the next batch; tell whether there was one."""
         room = self._size if limit is None else min(self._size, limit - self.uploaded)
-        chosen = self._different(self.left(), room)
-        if not chosen:
+        chosen = self._different(self._aside.choose(self.left()), room)
+        if not chosen or self._aside.verdict:
             return False
         self.patience.rest_as_asked()
         while self._rate and (wait := self._rate.take(len(chosen))):
@@ -188,10 +197,14 @@ class Run:
     @contextmanager
     def _outgoing(self, images: Mapping[str, Path]) -> Iterator[list[Path]]:
         """Give the files names of their own in the batch, by which the site's answers are told apart."""
-        for sha256, file in images.items():
-            if not file.is_file() or Original.of(file).sha256 != sha256:
-                raise UserError(f"{file} is gone, or another file than before. Run again, to begin with what is there.")
         files = list(images.values())
+        for sha256, file in images.items():
+            try:
+                is_the_same = Original.of(file).sha256 == sha256
+            except OSError:
+                is_the_same = False
+            if not is_the_same:
+                raise changed(file)
         with ExitStack() as stack:
             try:
                 LIVE_STATE.mkdir(parents=True, exist_ok=True)

@@ -142,8 +142,9 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
 
 def _is_ours(page: Page, request: Request) -> bool:
     """Tell whether a request is the page itself, or what it posts to its own host; not a frame's, nor a beacon."""
-    if not request.is_navigation_request():
-        return request.method == "POST" and urlsplit(request.url).netloc == urlsplit(page.url).netloc
+    posted = request.method == "POST" and urlsplit(request.url).netloc == urlsplit(page.url).netloc
+    if not (posted or request.is_navigation_request()) or request.resource_type == "ping":
+        return False
     try:
         return request.frame == page.main_frame
     except PlaywrightError:  # of a frame that is not there yet
@@ -159,9 +160,7 @@ def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: boo
     doubtful = [
         each
         for each in heard
-        if "html" in each.headers.get("content-type", "")
-        and not each.request.is_navigation_request()
-        and each.request.resource_type != "ping"  # whose answer nobody reads
+        if "html" in each.headers.get("content-type", "") and not each.request.is_navigation_request()
     ]
     if not doubtful:
         return

@@ -66,11 +66,18 @@ class Douban(Site):
         if not batch.known:
             return {}  # only what has an id can be published
         ends = {batch.known[min(batch.known)], batch.known[max(batch.known)]}
-        unpublished = not any(self._has_page(page, photo) for photo in ends)
+        albums = [self._other_albums(page, photo) for photo in ends]
         found = batch.found(self._newest(page))
-        if len(found) == len(batch.known) or (unpublished and not found):
-            return found
-        return batch.found(self._photos(page))
+        if len(found) < len(batch.known) and (found or any(each is not None for each in albums)):
+            found = batch.found(self._photos(page))
+        elsewhere = [album for each in albums for album in each or []]
+        if elsewhere and not found:
+            raise UserError(
+                f"douban: a batch that was cut off is not in the album {self.row.album}, and may be in {elsewhere[0]},"
+                " to which its photo's page leads. Name that one in params.yaml again for one run, which settles it,"
+                " then the new one."
+            )
+        return found
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         kind = "webp" if rendition == "l" else "jpg"
@@ -129,19 +136,14 @@ class Douban(Site):
                 yield from self._shown(page, end)
                 end = _link(page, ".paginator .prev > a")
 
-    def _has_page(self, page: Page, photo: str) -> bool:
-        """Tell whether a photo has a page, as what is published has; raise UserError where it is in another album."""
+    def _other_albums(self, page: Page, photo: str) -> list[str] | None:
+        """List the other albums to which a photo's page leads, where it leads not to ours; None: it has no page."""
         pause(self)
         if self._photo(page, photo) == 404:
-            return False
+            return None
         links = page.locator('a[href*="/photos/album/"]')
         albums = re.findall(r"/photos/album/(\d+)", " ".join(links.evaluate_all("links => links.map((a) => a.href)")))
-        if albums and self.row.album not in albums:
-            raise UserError(
-                f"douban: a batch that was cut off went into the album {albums[0]}, not into {self.row.album}. Name"
-                " that one in params.yaml again for one run, which settles it, then the new one."
-            )
-        return True
+        return [] if self.row.album in albums else albums
 
     def _photos(self, page: Page) -> Iterator[str]:
         """Yield the album's photos, onward: one that comes in meanwhile moves none to a page that has been read."""

@@ -27,6 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 import params
 from collect import sandbox
 from collect.browser import end_browsers
+from collect.cleanup import cleanup
 from collect.export import read_manifest
 from collect.ledger import Ledger
 from collect.originals import Original
@@ -380,7 +381,7 @@ def test_a_douban_batch_that_was_never_published_is_told_by_its_pages(drafts_hav
 def test_a_douban_batch_that_went_into_another_album_is_not_taken_for_unpublished(douban_album) -> None:
     session, ids = douban_album
     session.platform.row = session.platform.row.model_copy(update={"album": "2"})
-    with pytest.raises(UserError, match="went into the album 1000001, not into 2"):
+    with pytest.raises(UserError, match="is not in the album 2, and may be in 1000001"):
         session.read_back(Batch("cut off", [], known={0: ids[0]}))
 
 
@@ -564,6 +565,16 @@ def test_an_album_of_other_images_that_lost_a_photo_holds_up_no_run(photos, work
         own = collect("facebook", originals[:3], origin)
         assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
     assert (other.complete, own.complete, own.rejected, own.uploaded) == (2, 2, 1, 0)
+
+
+def test_cleanup_tells_of_an_album_of_which_it_can_delete_nothing(photos, workplace) -> None:
+    originals = photos(5)
+    with sandbox.serve("facebook", state=workplace / "site") as origin:
+        collect("facebook", originals[3:], origin)
+        album_without(originals[1], originals[:3], workplace, origin)
+        with pytest.raises(UserError, match="all is deleted but what is left of comreadv .*: delete that by hand"):
+            cleanup("facebook", SETTINGS, origin=origin)
+        assert set(received(origin)) == {originals[0].sha256, originals[2].sha256}
 
 
 def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(photos, workplace, monkeypatch) -> None:

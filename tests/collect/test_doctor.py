@@ -334,6 +334,11 @@ def test_the_real_site_has_to_be_asked_for(arguments, workplace) -> None:
     assert said in " ".join(report.text.split())
 
 
+def test_a_sandbox_is_not_examined_where_the_real_site_is_asked_for(workplace) -> None:
+    report = Report("--platform", "weibo", "--live")
+    assert (report.status, report.marks) == (1, {}) and "weibo is not the real site." in " ".join(report.text.split())
+
+
 def test_nothing_but_a_1_in_the_environment_asks_the_doctor_to_the_real_site(workplace, monkeypatch) -> None:
     monkeypatch.setenv("COMREADV_LIVE", "0")
     report = Report("--platform", "weibo", "--origin", "https://weibo.example")

@@ -367,22 +367,43 @@ def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(
     assert (outcome.complete, outcome.rejected) == (9, 5)
 
 
-@pytest.mark.parametrize(("count", "tries"), [(20, 15), (5, 5)])
-def test_a_site_that_refuses_every_image_rejects_none(count, tries, troubled, photos, workplace) -> None:
-    originals = photos(count)
-    sizes = troubled(originals, Refused(0, "the album is full"))
-    with pytest.raises(Interrupted, match="It says: the album is full"):
-        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    assert len(sizes) == tries
+def rejected() -> int:
     with open_ledger(SETTINGS.collect.ledger) as engine, engine.connect() as books:
-        assert books.execute(select(Upload.state).where(Upload.state == "rejected")).all() == []
+        return len(books.execute(select(Upload.id).where(Upload.state == "rejected")).all())
+
+
+def test_a_site_that_refuses_every_image_rejects_none_and_what_came_is_exported(troubled, photos, workplace) -> None:
+    originals = photos(20)
+    round_trip("jpeg-75", SETTINGS, originals[:5], Path("out"), generation=1)
+    shutil.rmtree("out")
+    sizes = troubled(originals[5:], Refused(0, "the album is full"))
+    with pytest.raises(Interrupted, match=r"It says: the album is full\. It refuses one after the other"):
+        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert sizes == [15, 14, 13, *[1] * 9]
+    assert (rejected(), len(read_manifest(Path("out")))) == (0, 5)
+
+
+def test_many_images_that_a_site_refuses_hold_up_no_others(troubled, photos, workplace) -> None:
+    originals = photos(30)
+    troubled([*originals[:16], *originals[20:26]], Refused(0, "unfit"))
+    outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert (outcome.complete, outcome.rejected, outcome.missing) == (8, 22, 0)
+
+
+def test_passing_trouble_with_the_last_image_is_not_its_own(troubled, photos, workplace) -> None:
+    originals = photos(3)
+    round_trip("jpeg-75", SETTINGS, originals[:2], Path("out"), generation=1)
+    sizes = troubled(originals[2:], Interrupted("HTTP 500."))
+    with pytest.raises(Interrupted, match="HTTP 500"):
+        round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
+    assert len(sizes) == 12
 
 
 def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, photos, workplace, capsys) -> None:
     originals = photos(6)
     troubled(originals[2:3], Interrupted("HTTP 500."))
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    assert (outcome.complete, outcome.rejected, len(read_manifest(Path("out")))) == (5, 0, 5)
+    assert (outcome.complete, outcome.rejected, outcome.missing, len(read_manifest(Path("out")))) == (5, 0, 1, 5)
     assert f"{originals[2].path} is left for the next run. HTTP 500." in capsys.readouterr().err
 
 
@@ -394,8 +415,10 @@ def test_a_run_that_has_nothing_more_to_try_ends_at_once(troubled, photos, workp
     assert len(sizes) == 3
 
 
+@pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b"another")], ids=["gone", "changed"])
-def test_an_image_that_is_not_what_was_planned_is_named(change, photos, workplace) -> None:
+def test_an_image_that_is_not_what_was_planned_is_named(change, ordered, photos, workplace, monkeypatch) -> None:
+    monkeypatch.setattr(Codec, "ordered", ordered)
     originals = photos(3)
     change(originals[1].path)
     with pytest.raises(UserError, match=f"{originals[1].path} is gone, or another file than before"):

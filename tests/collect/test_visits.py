@@ -184,7 +184,7 @@ PAGES = {  # path → status, body, headers
         "<button>Go</button><script>document.querySelector('button').onclick = () => {"
         "document.body.append(Object.assign(document.createElement('iframe'), {src: '/busy'}));"
         "fetch(location.search.slice(1) + '/busy', {method: 'POST', mode: 'no-cors'});"
-        "navigator.sendBeacon('/fine');"
+        "navigator.sendBeacon('/busy');"
         "setTimeout(() => location.assign('/done'), 500)}</script>",
         {},
     ),
