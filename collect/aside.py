@@ -39,10 +39,10 @@ class Aside:
         """Return why no more is to be sent, where the site refuses whatever it is sent."""
         if len(self._refused) < MOST_REFUSALS:
             return None
-        last = self._images[self._refused[-1]]
+        last = self._images[self._refused[-1]].message.removesuffix(".")
         return Interrupted(
-            f"{last.message.removesuffix('.')}. It refuses one after the other, and nothing more is sent. If the images are to blame, take"
-            " them out; else run again later."
+            f"{last}. It refuses one after the other, and nothing more is sent. If the images are to blame, take them out;"
+            " else run again later."
         )
 
     def choose(self, images: list[str]) -> list[str]:
