@@ -41,8 +41,8 @@ class Aside:
             return None
         last = self._images[self._refused[-1]].message.removesuffix(".")
         return Interrupted(
-            f"{last}. It refuses one after the other, and nothing more is sent. If the images are to blame, take them out;"
-            " else run again later."
+            f"{last}. It refuses one after the other, and nothing more is sent. If the images are to blame, take them"
+            " out; else run again later."
         )
 
     def choose(self, images: list[str]) -> list[str]:

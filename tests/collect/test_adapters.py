@@ -381,6 +381,7 @@ def test_a_douban_batch_that_was_never_published_is_told_by_its_pages(drafts_hav
 def test_a_douban_batch_that_went_into_another_album_is_not_taken_for_unpublished(douban_album) -> None:
     session, ids = douban_album
     session.platform.row = session.platform.row.model_copy(update={"album": "2"})
+    session.page.context.route("**/photos/album/2/", lambda route: route.fulfill(body='<p class="photolst"></p>'))
     with pytest.raises(UserError, match="is not in the album 2, and may be in 1000001"):
         session.read_back(Batch("cut off", [], known={0: ids[0]}))
 
