@@ -20,13 +20,16 @@ from starlette.routing import Route
 
 from collect import codecs
 from collect.sandbox import images
+from collect.sandbox.faults import Faults
 from collect.sandbox.records import Album, Entry, Session, number
 from collect.sandbox.site import Cookie, Site
+from collect.sandbox.store import Store
 
 PAGE = 24  # photos
 MOST_FILES = 1000  # in one album
 LIFETIME = 24 * 3600  # seconds that an address is good for
 AUDIENCES = ("Public", "Friends", "Only me")
+PROFILE = Album("1", "Profile pictures", "", "Public")  # which every account has
 FULL, THUMBNAIL = "dst-jpg_tt6", "dst-jpg_s280x280_tt6"
 SMALL = 512  # pixels; images up to this side get a lower quality when they are busy
 BUSY = 0.48  # bytes a pixel at quality 92
@@ -45,6 +48,10 @@ class Sandbox(Site):
     formats: ClassVar = {"jpg": "jpeg:92:420:progressive"}
     files = ("/v/t39.30808-6/",)
     spared = (login_path,)
+
+    def __init__(self, store: Store, codec: str | None, faults: Faults) -> None:
+        super().__init__(store, codec, faults)
+        store.add_album(PROFILE)
 
     def routes(self) -> list[Route]:
         return [
