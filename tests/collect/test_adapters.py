@@ -635,7 +635,7 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
             site.execute("INSERT INTO photos (key, sha256) SELECT '77', sha256 FROM photos LIMIT 1")
             added = "INSERT INTO entries (album, photo, description) SELECT id, last_insert_rowid(), '' FROM albums"
-            site.execute(added)
+            site.execute(f"{added} WHERE name = 'comreadv x'")
         session.page.route("**/media/set/more?*", lambda _route: None)  # it does not come
         with monkeypatch.context() as patched:
             patched.setattr(

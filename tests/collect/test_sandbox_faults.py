@@ -535,7 +535,7 @@ def test_what_is_deleted_is_gone_and_counted(visitor: Owner) -> None:
     addresses = {photo: visitor.address(photo) for photo in (first, kept_photo)}
     if visitor.site != "douban":
         pattern = r"set=(a\.\d+)" if visitor.site == "facebook" else r'data-mid="(\d+)"'
-        visitor.album_id = re.findall(pattern, visitor.page(ALBUM[visitor.site]))[-1]
+        visitor.album_id = re.findall(pattern, visitor.page(ALBUM[visitor.site]))[1]  # the newest comes first
     answer = delete(visitor, first)
     gone = [first] if visitor.site == "douban" else [first, *others]
     if visitor.site == "weibo":
