@@ -92,4 +92,4 @@ class Aside:
         trouble = self._images[sha256]
         said = trouble.said if isinstance(trouble, Stayed) else ""
         if said and (uploads := self.ledger.claim([sha256])):
-            self.ledger.reject(uploads, 0, said)
+            self.ledger.settle(uploads, {}, refused={0: said})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from rich.text import Text
 from collect import sandbox
 from collect.patients import Local, Patient, Web
 from collect.platform import Batch, Platform, Site, load
-from collect.round_trip import LIVE, refuse_sandbox
+from collect.round_trip import is_asked_for, refuse_sandbox
 from collect.symptoms import symptoms
 from params import Params, UserError
 
@@ -67,7 +66,7 @@ def _permit(name: str, platform: Platform, console: Console, *, live: bool) -> N
         refuse_sandbox(name, platform)
     if not (isinstance(platform, Site) and platform.is_live):
         return
-    if not (live or os.environ.get(LIVE) == "1"):
+    if not is_asked_for(live):
         raise UserError(
             f"{name} is the real site, with your account. `comreadv doctor --platform {name} --live` uploads one tiny"
             f" image, {platform.audience}, and deletes it at the end."

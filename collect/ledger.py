@@ -147,10 +147,6 @@ class Ledger:
         for each, remote_id in told:
             each.remote_id = remote_id
 
-    def reject(self, uploads: Sequence[Upload], position: int, reason: str) -> None:
-        """Keep the site's reason against one image; the others of its batch are planned again."""
-        self.settle(uploads, {}, refused={uploads[position].position or 0: reason})
-
     def waiting(self, rendition: str, images: Collection[str]) -> list[Upload]:
         """Take in hand, and list, which of these images are on the platform and have no verified download.
 

@@ -65,7 +65,7 @@ def opened(
             state = LIVE_STATE / "sandbox" / name
             origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
         platform = load(name, row, origin=origin)
-        if platform.is_live and not (live or os.environ.get(LIVE) == "1"):
+        if platform.is_live and not is_asked_for(live):
             rehearsal = " `site: sandbox` in its row of params.yaml rehearses on this computer."
             raise UserError(
                 f"{name} is the real site, with your account: ask for it by --live, or, of evaluate, transfer and dvc,"
@@ -138,6 +138,11 @@ def round_trip(
         missing=exported.missing + run.left_over,
         fingerprint=exported.fingerprint,
     )
+
+
+def is_asked_for(live: bool) -> bool:
+    """Tell whether the real site has been asked for, by --live or in the environment."""
+    return live or os.environ.get(LIVE) == "1"
 
 
 def refuse_sandbox(name: str, platform: Platform) -> None:

@@ -119,7 +119,7 @@ class Facebook(Site):
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
-            came |= self._comes(albums.first, FIRST)  # a sandbox may have none at all
+            came |= self._comes(albums.first, FIRST)
             album = page.get_by_role("link", name=title)
             self._scroll(page, albums, until=album.count)
             if album.count():

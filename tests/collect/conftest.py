@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
+from collect import browser, login
 from collect.originals import Original
+from collect.platform import Site
 
 Photos = Callable[[int], Sequence[Original]]
 
@@ -38,6 +41,19 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path
+
+
+@pytest.fixture
+def sign_in() -> Callable[[Site], None]:
+    """Sign in to a sandbox and store the state, as a person does at the real site."""
+
+    def signed_in(adapter: Site) -> None:
+        with sync_playwright() as playwright:
+            context = browser.launch(playwright, adapter).new_context()
+            login.sign_in_here(adapter, context.new_page())
+            login.store(adapter, context)
+
+    return signed_in
 
 
 @pytest.fixture

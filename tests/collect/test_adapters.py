@@ -660,7 +660,7 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(facebook.Sandbox, "keep", kept)
     monkeypatch.setattr("collect.visits.WHOLE", 1.0)
-    monkeypatch.setattr("collect.run.TRIES", 2)
+    monkeypatch.setattr("collect.aside.TRIES", 2)
     monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 0.0)
 
 
@@ -706,7 +706,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
             return JSONResponse({"ok": 0, "msg": says})
         return publish(self, content, pic_id, visible)
 
-    monkeypatch.setattr("collect.run.TRIES", 2)
+    monkeypatch.setattr("collect.aside.TRIES", 2)
     monkeypatch.setattr("collect.patience.back_off", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:

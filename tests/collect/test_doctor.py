@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from starlette.responses import HTMLResponse, JSONResponse
 from typer.testing import CliRunner
 
@@ -345,14 +345,11 @@ def test_nothing_but_a_1_in_the_environment_asks_the_doctor_to_the_real_site(wor
     assert (report.status, report.marks) == (1, {}) and "--live` uploads one tiny image" in report.text
 
 
-def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, monkeypatch) -> None:
+def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign_in, monkeypatch) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
-        with sync_playwright() as playwright:
-            context = browser.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context.new_page())
-            login.store(adapter, context)
+        sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)  # as far as anything here can tell
         monkeypatch.setattr(Site, "lag", 0)
         report = Report("--platform", "weibo", "--origin", origin, "--live")
@@ -368,7 +365,7 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, monk
         assert "Nobody has signed in to weibo yet" in report.seen["sign-in"]
 
 
-def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, monkeypatch) -> None:
+def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, sign_in, monkeypatch) -> None:
     def upload(_site: Site, page: Page, _batch: Batch) -> dict[int, str]:
         browser.end_browsers()
         page.wait_for_timeout(10_000)
@@ -377,10 +374,7 @@ def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
-        with sync_playwright() as playwright:
-            context = browser.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context.new_page())
-            login.store(adapter, context)
+        sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)
         monkeypatch.setattr(Site, "lag", 0)
         monkeypatch.setattr(weibo_adapter.Weibo, "upload", upload)

@@ -303,7 +303,7 @@ def test_a_refusal_keeps_its_reason_and_frees_the_rest_of_the_batch(ledger: Ledg
     ledger.plan(["a", "b", "c"])
     claimed = ledger.claim(["a", "b", "c"])
     ledger.receive(claimed, {0: "remote-a"})
-    ledger.reject(claimed, 1, "too dull")
+    ledger.settle(claimed, {}, refused={1: "too dull"})
     assert ledger.rejections() == {"b": "too dull"}
     assert ledger.planned() == ["a", "c"]
     assert ledger.doubt() == {}
@@ -358,7 +358,7 @@ def test_what_a_living_collector_has_in_hand_is_not_waiting_for_another(ledger: 
 def test_what_is_done_or_nobodys_is_not_waited_for(ledger: Ledger, other: Ledger) -> None:
     ledger.keep("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
     ledger.plan(["b", "c", "d"])
-    ledger.reject(ledger.claim(["b"]), 0, "too dull")
+    ledger.settle(ledger.claim(["b"]), {}, refused={0: "too dull"})
     assert not other.busy_elsewhere({"a", "b", "c", "d"})
     sent = ledger.claim(["c"])
     assert other.busy_elsewhere({"a", "b", "c", "d"})

@@ -277,7 +277,8 @@ def test_albums_keep_the_order_over_several_pages_and_the_files_are_the_photos(v
 def test_a_draft_is_in_no_album(visitor: Visitor) -> None:
     draft = visitor.draft(file(picture()))
     assert visitor.album() == []
-    assert visitor.http.get(f"{visitor.origin}/photos/photo/{draft}/").status_code == 404
+    if visitor.site == "douban":
+        assert visitor.http.get(f"{visitor.origin}/photos/photo/{draft}/").status_code == 404
     assert visitor.received() == {"platform": visitor.site, "images": [], "photos": 0, "unpublished": 1, "deleted": 0}
 
 

@@ -142,15 +142,12 @@ def redesigned(page, word: str):
     return instead
 
 
-def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project, tmp_path_factory) -> None:
+def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project, sign_in, tmp_path_factory) -> None:
     elsewhere = tmp_path_factory.mktemp("site")
     with sandbox.serve("facebook", state=elsewhere) as origin:
         adapter = load("facebook", SETTINGS.platform("facebook"), origin=origin)
         assert isinstance(adapter, Site)
-        with sync_playwright() as playwright:
-            context = browser.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context.new_page())
-            login.store(adapter, context)
+        sign_in(adapter)
         at = ("--platform", "facebook", "--origin", origin)
         said = [run(LIVE, "doctor", *at, "--live"), run(LIVE, "collect", *at, "--live")]
         said.append(run(PLAIN, "login", *at, "--check"))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
@@ -401,15 +402,22 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
 @pytest.mark.browser
 def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: str, monkeypatch) -> None:
     site = adapter(origin)
-    for path, whole in (("/page-form", 30.0), ("/typed-form", 1.0)):  # at once; once the page stays
+    check_data, stayed = visits._check_data, list[bool]()
+
+    def noted(*given: Any, stays: bool = False) -> None:
+        stayed.append(stays)
+        check_data(*given, stays=stays)
+
+    monkeypatch.setattr(visits, "_check_data", noted)
+    for path, whole, once_it_stays in (("/page-form", 30.0, False), ("/typed-form", 1.0, True)):
         monkeypatch.setattr(visits, "WHOLE", whole)
+        stayed.clear()
         visit(site, keeping, f"{origin}{path}")
-        start = time.monotonic()
         turned_away = pytest.raises(TurnedAway, match="data should be")
         with turned_away as caught, expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
         assert caught.value.wait == 3600
-        assert time.monotonic() - start < 10
+        assert stayed[-1] == once_it_stays and not any(stayed[:-1])
 
 
 @pytest.mark.browser
