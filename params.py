@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -214,15 +215,17 @@ class Params(Block):
         return row
 
 
-def attacks() -> list[str]:
+@cache
+def attacks() -> tuple[str, ...]:
     """List the attacks: the files of attack/ that define a class of their own name."""
-    return sorted(
+    found = (
         file.stem
         for file in ATTACKS.glob("*.py")
         if file.stem != "attack"
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name.lower() == file.stem.replace("_", "")
     )
+    return tuple(sorted(found))
 
 
 def split_attack(name: str) -> tuple[str, str] | None:

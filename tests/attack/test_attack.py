@@ -5,10 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from attack import attack
 from attack.attack import Attack, margin
-from attack.best import Best
+from attack.best import SMOOTHING, WIDTH, Best, smoothed
 from attack.bim import BIM
 from attack.fgsm import FGSM
 from attack.mim import MIM
@@ -200,6 +201,13 @@ def test_variance_tuning_takes_its_neighbours_gradients(weight: Tensor) -> None:
 
     VMI(Counting(weight), eps=4, steps=3)(torch.zeros(1, 3, 8, 8), torch.tensor([1]))
     assert len(calls) == 3 * (1 + NEIGHBOURS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 3, 64, 50), (1, 1, WIDTH, WIDTH)])
+def test_best_smooths_as_torchvision_does(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    gradient = torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(smoothed(gradient), gaussian_blur(gradient, [WIDTH, WIDTH], [SMOOTHING, SMOOTHING]))
 
 
 def test_best_keeps_the_iterate_that_succeeds_by_most_on_its_worst_view() -> None:
