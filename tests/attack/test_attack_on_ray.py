@@ -26,7 +26,7 @@ from train import checkpoint
 from train.com_model import ComModel
 from train.executor import Ray
 
-IMAGES = 64
+IMAGES = 32
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def com_model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path, photos: list[tuple[Image.Image, int]]) -> Path:
-    """Prepare 64 test images: windows of photos."""
+    """Prepare test images: windows of photos."""
     folder, rows = tmp_path / "images", []
     for index in range(IMAGES):
         file = folder / "test" / f"photo-{index:02}.png"

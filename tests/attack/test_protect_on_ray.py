@@ -19,7 +19,7 @@ from attack.protect_run import Result, run
 from train.emulator import Emulator
 from train.executor import Local, Ray
 
-PHOTOS = 12
+PHOTOS = 8
 
 
 @pytest.fixture

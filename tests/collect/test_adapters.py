@@ -195,7 +195,7 @@ def nearest(image: Image.Image, originals: list) -> str:
 
 @pytest.mark.slow
 def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
-    originals = photos(60)
+    originals = photos(30)
     (workplace / "data" / "images").mkdir(parents=True)
     rows = [{"name": each.name, "split": "train", "source": "x", "label": None, "crop": None} for each in originals]
     (workplace / "data" / "images" / "train").symlink_to(workplace / "photos")
@@ -206,7 +206,7 @@ def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         command = [sys.executable, "-m", "collect", "--platform", "weibo", "--origin", origin]
         killed = 0
-        for least in (3, 20, 40):
+        for least in (3, 12, 21):
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             while process.poll() is None and ledger_counts(workplace) < least:
                 time.sleep(0.02)
@@ -216,7 +216,7 @@ def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
             process.wait()
         assert killed == 3
         last = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "60 of 60 images" in last.stdout
+        assert "30 of 30 images" in last.stdout
         assert received(origin) == {each.sha256: 1 for each in originals}
 
 

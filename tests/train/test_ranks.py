@@ -16,6 +16,7 @@ import pytest
 import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
+from ruamel.yaml import YAML
 from sqlalchemy import create_engine, text
 
 import params
@@ -35,13 +36,14 @@ DIES_AT = 9  # the step at which the second process is killed
 
 SCRIPT = f"""
 import sys
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_ranks import SETTINGS, Watched
-from train.ranks import joined
-with joined() as ranks:
-    found = Watched("tiny", SETTINGS, log=Path(sys.argv[1]), dies=True).fit(ranks)
-assert (found is not None) == ranks.is_first
+import train.job
+from test_ranks import Watched
+from train.cli import app
+train.job.Job = partial(Watched, log=Path(sys.argv.pop(1)), dies=True)
+app()
 """
 
 
@@ -139,11 +141,16 @@ def test_two_processes_come_as_near_as_one_and_go_on_from_the_part_when_one_is_k
     for file in hurt.outputs:
         file.unlink()
 
+    settings = YAML(typ="safe").load(Path(params.__file__).with_name("params.yaml"))
+    settings["train"] = SETTINGS.model_dump(mode="json")
+    settings["platforms"] = {"tiny": {"adapter": "codec", "codec": "jpeg:10"}}
+    Path("params.yaml").write_text(json.dumps(settings))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [*torchrun, str(tmp_path / "script.py"), str(tmp_path / "again")]
+    (tmp_path / "script.py").write_text(SCRIPT)  # the command, of which a process is killed
+    command = [*torchrun, str(tmp_path / "script.py"), str(tmp_path / "again"), "--platform", "tiny"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Kept in models/tiny.safetensors") == 1
     assert json.loads(hurt.outputs[0].read_text()) | {"seconds": 0} == together | {"seconds": 0}
     assert written(hurt) == files
     assert gone_on_from(tmp_path / "again") == DIES_AT
@@ -177,20 +184,3 @@ def test_what_the_user_has_to_mend_is_said_as_such(project: Path, on_ray: Ray) -
     assert isinstance(found, params.UserError) and found.message == "Mend 0.png."
     with pytest.raises(params.UserError, match="3 workers were asked for, and the cluster has room for 2"):
         trained([Job("tiny", SETTINGS)], on_ray, 3)
-
-
-def test_the_command_runs_under_torchrun(project: Path) -> None:
-    shutil.copy(Path(params.__file__).with_name("params.yaml"), project)
-    text = (
-        (project / "params.yaml")
-        .read_text()
-        .replace("minutes: 2.0 ", "minutes: null ")
-        .replace("epochs: 100", "epochs: 1", 1)
-    )
-    (project / "params.yaml").write_text(
-        text.replace("switched_off:", 'switched_off:\n  tiny: {adapter: codec, codec: "jpeg:10"}')
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--module", "train"]
-    done = subprocess.run([*launch, "--platform", "tiny"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Kept in models/tiny.safetensors") == 1
