@@ -53,9 +53,6 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
         shutil.rmtree(folder, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-    except OSError as error:
-        raise params.unwritable(part, error) from None
-    try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of broken metadata around good pixels
             summary = _make(settings, photos, part)
@@ -65,6 +62,8 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
         if out.exists():
             out.rename(old)
         part.rename(out)
+    except OSError as error:
+        raise params.unwritable(error.filename or part, error, "read or written") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

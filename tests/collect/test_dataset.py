@@ -49,6 +49,15 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text("utf-8").splitlines()]
 
 
+def test_a_full_disk_is_a_user_error_and_leaves_what_was_there(photos: Path, small_disk: Path) -> None:
+    out = small_disk / "images"
+    prepare(settings(photos), out)
+    before = tree(small_disk)
+    with pytest.raises(UserError, match=r"images.part can't be read or written: No space left on device. Make room"):
+        prepare(settings(photos, size=300), out)
+    assert tree(small_disk) == before
+
+
 def test_images_and_manifest_agree(photos: Path, tmp_path: Path) -> None:
     write_photo(photos / "n02119789" / "fox.png", 77)
     out = tmp_path / "deep" / "images"
