@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from params import UserError
 FOLDER = Path("data/kept_models")
 MODELS = Path("models")
 REPORTS = Path("reports")
-SUFFIXES = (".safetensors", ".emulator.json", ".json", ".csv")
+SUFFIXES = (".safetensors", ".emulator.json", ".csv", ".json")  # the last, the metrics, stand for the model being whole
 EVALUATION = "evaluation.json"
 START = "start"  # a file that names the generation whose model the next training starts from
+BACK = "back"  # a file that names the generation whose model was last put back in use
 PUT_BACK = "put_back"  # key of a model's metrics: the generation for which a person put an earlier model in use
 
 
@@ -46,12 +48,7 @@ def start_from(folder: Path) -> None:
 
 def start(platform: str) -> Path | None:
     """Return the checkpoint that the next training starts from; None where none is noted."""
-    try:
-        name = (FOLDER / platform / START).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None
-    checkpoint = FOLDER / platform / name / f"{platform}.safetensors"
-    return checkpoint if checkpoint.is_file() else None
+    return _noted(platform, START)
 
 
 def earlier(platform: str, generation: int | None) -> Path | None:
@@ -64,7 +61,7 @@ def earlier(platform: str, generation: int | None) -> Path | None:
 def restore(platform: str) -> None:
     """Put the model back that a failed training was to replace, if DVC has taken it away already."""
     found = start(platform)
-    if found and not (MODELS / f"{platform}.safetensors").is_file():
+    if found and not all((MODELS / f"{platform}{suffix}").is_file() for suffix in (SUFFIXES[0], SUFFIXES[-1])):
         _copy_back(platform, found)
 
 
@@ -80,26 +77,49 @@ def put_back(platform: str, generation: int) -> int:
     Args:
         generation: of the codec now, for which no retraining replaces the model again.
     """
-    metrics = MODELS / f"{platform}.json"
-    present = _generation(metrics) if metrics.is_file() else None
-    found = earlier(platform, present)
+    metrics, note = MODELS / f"{platform}.json", FOLDER / platform / BACK
+    found = (
+        None if metrics.is_file() else _noted(platform, BACK)
+    )  # killed in the middle, after the present one was kept
     if found is None:
-        raise UserError(f"No earlier model of {platform} is kept in {FOLDER}: `comreadv retrain` keeps one a change.")
-    keep(platform)
-    _copy_back(platform, found)
-    told = _metrics(metrics) | {PUT_BACK: generation}
-    metrics.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        present = _generation(metrics) if metrics.is_file() else None
+        found = earlier(platform, present)
+        if found is None:
+            raise UserError(
+                f"No earlier model of {platform} is kept in {FOLDER}: `comreadv retrain` keeps one a change."
+            )
+        keep(platform)
+        note.write_text(f"{found.parent.name}\n", encoding="utf-8")
+    _copy_back(platform, found, {PUT_BACK: generation})
     return int(found.parent.name)
 
 
-def _copy_back(platform: str, checkpoint: Path) -> None:
+def _noted(platform: str, note: str) -> Path | None:
+    """Return the kept checkpoint of the generation that a file names."""
+    try:
+        name = (FOLDER / platform / note).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    checkpoint = FOLDER / platform / name / f"{platform}.safetensors"
+    return checkpoint if checkpoint.is_file() else None
+
+
+def _copy_back(platform: str, checkpoint: Path, told: Mapping[str, int] | None = None) -> None:
+    """Replace a platform's model; while that lasts it has no metrics, and so is none.
+
+    Args:
+        told: what its metrics say beside.
+    """
     MODELS.mkdir(exist_ok=True)
+    (MODELS / f"{platform}{SUFFIXES[-1]}").unlink(missing_ok=True)
     for suffix in SUFFIXES:
         source, target = checkpoint.with_name(f"{platform}{suffix}"), MODELS / f"{platform}{suffix}"
         target.unlink(missing_ok=True)
         if source.is_file():
             part = target.with_name(f"{target.name}.part")
             shutil.copyfile(source, part)
+            if told and suffix == SUFFIXES[-1]:
+                part.write_text(json.dumps(_metrics(part) | told, indent=2) + "\n", encoding="utf-8")
             part.replace(target)
 
 

@@ -160,6 +160,38 @@ def test_models_are_kept_by_generation_and_put_back(tmp_path: Path, monkeypatch:
     assert Path("models/weibo.safetensors").read_text() == "model 2"
 
 
+@pytest.mark.parametrize("last", range(8))
+def test_a_put_back_that_is_killed_mixes_no_models_and_is_finished_by_the_next(
+    last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    names = [f"models/weibo{suffix}" for suffix in (".safetensors", ".emulator.json", ".csv", ".json")]
+    for generation in (1, 2, 3):
+        for name in names:
+            Path(name).write_text(json.dumps({"generation": generation}))
+        kept_models.keep("weibo")
+    copyfile, copies = shutil.copyfile, []
+
+    def copy(source: Path, target: Path) -> None:
+        if len(copies) == last:
+            raise KeyboardInterrupt
+        copies.append(copyfile(source, target))
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(KeyboardInterrupt):
+        kept_models.put_back("weibo", 3)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    if Path(names[3]).exists():
+        assert {Path(name).read_text() for name in names} == {json.dumps({"generation": 3})}
+    assert kept_models.put_back("weibo", 3) == 2
+    assert [json.loads(Path(name).read_text())["generation"] for name in names] == [2] * 4
+    for generation in (1, 2, 3):
+        assert json.loads(Path(f"data/kept_models/weibo/{generation}/weibo.safetensors").read_text()) == {
+            "generation": generation
+        }
+
+
 def test_back_without_a_platform_and_an_unknown_platform_are_refused(tmp_path: Path) -> None:
     for arguments in (("retrain", "--back"), ("retrain", "--platform", "nowhere")):
         command = [str(COMREADV), *arguments, "--params", str(ROOT / "params.yaml")]
