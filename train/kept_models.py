@@ -119,7 +119,7 @@ def _copy_back(platform: str, checkpoint: Path, told: Mapping[str, int] | None =
             part = target.with_name(f"{target.name}.part")
             shutil.copyfile(source, part)
             if told and suffix == SUFFIXES[-1]:
-                part.write_text(json.dumps(_metrics(part) | told, indent=2) + "\n", encoding="utf-8")
+                part.write_text(json.dumps({**_metrics(part), **told}, indent=2) + "\n", encoding="utf-8")
             part.replace(target)
 
 
