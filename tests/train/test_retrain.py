@@ -76,7 +76,7 @@ def test_a_drifted_site_gets_a_fresh_model_though_killed_and_doubled_and_no_othe
         port = int(origin.rpartition(":")[2])
         (tmp_path / "params.yaml").write_text(SETTINGS.format(origin=origin))
         environment = os.environ | {"PATH": f"{COMREADV.parent}:{os.environ['PATH']}"}
-        first = [sys.executable, "-m", "dvc", "repro", "evaluate@weibo", "evaluate@jpeg-25"]
+        first = [sys.executable, "-m", "dvc", "repro", "evaluate@weibo", "train@jpeg-25"]
         subprocess.run(first, cwd=tmp_path, env=environment, check=True, capture_output=True)
         said = cold("retrain", folder=tmp_path).communicate(timeout=200)[0]
         assert "weibo: unchanged" in said and "jpeg-25: unchanged" in said and "Running stage" not in said
