@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from collect.manifest import MANIFEST, SPLITS, Prepared, SetAside, Split
 from collect.photos import Photo, Unusable, crop_boxes, decode, in_seeded_order, shape
 from params import UserError
 
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # what a person has to mend
 BATCH = 64  # photos in flight; Ctrl-C waits for no more than these
 
 
@@ -53,6 +55,9 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
         shutil.rmtree(folder, ignore_errors=True)
     try:
         part.mkdir(parents=True)
+    except OSError as error:
+        raise params.unwritable(part, error) from None
+    try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of broken metadata around good pixels
             summary = _make(settings, photos, part)
@@ -63,8 +68,12 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
             out.rename(old)
         part.rename(out)
     except OSError as error:
+        if error.errno not in DISK:
+            raise
         raise params.unwritable(error.filename or part, error, "read or written") from None
     finally:
+        if old.exists() and not out.exists():
+            old.rename(out)
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     return summary

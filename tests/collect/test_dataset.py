@@ -1,5 +1,6 @@
 """Stage prepare: splits by photo, the manifest, what is set aside, and the same bytes every time."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -56,6 +57,25 @@ def test_a_full_disk_is_a_user_error_and_leaves_what_was_there(photos: Path, sma
     with pytest.raises(UserError, match=r"images.part can't be read or written: No space left on device. Make room"):
         prepare(settings(photos, size=300), out)
     assert tree(small_disk) == before
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, UserError), (errno.EMFILE, OSError)])
+def test_images_that_cannot_be_replaced_stay(
+    number: int, told: type[Exception], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rename = tmp_path / "images", Path.rename
+    prepare(settings(photos), out)
+    before = tree(out)
+
+    def failing(source: Path, target: Path) -> Path:
+        if source.name == ".images.part":
+            raise OSError(number, "so it is")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(told, match="so it is"):
+        prepare(settings(photos, size=32), out)
+    assert tree(out) == before
 
 
 def test_images_and_manifest_agree(photos: Path, tmp_path: Path) -> None:
