@@ -56,7 +56,7 @@ class Best(MIM):
 def smoothed(gradient: Tensor) -> Tensor:
     """Blur a float [N, C, H, W] by a Gaussian, mirrored at its border.
 
-    To the bit what torchvision's gaussian_blur gives, whose import takes longer than a small photo's attack.
+    To the bit what torchvision's gaussian_blur gives, whose import takes as long as all the rest.
     """
     channels, reach = gradient.shape[1], WIDTH // 2
     far = reach / math.sqrt(2)  # so that the exponent needs no half

@@ -103,5 +103,5 @@ def _files(kept: Path, name: str, present: Path, command: str) -> Iterator[tuple
     """List the kept files of a name and then the present one, each with how it is mended."""
     for file in sorted(kept.glob(f"*/{name}")):
         if file.parent.name.isdecimal():  # and not half a copy, which a kill left
-            yield file, "Delete it: the report alone shows it."
+            yield file, "Delete its folder: only the report and `comreadv retrain --back` take it."
     yield present, f"Run `comreadv {command} --platform {present.stem}`."

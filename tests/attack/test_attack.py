@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from attack.vmi import NEIGHBOURS, VMI
 from params import UserError
 from train.com_model import ComModel
 
+ROOT = Path(__file__).parents[2]
 ATTACKS = [FGSM, BIM, MIM, MIMOfficial, NI, VMI]
 EVERY = [*ATTACKS, PGD, Best]
 
@@ -208,6 +212,12 @@ def test_variance_tuning_takes_its_neighbours_gradients(weight: Tensor) -> None:
 def test_best_smooths_as_torchvision_does(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     gradient = torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
     assert torch.equal(smoothed(gradient), gaussian_blur(gradient, [WIDTH, WIDTH], [SMOOTHING, SMOOTHING]))
+
+
+def test_an_attack_starts_without_torchvision() -> None:
+    code = "import sys; from attack import attack, classifiers, generate; attack.load('best');"
+    code += " classifiers.load('efficientnet_lite0'); sys.exit('torchvision' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_best_keeps_the_iterate_that_succeeds_by_most_on_its_worst_view() -> None:
