@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from params import UserError
 FOLDER = Path("data/kept_models")
 MODELS = Path("models")
 REPORTS = Path("reports")
-SUFFIXES = (".safetensors", ".emulator.json", ".csv", ".json")  # the last, the metrics, stand for the model being whole
+SUFFIXES = (".emulator.json", ".csv", ".safetensors", ".json")  # in the order in which a model is put in place
 EVALUATION = "evaluation.json"
 START = "start"  # a file that names the generation whose model the next training starts from
-BACK = "back"  # a file that names the generation whose model was last put back in use
+BACK = "back"  # a file that names the generation whose model is being put back; gone when all of that is done
 PUT_BACK = "put_back"  # key of a model's metrics: the generation for which a person put an earlier model in use
 
 
@@ -43,25 +42,26 @@ def keep(platform: str) -> Path | None:
 
 def start_from(folder: Path) -> None:
     """Note that the next training starts from, and is measured beside, the model kept in a folder."""
-    (folder.parent / START).write_text(f"{folder.name}\n", encoding="utf-8")
+    _note(folder.parent / START, folder.name)
+    put_back_is_done(folder.parent.name)  # or never will be: another model replaces it
 
 
 def start(platform: str) -> Path | None:
-    """Return the checkpoint that the next training starts from; None where none is noted."""
+    """Return the checkpoint that the next training starts from; None where none is noted, or it is gone."""
     return _noted(platform, START)
 
 
 def earlier(platform: str, generation: int | None) -> Path | None:
     """Return the newest kept checkpoint of a generation before this one, of any where it is None."""
-    numbers = [int(each.name) for each in (FOLDER / platform).glob("*") if each.name.isdecimal()]
-    numbers = [number for number in numbers if generation is None or number < generation]
-    return FOLDER / platform / str(max(numbers)) / f"{platform}.safetensors" if numbers else None
+    folders = [each for each in (FOLDER / platform).glob("*") if each.name.isdecimal() and _checkpoint(each)]
+    numbers = [int(each.name) for each in folders if generation is None or int(each.name) < generation]
+    return _checkpoint(FOLDER / platform / str(max(numbers))) if numbers else None
 
 
 def restore(platform: str) -> None:
-    """Put the model back that a failed training was to replace, if DVC has taken it away already."""
+    """Put the model back that a failed training was to replace, if that is gone, or not whole."""
     found = start(platform)
-    if found and not all((MODELS / f"{platform}{suffix}").is_file() for suffix in (SUFFIXES[0], SUFFIXES[-1])):
+    if found and not all((MODELS / f"{platform}{suffix}").is_file() for suffix in (".safetensors", ".json")):
         _copy_back(platform, found)
 
 
@@ -74,52 +74,76 @@ def is_behind(platform: str, generation: int) -> bool:
 def put_back(platform: str, generation: int) -> int:
     """Put the model before the present one in use again, the present one kept; return its generation.
 
+    One that was killed is gone on with, until `put_back_is_done` was called.
+
     Args:
         generation: of the codec now, for which no retraining replaces the model again.
     """
-    metrics, note = MODELS / f"{platform}.json", FOLDER / platform / BACK
-    found = (
-        None if metrics.is_file() else _noted(platform, BACK)
-    )  # killed in the middle, after the present one was kept
+    found = unfinished(platform)
     if found is None:
-        present = _generation(metrics) if metrics.is_file() else None
-        found = earlier(platform, present)
+        metrics = MODELS / f"{platform}.json"
+        found = earlier(platform, _generation(metrics) if metrics.is_file() else None)
         if found is None:
             raise UserError(
                 f"No earlier model of {platform} is kept in {FOLDER}: `comreadv retrain` keeps one a change."
             )
         keep(platform)
-        note.write_text(f"{found.parent.name}\n", encoding="utf-8")
+        _note(FOLDER / platform / BACK, found.parent.name)
     _copy_back(platform, found, {PUT_BACK: generation})
     return int(found.parent.name)
 
 
+def unfinished(platform: str) -> Path | None:
+    """Return the checkpoint that was being put back when that was killed; None also where a training came between."""
+    found, metrics = _noted(platform, BACK), MODELS / f"{platform}.json"
+    if found and metrics.is_file() and _generation(metrics) != int(found.parent.name):
+        return None
+    return found
+
+
+def put_back_is_done(platform: str) -> None:
+    """Note that all is done that putting a model back takes."""
+    (FOLDER / platform / BACK).unlink(missing_ok=True)
+
+
+def _note(file: Path, name: str) -> None:
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(f"{name}\n", encoding="utf-8")
+    part.replace(file)
+
+
 def _noted(platform: str, note: str) -> Path | None:
-    """Return the kept checkpoint of the generation that a file names."""
+    """Return the kept checkpoint of the generation that a file names; None where it names none, or it is gone."""
     try:
         name = (FOLDER / platform / note).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
-    checkpoint = FOLDER / platform / name / f"{platform}.safetensors"
-    return checkpoint if checkpoint.is_file() else None
+    return _checkpoint(FOLDER / platform / name)
 
 
-def _copy_back(platform: str, checkpoint: Path, told: Mapping[str, int] | None = None) -> None:
-    """Replace a platform's model; while that lasts it has no metrics, and so is none.
+def _checkpoint(folder: Path) -> Path | None:
+    """Return a kept model's checkpoint; None where it or its metrics are gone."""
+    checkpoint = folder / f"{folder.parent.name}.safetensors"
+    return checkpoint if checkpoint.is_file() and checkpoint.with_suffix(".json").is_file() else None
+
+
+def _copy_back(platform: str, checkpoint: Path, more: dict[str, int] | None = None) -> None:
+    """Replace a platform's model; no file of one model ever stands beside one of the other.
 
     Args:
-        told: what its metrics say beside.
+        more: keys to add to its metrics.
     """
+    told = _metrics(checkpoint.with_suffix(".json"), "Delete its folder, and the model before it is taken.")
     MODELS.mkdir(exist_ok=True)
-    (MODELS / f"{platform}{SUFFIXES[-1]}").unlink(missing_ok=True)
+    for suffix in reversed(SUFFIXES):
+        (MODELS / f"{platform}{suffix}").unlink(missing_ok=True)
     for suffix in SUFFIXES:
         source, target = checkpoint.with_name(f"{platform}{suffix}"), MODELS / f"{platform}{suffix}"
-        target.unlink(missing_ok=True)
         if source.is_file():
             part = target.with_name(f"{target.name}.part")
             shutil.copyfile(source, part)
-            if told and suffix == SUFFIXES[-1]:
-                part.write_text(json.dumps({**_metrics(part), **told}, indent=2) + "\n", encoding="utf-8")
+            if more and suffix == ".json":
+                part.write_text(json.dumps(told | more, indent=2) + "\n", encoding="utf-8")
             part.replace(target)
 
 
@@ -127,10 +151,10 @@ def _generation(file: Path) -> int:
     return int(_metrics(file)["generation"])
 
 
-def _metrics(file: Path) -> dict[str, Any]:
+def _metrics(file: Path, mend: str = "Delete it, then run `dvc repro`.") -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         int(found["generation"])
     except (OSError, ValueError, LookupError, TypeError):
-        raise UserError(f"{file} is damaged. Delete it, then run `dvc repro`.") from None
+        raise UserError(f"{file} is damaged. {mend}") from None
     return found

@@ -33,7 +33,7 @@ def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> 
     The summary is in SUMMARY too.
     """
     with alone() as lock:
-        rows = {name: _probe(name, params, live=live) for name in platforms}
+        rows = {name: _probe(name, params, lock, live=live) for name in platforms}
         left = [name for name in _pending() if name in platforms]
         if left:
             for stage in ("train", "evaluate"):
@@ -66,8 +66,10 @@ def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
     webhook.post(address, {"text": "\n".join(map(told, summary)), "platforms": summary})
 
 
-def _probe(name: str, params: Params, *, live: bool) -> dict[str, Any]:
+def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> dict[str, Any]:
     try:
+        if kept_models.unfinished(name):
+            put_back(name, lock)
         found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
@@ -97,6 +99,7 @@ def put_back(name: str, lock: IO[str]) -> int:
     _write(PENDING, [each for each in _pending() if each != name])
     if Path("dvc.lock").is_file():
         _dvc(["commit", "--force", f"train@{name}"], lock, {})
+    kept_models.put_back_is_done(name)
     return generation
 
 

@@ -35,15 +35,15 @@ DIES_AT = 9  # the step at which the second process is killed
 
 
 SCRIPT = f"""
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import train.job
 from test_ranks import Watched
-from train.cli import app
 train.job.Job = partial(Watched, log=Path(sys.argv.pop(1)), dies=True)
-app()
+runpy.run_module("train", run_name="__main__")
 """
 
 

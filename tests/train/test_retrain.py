@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -10,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -160,36 +163,96 @@ def test_models_are_kept_by_generation_and_put_back(tmp_path: Path, monkeypatch:
     assert Path("models/weibo.safetensors").read_text() == "model 2"
 
 
-@pytest.mark.parametrize("last", range(8))
-def test_a_put_back_that_is_killed_mixes_no_models_and_is_finished_by_the_next(
-    last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+MODEL = [f"models/weibo{suffix}" for suffix in (".safetensors", ".emulator.json", ".csv", ".json")]
+
+
+@pytest.fixture
+def three_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder with models of three generations; the third is in use."""
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
-    names = [f"models/weibo{suffix}" for suffix in (".safetensors", ".emulator.json", ".csv", ".json")]
     for generation in (1, 2, 3):
-        for name in names:
+        for name in MODEL:
             Path(name).write_text(json.dumps({"generation": generation}))
         kept_models.keep("weibo")
-    copyfile, copies = shutil.copyfile, []
 
-    def copy(source: Path, target: Path) -> None:
-        if len(copies) == last:
-            raise KeyboardInterrupt
-        copies.append(copyfile(source, target))
 
-    monkeypatch.setattr(shutil, "copyfile", copy)
-    with pytest.raises(KeyboardInterrupt):
+def generations(folder: Path | str) -> list[int]:
+    files = [Path(folder) / Path(name).name for name in MODEL]
+    return [json.loads(file.read_text())["generation"] for file in files if file.exists()]
+
+
+@pytest.mark.parametrize("last", range(18))
+def test_a_put_back_that_is_killed_mixes_no_models_and_is_finished_by_the_next(
+    last: int, three_models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = itertools.count()
+
+    def killing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any, **more: Any) -> Any:
+            if next(steps) == last:
+                raise KeyboardInterrupt
+            return call(*arguments, **more)
+
+        return instead
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "copyfile", killing(shutil.copyfile))
+        patch.setattr(Path, "unlink", killing(Path.unlink))
+        patch.setattr(Path, "replace", killing(Path.replace))
         kept_models.put_back("weibo", 3)
-    monkeypatch.setattr(shutil, "copyfile", copyfile)
-    if Path(names[3]).exists():
-        assert {Path(name).read_text() for name in names} == {json.dumps({"generation": 3})}
+        kept_models.put_back_is_done("weibo")
+    assert len(set(generations("models"))) <= 1
     assert kept_models.put_back("weibo", 3) == 2
-    assert [json.loads(Path(name).read_text())["generation"] for name in names] == [2] * 4
-    for generation in (1, 2, 3):
-        assert json.loads(Path(f"data/kept_models/weibo/{generation}/weibo.safetensors").read_text()) == {
-            "generation": generation
-        }
+    kept_models.put_back_is_done("weibo")
+    assert generations("models") == [2] * 4
+    assert not kept_models.is_behind("weibo", 3)
+    assert [generations(f"data/kept_models/weibo/{number}") for number in (1, 2, 3)] == [[1] * 4, [2] * 4, [3] * 4]
+    assert kept_models.put_back("weibo", 3) == 1
+
+
+def test_a_put_back_that_was_killed_is_forgotten_after_a_training(three_models: None) -> None:
+    kept_models.put_back("weibo", 3)
+    for name in MODEL:
+        Path(name).write_text(json.dumps({"generation": 4}))
+    assert kept_models.unfinished("weibo") is None
+    assert kept_models.put_back("weibo", 4) == 3
+
+
+def test_a_damaged_or_missing_kept_model_takes_the_present_one_from_nobody(three_models: None) -> None:
+    kept = Path("data/kept_models/weibo/2")
+    (kept / "weibo.json").write_text("{")
+    with pytest.raises(UserError, match=r"kept_models/weibo/2/weibo.json is damaged. Delete its folder"):
+        kept_models.put_back("weibo", 3)
+    assert generations("models") == [3] * 4
+    (kept / "weibo.json").unlink()
+    assert kept_models.put_back("weibo", 3) == 1
+
+
+def test_the_next_retraining_finishes_a_put_back_that_was_killed(
+    three_models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("dvc.lock").touch()
+    Path("fingerprints").mkdir()
+    Path("fingerprints/weibo.json").write_text(json.dumps({"generation": 3}))
+    committed = []
+
+    def commit(arguments: Sequence[str], *_: object) -> None:
+        committed.append(arguments)
+        if len(committed) == 1:
+            raise KeyboardInterrupt
+
+    def examine(*_: object, **__: object) -> None:
+        raise UserError("enough")
+
+    monkeypatch.setattr(retrain, "_dvc", commit)
+    monkeypatch.setattr("collect.drift.examine", examine)
+    with pytest.raises(KeyboardInterrupt), retrain.alone() as lock:
+        retrain.put_back("weibo", lock)
+    for _ in range(2):
+        retrain.retrain(params.load(ROOT / "params.yaml"), ["weibo"])
+        assert committed == [["commit", "--force", "train@weibo"]] * 2
+    assert generations("models") == [2] * 4
 
 
 def test_back_without_a_platform_and_an_unknown_platform_are_refused(tmp_path: Path) -> None:
