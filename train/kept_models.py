@@ -21,10 +21,9 @@ PUT_BACK = "put_back"  # key of a model's metrics: the generation for which a pe
 
 def keep(platform: str) -> Path | None:
     """Copy a platform's model, and its evaluation, to FOLDER/<platform>/<generation>; None where there is none."""
-    metrics = MODELS / f"{platform}.json"
-    if not metrics.is_file() or not (MODELS / f"{platform}.safetensors").is_file():
+    if not _is_whole(MODELS, platform):
         return None
-    generation = _generation(metrics)
+    generation = _generation(MODELS / f"{platform}.json")
     folder = FOLDER / platform / str(generation)
     part = folder.with_name(f"{generation}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -61,7 +60,7 @@ def earlier(platform: str, generation: int | None) -> Path | None:
 def restore(platform: str) -> None:
     """Put the model back that a failed training was to replace, if that is gone, or not whole."""
     found = start(platform)
-    if found and not all((MODELS / f"{platform}{suffix}").is_file() for suffix in (".safetensors", ".json")):
+    if found and not _is_whole(MODELS, platform):
         _copy_back(platform, found)
 
 
@@ -123,17 +122,22 @@ def _noted(platform: str, note: str) -> Path | None:
 
 def _checkpoint(folder: Path) -> Path | None:
     """Return a kept model's checkpoint; None where it or its metrics are gone."""
-    checkpoint = folder / f"{folder.parent.name}.safetensors"
-    return checkpoint if checkpoint.is_file() and checkpoint.with_suffix(".json").is_file() else None
+    platform = folder.parent.name
+    return folder / f"{platform}.safetensors" if _is_whole(folder, platform) else None
+
+
+def _is_whole(folder: Path, platform: str) -> bool:
+    return all((folder / f"{platform}{suffix}").is_file() for suffix in (".safetensors", ".json"))
 
 
 def _copy_back(platform: str, checkpoint: Path, more: dict[str, int] | None = None) -> None:
     """Replace a platform's model; no file of one model ever stands beside one of the other.
 
     Args:
-        more: keys to add to its metrics.
+        more: keys to add to its metrics; None: they are copied as they are, damaged or not.
     """
-    told = _metrics(checkpoint.with_suffix(".json"), "Delete its folder, and the model before it is taken.")
+    metrics = checkpoint.with_suffix(".json")
+    told = _metrics(metrics, "Delete its folder, and the model before it is taken.") | more if more else None
     MODELS.mkdir(exist_ok=True)
     for suffix in reversed(SUFFIXES):
         (MODELS / f"{platform}{suffix}").unlink(missing_ok=True)
@@ -142,8 +146,8 @@ def _copy_back(platform: str, checkpoint: Path, more: dict[str, int] | None = No
         if source.is_file():
             part = target.with_name(f"{target.name}.part")
             shutil.copyfile(source, part)
-            if more and suffix == ".json":
-                part.write_text(json.dumps(told | more, indent=2) + "\n", encoding="utf-8")
+            if told and source == metrics:
+                part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
             part.replace(target)
 
 

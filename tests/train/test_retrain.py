@@ -225,6 +225,12 @@ def test_a_damaged_or_missing_kept_model_takes_the_present_one_from_nobody(three
     with pytest.raises(UserError, match=r"kept_models/weibo/2/weibo.json is damaged. Delete its folder"):
         kept_models.put_back("weibo", 3)
     assert generations("models") == [3] * 4
+    kept_models.start_from(kept)
+    Path("models/weibo.safetensors").unlink()
+    kept_models.restore("weibo")  # as it is: one platform's kept file holds up no other's retraining
+    assert Path("models/weibo.json").read_text() == "{"
+    for name in MODEL:
+        Path(name).write_text(json.dumps({"generation": 3}))
     (kept / "weibo.json").unlink()
     assert kept_models.put_back("weibo", 3) == 1
 
