@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-import attack.cli
-import attack.protect_cli
-import attack.status_cli
-import collect.cli
-import collect.dataset
-import collect.drift_cli
-import collect.sandbox.cli
-import collect.site_cli
-import pairing.cli
+import attack.commands.attack
+import attack.commands.protect
+import attack.commands.status
+import collect.commands.collect
+import collect.commands.drift
+import collect.commands.login
+import collect.commands.sandbox
+import collect.dataset.prepare
+import pairing.commands.pairing
 import params
-import train.cli
-import train.retrain_cli
+import train.commands.retrain
+import train.commands.train
 
 app = typer.Typer(
     name="comreadv",
@@ -29,18 +29,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for commands in (
-    collect.dataset.app,
-    collect.cli.app,
-    pairing.cli.app,
-    pairing.cli.more,
-    train.cli.app,
-    train.retrain_cli.app,
-    attack.cli.app,
-    attack.protect_cli.app,
-    attack.status_cli.app,
-    collect.drift_cli.app,
-    collect.site_cli.app,
-    collect.sandbox.cli.app,
+    collect.dataset.prepare.app,
+    collect.commands.collect.app,
+    pairing.commands.pairing.app,
+    pairing.commands.pairing.more,
+    train.commands.train.app,
+    train.commands.retrain.app,
+    attack.commands.attack.app,
+    attack.commands.protect.app,
+    attack.commands.status.app,
+    collect.commands.drift.app,
+    collect.commands.login.app,
+    collect.commands.sandbox.app,
 ):
     app.add_typer(commands)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import os
 import re
@@ -17,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from typer._click.exceptions import ClickException  # the only errors that Typer shows without a traceback
 
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
-ATTACKS = Path(__file__).parent / "attack"
+ATTACKS = Path(__file__).parent / "attack" / "attacks"
 THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
 # what the gradient passes through, before an attack's name: a ComModel, a JPEG of a quality, the mean over some
 SURROGATE = re.compile(r"(comreadv|average|diff(?:100|[1-9]?[0-9]))_(.+)")
@@ -217,15 +216,8 @@ class Params(Block):
 
 @cache
 def attacks() -> tuple[str, ...]:
-    """List the attacks: the files of attack/ that define a class of their own name."""
-    found = (
-        file.stem
-        for file in ATTACKS.glob("*.py")
-        if file.stem != "attack"
-        for node in ast.parse(file.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef) and node.name.lower() == file.stem.replace("_", "")
-    )
-    return tuple(sorted(found))
+    """List the attacks: the files of attack/attacks, but for the loop that they share."""
+    return tuple(sorted(file.stem for file in ATTACKS.glob("[!_]*.py") if file.stem != "base"))
 
 
 def split_attack(name: str) -> tuple[str, str] | None:

@@ -1,3 +1,3 @@
-from attack.cli import app
+from attack.commands.attack import app
 
 app(prog_name="python -m attack")

@@ -17,14 +17,15 @@ from rich.progress import Progress
 from torch import Tensor
 
 import params
-from attack import attack, classifiers, surrogates
-from attack.classifiers import Classifier
-from attack.surrogates import Views
-from collect.manifest import Prepared, read_manifest
+from attack.attacks import base as attack
+from attack.models import classifiers, surrogates
+from attack.models.classifiers import Classifier
+from attack.models.surrogates import Views
+from collect.dataset.manifest import Prepared, read_manifest
 from params import Goal, UserError
 from train import device
-from train.executor import Executor, Local
-from train.pairs import read_image, to_picture
+from train.cluster.executor import Executor, Local
+from train.data.pairs import read_image, to_picture
 
 MANIFEST = "manifest.jsonl"
 HOW = {"steps", "step_size", "momentum", "norm"}  # settings that an attack takes as they are

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from attack.history import Evaluation, Model, read_file, strongest
+from attack.report.history import Evaluation, Model, read_file, strongest
 from params import Params, UserError
 
 PROBE_EVERY = timedelta(days=7)
@@ -59,7 +59,7 @@ def examine(platform: str, settings: Params, now: datetime) -> Status:
 
     Raises UserError for a damaged file, and for a ledger that can't be opened.
     """
-    from collect import fingerprint
+    from collect.codecs import fingerprint
 
     row = settings.platform(platform)
     file = fingerprint.FOLDER / f"{platform}.json"
@@ -151,7 +151,7 @@ def _last_probe(settings: Params, platform: str) -> datetime | None:
     if ledger.startswith(SQLITE) and not Path(ledger.removeprefix(SQLITE)).exists():
         return None  # opening it would make it
 
-    from collect import probe
+    from collect.drift import probe
 
     probed = probe.last(settings, platform)
     return _moment(probed) if probed else None
@@ -167,7 +167,7 @@ def _pairs(platform: str, address: str | None) -> dict[str, int] | None:
     from sqlalchemy.exc import DatabaseError
 
     from pairing.database import Pair, Source
-    from pairing.shared import open_platform
+    from pairing.shared_database import open_platform
 
     file = Path("data/pairs") / f"{platform}.db"
     try:

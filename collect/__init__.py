@@ -2,7 +2,7 @@
 
 import sys
 
-from collect.cli import app
+from collect.commands.collect import app
 
 if "typer.cli" in sys.modules:
     from collect import typer_command as typer_command

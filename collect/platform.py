@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from urllib.parse import urlsplit
 
-from collect import masking
+from collect import redaction as masking
 from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Site(Platform):
 
     def session(self, storage: Path) -> AbstractContextManager[Session]:
         """Open the site in a browser, signed in."""
-        from collect.session import open_session
+        from collect.browser.session import open_session
 
         if self.origin is None and not self.is_live:
             raise UserError(

@@ -1,3 +1,3 @@
-from pairing.cli import app
+from pairing.commands.pairing import app
 
 app(prog_name="python -m pairing")

@@ -15,13 +15,13 @@ from rich.progress import track
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from collect.export import read_manifest as read_round_trips
-from collect.manifest import read_manifest as read_images
-from collect.photos import DAMAGED
-from pairing.align import Measurement, measure
+from collect.dataset.manifest import read_manifest as read_images
+from collect.dataset.photos import DAMAGED
+from collect.round_trip.export import read_manifest as read_round_trips
+from pairing.alignment.align import Measurement, measure
+from pairing.alignment.registration import Alignment
 from pairing.database import Base, Pair, RoundTrip, Source
-from pairing.look_alikes import LookAlikes
-from pairing.registration import Alignment
+from pairing.near_duplicates import LookAlikes
 from params import Pairing, UserError
 
 

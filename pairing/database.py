@@ -1,6 +1,6 @@
 """The pairs database: one SQLite file a platform, built once by `pairing` and read-only after.
 
-A database that platforms share has the same tables (pairing/shared.py): a change here needs a step in
+A database that platforms share has the same tables (pairing/shared_database.py): a change here needs a step in
 pairing/migrations.
 """
 
@@ -16,8 +16,8 @@ from PIL import Image
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, Select, UniqueConstraint, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from collect.tables import NAMING
-from pairing.registration import Alignment
+from collect.ledger.models import NAMING
+from pairing.alignment.registration import Alignment
 
 
 class Base(DeclarativeBase):

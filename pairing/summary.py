@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pairing.align import Pixels, read_aligned, read_pixels
+from pairing.alignment.align import Pixels, read_aligned, read_pixels
+from pairing.alignment.mask import from_png
 from pairing.build import kind
 from pairing.database import Pair, RoundTrip, Source, Stored, alignment_of
-from pairing.mask import from_png
 
 TIMES = 8  # by which the picture multiplies differences
 SIDE = 224  # pixels, of a picture's longer side

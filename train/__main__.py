@@ -1,3 +1,3 @@
-from train.cli import app
+from train.commands.train import app
 
 app(prog_name="python -m train")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from collect import codecs
+from collect.codecs import chain as codecs
 from collect.platform import Batch, Platform, Trouble
 from params import PlatformRow, UserError, unwritable
 

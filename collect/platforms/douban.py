@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from playwright.sync_api import Page
 
-from collect.answers import arrived, expect_answers, no_more_than
+from collect.browser.navigation import expect_arrival, visit
+from collect.browser.responses import arrived, expect_answers, no_more_than
+from collect.ledger.rate_limit import pause
 from collect.platform import Batch, SignedOut, Site, refusal
-from collect.rates import pause
-from collect.visits import expect_arrival, visit
 from params import UserError
 
 FOLLOWING = ".paginator .next > a"

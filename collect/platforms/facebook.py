@@ -11,10 +11,10 @@ from html import unescape
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect import masking
+from collect import redaction as masking
+from collect.browser.navigation import again, check, check_marks, expect_arrival, visit
+from collect.ledger.rate_limit import pause
 from collect.platform import PASSING, Batch, Interrupted, Refused, SignedOut, Site, Stayed
-from collect.rates import pause
-from collect.visits import again, check, check_marks, expect_arrival, visit
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")

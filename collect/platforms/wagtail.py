@@ -11,10 +11,10 @@ from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import FilePayload, Page
 
-from collect.answers import expect_answer
+from collect.browser.navigation import expect_arrival, visit
+from collect.browser.responses import expect_answer
+from collect.ledger.rate_limit import pause
 from collect.platform import Batch, Session, SignedOut, Site, refusal
-from collect.rates import pause
-from collect.visits import expect_arrival, visit
 from params import UserError
 
 USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an account on this computer's own server

@@ -10,11 +10,11 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect.answers import Answer, arrived, expect_answer, expect_answers, no_more_than
-from collect.masking import reason, words
+from collect.browser.navigation import again, visit
+from collect.browser.responses import Answer, arrived, expect_answer, expect_answers, no_more_than
+from collect.ledger.rate_limit import pause
 from collect.platform import PASSING, Batch, Interrupted, PageChanged, SignedOut, Site, Stayed, refusal
-from collect.rates import pause
-from collect.visits import again, visit
+from collect.redaction import reason, words
 from params import PlatformRow, UserError
 
 

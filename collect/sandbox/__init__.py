@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from params import UserError
 
-FOLDER = Path(__file__).parent
+SITES = Path(__file__).parent / "sites"
 ADDRESS = "127.0.0.1"  # nobody else's computer may reach a sandbox
 
 
 def names() -> list[str]:
-    """List the sandboxes: the files here that define a class `Sandbox`."""
-    defined = re.compile(r"^class Sandbox\b", re.MULTILINE)
-    return sorted(file.stem for file in FOLDER.glob("*.py") if defined.search(file.read_text(encoding="utf-8")))
+    """List the sandboxes: the files of collect/sandbox/sites."""
+    return sorted(file.stem for file in SITES.glob("[!_]*.py"))
 
 
 @contextmanager
@@ -46,9 +44,9 @@ def serve(
 
     import uvicorn
 
-    from collect import codecs
+    from collect.codecs import chain as codecs
+    from collect.sandbox.fault_middleware import Faulty
     from collect.sandbox.faults import Faults
-    from collect.sandbox.faulty import Faulty
     from collect.sandbox.store import Store
 
     if name not in names():
@@ -58,7 +56,7 @@ def serve(
             codecs.check(each)
         except ValueError as error:
             raise UserError(str(error)) from None
-    sandbox = importlib.import_module(f"collect.sandbox.{name}").Sandbox
+    sandbox = importlib.import_module(f"collect.sandbox.sites.{name}").Sandbox
     trouble = Faults(faults, seed, sandbox.without)
     # IPPROTO_TCP: asyncio turns Nagle's algorithm off for sockets of this kind only
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

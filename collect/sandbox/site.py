@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from collect import codecs
+from collect.codecs import chain as codecs
 from collect.sandbox import images, pages, watermark
 from collect.sandbox.faults import Faults
 from collect.sandbox.records import Photo, Session
 from collect.sandbox.store import Store, write
 
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parent / "sites"
 DAYS_30 = 30 * 24 * 3600  # seconds
 
 

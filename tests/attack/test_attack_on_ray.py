@@ -19,12 +19,12 @@ from ray.cluster_utils import Cluster
 from torchvision import models
 
 import params
-from attack import classifiers
-from attack.evaluate import Judge, Sent, Start
+from attack.evaluation.evaluate import Judge, Sent, Start
 from attack.generate import generate
-from train import checkpoint
-from train.com_model import ComModel
-from train.executor import Ray
+from attack.models import classifiers
+from train.cluster.executor import Ray
+from train.models import checkpoint
+from train.models.com_model import ComModel
 
 IMAGES = 32
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import comreadv
 from attack.status import examine
-from collect.database import open_ledger
-from collect.tables import Probe
+from collect.ledger.models import Probe
+from collect.ledger.transactions import open_ledger
 from pairing.database import Base, Pair, RoundTrip, Source
 from params import UserError, load
 

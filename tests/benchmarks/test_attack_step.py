@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torchvision.models import resnet50
 
-from attack.mim import MIM
-from collect import fingerprint
-from train import checkpoint
+from attack.attacks.mim import MIM
+from collect.codecs import fingerprint
+from train.models import checkpoint
 
 IMAGES = torch.randint(0, 256, (16, 3, 224, 224)) / 255
 TARGETS = torch.arange(16)

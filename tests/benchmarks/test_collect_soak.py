@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from collect import sandbox
-from collect.originals import Original
+from collect.store import Original
 
 sys.path.append(str(Path(__file__).parents[1] / "collect"))
 from soak import FAULTS, Person, command, judge, settle_in, soak

@@ -8,7 +8,7 @@ import torch
 from kornia.enhance import jpeg_codec_differentiable
 from torch import Tensor
 
-from train.jpeg import jpeg
+from train.layers.jpeg import jpeg
 
 IMAGES = torch.randint(0, 256, (16, 3, 224, 224)) / 255
 TABLE = torch.full((8, 8), 10.0)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pairing.mask import from_png
-from pairing.match import match
+from pairing.alignment.mask import from_png
+from pairing.matching import match
 from params import Pairing
 
-sys.path.append(str(Path(__file__).parents[1] / "pairing"))
+sys.path.append(str(Path(__file__).parents[1] / "pairing" / "alignment"))
 from distorted import Distorted, corner_error, distort, on_original
 
 PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")

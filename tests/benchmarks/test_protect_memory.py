@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from train.emulator import Emulator
+from train.emulator.model import Emulator
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,13 +19,13 @@ from ray.cluster_utils import Cluster
 
 import params
 from attack.generate import generate
-from collect import codecs
+from collect.codecs import chain as codecs
 from pairing.build import build
-from train import checkpoint
-from train.com_model import ComModel
-from train.executor import Local, Ray
-from train.gang import fit_all
-from train.job import Job
+from train.cluster.executor import Local, Ray
+from train.cluster.job import Job
+from train.cluster.worker_group import fit_all
+from train.models import checkpoint
+from train.models.com_model import ComModel
 
 PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")
 IMAGES = {"train": 128, "validation": 8, "test": 32}

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from collect import browser, login
-from collect.originals import Original
+from collect.browser import launch as browser
+from collect.browser import login
 from collect.platform import Site
+from collect.store import Original
 
 Photos = Callable[[int], Sequence[Original]]
 

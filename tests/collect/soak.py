@@ -18,10 +18,10 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import DBAPIError
 
-from collect.database import open_ledger
-from collect.export import read_manifest
-from collect.originals import Original
-from collect.tables import Collector, Upload
+from collect.ledger.models import Collector, Upload
+from collect.ledger.transactions import open_ledger
+from collect.round_trip.export import read_manifest
+from collect.store import Original
 
 ROOT = Path(__file__).parents[2]
 FAULTS = {"all": 0.05}

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import params
-from collect import codecs
-from collect.export import read_manifest
-from collect.login import state_folder
+from collect.browser.login import state_folder
+from collect.codecs import chain as codecs
 from collect.platform import Batch, Platform, Site, load
-from collect.round_trip import alone, round_trip
+from collect.round_trip.export import read_manifest
+from collect.round_trip.round_trip import alone, round_trip
 from params import PlatformRow, UserError
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,13 @@ from playwright.sync_api import sync_playwright
 from starlette.responses import JSONResponse
 
 import params
-from collect import browser, login, masking, sandbox
-from collect.download import Downloader
+from collect import redaction as masking
+from collect import sandbox
+from collect.browser import launch as browser
+from collect.browser import login
+from collect.browser.downloader import Downloader
 from collect.platform import Interrupted, Site, Stayed, load
-from collect.sandbox import douban, facebook, weibo
+from collect.sandbox.sites import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]

@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
-import pairing.cli
-from pairing.align import mean_absolute_difference, measure, psnr, read_pixels
+import pairing.commands.pairing
+from pairing.alignment.align import mean_absolute_difference, measure, psnr, read_pixels
+from pairing.alignment.mask import from_png
+from pairing.alignment.registration import Alignment
 from pairing.build import build
 from pairing.database import Pair, Source, Stored, accepted
-from pairing.mask import from_png
-from pairing.registration import Alignment
-from pairing.shared import open_platform, open_shared, publish
+from pairing.shared_database import open_platform, open_shared, publish
 from params import Pairing, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -195,11 +195,11 @@ def test_the_command_asks_the_database_before_the_work_and_fills_it_after(
 ) -> None:
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     monkeypatch.setenv("COMREADV_PAIRS", "postgresql://me:s3cret@127.0.0.1:1/pairs")
-    answer = CliRunner().invoke(pairing.cli.app, ["--platform", "weibo"])
+    answer = CliRunner().invoke(pairing.commands.pairing.app, ["--platform", "weibo"])
     assert answer.exit_code == 1 and "COMREADV_PAIRS in the environment can't be opened" in answer.output
     assert "s3cret" not in answer.output and not house.file.exists()
     monkeypatch.setenv("COMREADV_PAIRS", house.address or "")
-    answer = CliRunner().invoke(pairing.cli.app, ["--platform", "weibo"])
+    answer = CliRunner().invoke(pairing.commands.pairing.app, ["--platform", "weibo"])
     assert answer.exit_code == 0, answer.output
     assert ("weibo: they are in the shared database too." in answer.output) == (house.address is not None)
     assert house.accepted("train") == accepted(house.file, "train") != []

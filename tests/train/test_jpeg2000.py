@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from collect import codecs
+from collect.codecs import chain as codecs
 from tests.train.conftest import photo_crop
+from train.data.pairs import from_pixels
 from train.jpeg2000.bit_planes import join, split, truncate
 from train.jpeg2000.openjpeg import inverse, jpeg2000, transform
-from train.pairs import from_pixels
 
 
 def real(image: Image.Image, rate: float) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
-from collect import bitstream
+from collect.codecs.headers import webp as bitstream
 from train.webp.analysis import analyse
 from train.webp.blocks import forward, inverse
 from train.webp.colour import to_yuv

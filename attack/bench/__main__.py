@@ -1,0 +1,3 @@
+from attack.bench.compare import app
+
+app(prog_name="python -m attack.bench")

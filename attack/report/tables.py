@@ -1,0 +1,118 @@
+"""The results as rows and as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from attack.evaluation.transfer import BEST, Cell, Matrix
+from params import THROUGH_COM_MODEL, UNIVERSAL, split_attack
+
+PEERS = {"torchattacks": "torchattacks' MI-FGSM", "foolbox": "foolbox's MI-FGSM", "kornia": "MIM through kornia's JPEG"}
+
+
+def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """List a summary's rows, ε by ε, the attacks in the order of params.yaml."""
+    for eps, by_attack in summary.items():
+        for attack in [each for each in attacks if each in by_attack]:
+            yield {
+                "attack": attack,
+                "title": title(attack),
+                "ours": attack == BEST or attack.startswith(THROUGH_COM_MODEL),
+                "eps": eps.removeprefix("eps"),
+                **by_attack[attack],
+            }
+
+
+def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
+    """Lay out the platforms' metrics for a terminal."""
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Success of the attacks, all images counted")
+    laid.add_column("platform, attack", no_wrap=True)
+    for heading in ("ε", "images", "before", "interval", "after", "interval", "PSNR", "SSIM"):
+        laid.add_column(heading, justify="right", no_wrap=True)
+    for report in reports:
+        laid.add_row(f"[bold]{report['platform']}[/bold] ({report['site']})")
+        for row in rows(report["success"], attacks):
+            laid.add_row(
+                "  " + row["title"],
+                row["eps"],
+                str(row["images"]),
+                f"{row['success_before']:.0%}",
+                f"{row['before_low']:.0%}–{row['before_high']:.0%}",
+                f"{row['success_after']:.0%}",
+                f"{row['low']:.0%}–{row['high']:.0%}",
+                "–" if row["psnr"] is None else f"{row['psnr']:.1f}",
+                "–" if row["ssim"] is None else f"{row['ssim']:.3f}",
+            )
+        laid.add_section()
+    return laid
+
+
+def model_table(models: Sequence[dict[str, Any]]) -> Table:
+    """Lay out the ComModels' metrics for a terminal; figures that were not measured are dashes."""
+    heading = "Mean absolute error of the ComModels on test images, grey levels"
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading)
+    laid.add_column("platform", no_wrap=True)
+    for heading in ("ComModel", "adversarial", "paper's net", "identity"):
+        laid.add_column(heading, justify="right", no_wrap=True)
+    laid.add_column("codec", overflow="fold")
+    for model in models:
+        emulator = model.get("emulator") or {"chain": "unknown", "identified": False}
+        doubt = "" if emulator["identified"] else ", not identified"
+        errors = (model.get(key) for key in ("mae", "mae_adversarial", "paper_mae", "identity_mae"))
+        shown = ("–" if error is None else f"{error:.2f}" for error in errors)
+        laid.add_row(f"[bold]{model['platform']}[/bold]", *shown, emulator["chain"] + doubt)
+    return laid
+
+
+def transfer_table(matrix: Matrix) -> Table:
+    """Lay out which images, made for whom, still work on which platform."""
+    heading = f"Success of best after the round trip, ε={matrix.eps}: made for (rows), read on (columns)"
+    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading)
+    laid.add_column("made for", no_wrap=True)
+    for platform in matrix.platforms:
+        laid.add_column(platform, justify="right", no_wrap=True)
+    for source, cells in matrix.rows.items():
+        shown = ("–" if cell is None else _share(cell) for cell in map(cells.get, matrix.platforms))
+        laid.add_row(f"[bold]{source}[/bold]" if source == UNIVERSAL else source, *shown)
+    laid.caption = price(matrix)
+    return laid
+
+
+def _share(cell: Cell) -> str:
+    return f"{cell.success_after:.0%} ({cell.low:.0%}–{cell.high:.0%})"
+
+
+def price(matrix: Matrix) -> str | None:
+    """Tell in a sentence what one image for all platforms costs; None where it is not known."""
+    if matrix.price is None:
+        return None
+    own, shared, platforms = matrix.price
+    over = f"mean over {platforms} platforms" if platforms > 1 else "on one platform"
+    points = round(100 * (own - shared))
+    cost = f"costs {points} points" if points > 0 else f"gains {-points} points" if points else "costs nothing"
+    return (
+        f"At ε={matrix.eps}, one image for all platforms {cost} beside one made for the platform itself:"
+        f" {100 * shared:.0f} % against {100 * own:.0f} %, {over}."
+    )
+
+
+def title(attack: str) -> str:
+    """Write an attack's name as the papers do: MIM, ComReAdv_mim, Diff_mim(75); a peer's package by its name."""
+    peer = PEERS.get(attack.partition("_")[0].rstrip("0123456789"))
+    if peer is not None:
+        quality = attack.partition("_")[0].removeprefix("kornia")
+        return f"{peer} ({quality})" if quality.isdigit() else peer
+    surrogate, module = split_attack(attack) or ("plain", attack)
+    if attack.startswith("paper_"):
+        return f"ComReAdv_{attack.removeprefix('paper_')}, the paper's net"
+    if attack.startswith(THROUGH_COM_MODEL):
+        return f"ComReAdv_{module}"
+    if surrogate.startswith("diff"):
+        return f"Diff_{module}({surrogate.removeprefix('diff')})"
+    if surrogate == "average":
+        return f"JPEG average_{module}"
+    return module if module == BEST else module.upper().replace("_OFFICIAL", " (official)")

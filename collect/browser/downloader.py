@@ -1,0 +1,162 @@
+"""Download what a platform serves, byte for byte, and let nothing else pass for it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from PIL import Image
+
+from collect.browser.navigation import check, check_marks, value
+from collect.dataset.photos import DAMAGED, FORMATS
+from collect.ledger.rate_limit import back_off
+from collect.platform import Interrupted
+from params import unwritable
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from collect.platform import Site
+
+LARGEST = 64 * 1024 * 1024  # bytes
+MOST_PIXELS = 80_000_000  # Pillow warns above 89 million, and refuses twice as many
+TIMEOUT = (10, 60)  # seconds to connect, and between two reads
+ATTEMPTS = 5
+BEGINNING = 100_000  # bytes of a page that are looked at
+
+
+class Downloader:
+    """A requests session with the browser's cookies and headers."""
+
+    def __init__(self, site: Site, *, cookies: Iterable[Mapping[str, Any]], headers: Mapping[str, str]) -> None:
+        self.site = site
+        self.session = requests.Session()
+        self.session.trust_env = site.is_live  # a proxy of the environment's knows no sandbox
+        self.session.headers.update(headers)
+        for cookie in cookies:
+            about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
+            self.session.cookies.set(cookie["name"], cookie["value"], **about)
+
+    def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
+        """Download to `destination` through a .part file, which the next attempt goes on from.
+
+        A passing fault is tried again, after what the site asks for (Retry-After). Raises Interrupted with what
+        came instead of an image, TurnedAway, Challenged, and UserError where the disk has no room.
+
+        Args:
+            accept: the header of that name; None: the browser's.
+        """
+        part = destination.with_name(destination.name + ".part")
+        public = urlsplit(address)._replace(query="", fragment="").geturl()
+        for failures in range(1, ATTEMPTS + 1):
+            try:
+                self._fetch(address, public, part, accept)
+                part.replace(destination)
+                return
+            except Interrupted as trouble:
+                wait = back_off(trouble, failures, live=self.site.is_live)
+                if failures == ATTEMPTS or wait > TIMEOUT[1] or isinstance(trouble, Gone):
+                    raise
+                time.sleep(wait)
+            except OSError as error:
+                _drop(part)
+                raise unwritable(destination, error) from None
+
+    def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
+        try:
+            retry_after = self._receive(address, public, part, {"Accept": accept} if accept else {})
+        except requests.RequestException as error:  # whose own text holds the address with its signature
+            raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
+        if problem := body_problem(part.read_bytes()):
+            body = part.read_bytes()[:BEGINNING].decode(errors="replace")
+            part.unlink()
+            check_marks(self.site, "", body if problem == PAGE else "", retry_after)
+            raise Interrupted(f"{public}: {problem}.")
+
+    def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> str | None:
+        """Write the body to `part`, or the rest of it to what is there, if that is of the very same file.
+
+        Returns the answer's Retry-After.
+        """
+        tag = _tag(part)
+        here = part.stat().st_size if part.exists() and tag.exists() else 0
+        asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
+        with self.session.get(address, timeout=TIMEOUT, stream=True, headers={**headers, **asked}) as answer:
+            retry_after: str | None = answer.headers.get("Retry-After")
+            check(self.site, answer.status_code, answer.url, retry_after)
+            if answer.status_code >= 400:
+                body = next(answer.iter_content(BEGINNING), b"").decode(errors="replace")
+                check_marks(self.site, "", body, retry_after)
+                if answer.status_code == 416:
+                    _drop(part)
+                kind = Gone if answer.status_code in (403, 404, 410) else Interrupted
+                raise kind(f"{public}: no download (HTTP {answer.status_code}).")
+            rest = answer.status_code == 206
+            if rest and not (here and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
+                _drop(part)
+                raise Interrupted(f"{public}: another part of the file than was asked for.")
+            if not rest:
+                tag.unlink(missing_ok=True)
+            with part.open("ab" if rest else "wb") as file:
+                etag = answer.headers.get("ETag", "")
+                if etag.startswith('"') and "Content-Encoding" not in answer.headers:  # else bytes can't be counted on
+                    tag.write_text(etag, encoding="utf-8")
+                for chunk in answer.iter_content(1 << 16):
+                    file.write(chunk)
+                    if file.tell() > LARGEST:
+                        break
+        tag.unlink(missing_ok=True)
+        return retry_after
+
+
+def downloader(site: Site, page: Page) -> Downloader:
+    """Make what downloads as the page's browser would."""
+    return Downloader(
+        site,
+        cookies=page.context.cookies(),
+        headers={
+            "Referer": site.at(site.referer),
+            "Accept": site.accept,
+            "User-Agent": value(page, "navigator.userAgent"),
+        },
+    )
+
+
+def _tag(part: Path) -> Path:
+    """Name the file that keeps which file of the site's a part is of (its ETag)."""
+    return part.with_name(part.name + ".tag")
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag(part).unlink(missing_ok=True)
+
+
+class Gone(Interrupted):
+    """This address serves nothing any more: a new one is wanted."""
+
+
+PAGE = "a page instead of an image"
+
+
+def body_problem(body: bytes) -> str | None:
+    """Say why a body is no image that can be decoded whole; None when it is one."""
+    if not body:
+        return "an empty answer instead of an image"
+    if len(body) > LARGEST:
+        return f"more than {LARGEST >> 20} MB"
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return PAGE
+    try:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return f"more than {MOST_PIXELS:,} pixels"
+            image.load()
+    except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return f"not an image that can be decoded ({error})"
+    return None

@@ -1,0 +1,143 @@
+"""The one browser: find it or install it, start it and end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+
+from collect import redaction as masking
+from collect.platform import Site
+from params import UserError
+
+SETTING = "COMREADV_BROWSER"
+SHELL = "chromium-headless-shell"  # starts in less than half the time, and does a third less work for the same page
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def found(playwright: Playwright, *, whole: bool) -> list[str]:
+    """List the browsers that are here, the best first; of one kind, what is installed before Playwright's own.
+
+    Args:
+        whole: only browsers that a person uses, with windows; else a headless shell comes first.
+    """
+    chosen = os.environ.get(SETTING)
+    if chosen:
+        if not shutil.which(chosen):
+            raise UserError(f"{SETTING} names {chosen}, which is no program. Mend the setting or unset it.")
+        return [chosen]
+    own = playwright.chromium.executable_path  # …/chromium-1234/chrome-linux/chrome
+    shells = Path(re.sub(r"/chromium-(\d+)/.*", r"/chromium_headless_shell-\1", own) or "-").glob("*/*headless*shell")
+    names = [] if whole else [SHELL, *map(str, shells)]
+    return list(filter(None, map(shutil.which, [*names, *NAMES, own])))
+
+
+def install() -> str:
+    """Find or install a browser, and its headless shell where that can be had; return what sandboxes are driven by.
+
+    Playwright has both, and Debian for root. UserError when there is no browser and none can be installed.
+    """
+    playwright_has = [sys.executable, "-m", "playwright", "install", "chromium"]
+    if not _first_that_starts(whole=True):
+        _install("browser", [playwright_has, _debian_has("chromium")], whole=True)
+    path = _first_that_starts(whole=False)
+    if path and "headless" not in Path(path).name and not os.environ.get(SETTING):
+        path = _install("headless shell", [[*playwright_has, "--only-shell"], _debian_has(SHELL)], whole=False)
+    if path:
+        return path
+    raise UserError(
+        "There is no Chromium here, and none could be installed. Install one (Debian, Ubuntu: apt-get install"
+        f" chromium), or name one in the environment variable {SETTING}."
+    )
+
+
+def _debian_has(package: str) -> list[str]:
+    return ["sh", "-c", f"apt-get update -qq; apt-get install -y -qq {package}"]
+
+
+def _install(what: str, commands: Sequence[list[str]], *, whole: bool) -> str | None:
+    """Run commands until there is another browser that starts than before; return what there is then."""
+    before = path = _first_that_starts(whole=whole)
+    for command in commands:
+        if command[0] == "sh" and (os.geteuid() != 0 or not shutil.which("apt-get")):
+            continue
+        print(f"No {what} yet. Trying: {' '.join(command)}", flush=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the next one may be had
+            subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=600)
+        if (path := _first_that_starts(whole=whole)) != before:
+            break
+    return path
+
+
+def _first_that_starts(*, whole: bool) -> str | None:
+    with sync_playwright() as playwright:
+        return next((path for path in found(playwright, whole=whole) if starts(playwright, path)), None)
+
+
+def starts(playwright: Playwright, path: str) -> bool:
+    """Tell whether a browser starts: one that was downloaded may lack libraries, one on the path be a stub."""
+    try:
+        playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).close()
+    except PlaywrightError:
+        return False
+    return True
+
+
+def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
+    """Start a browser: for a real site the one that a person signs in with, for a sandbox one without the network."""
+    return started(playwright, platform, visible=visible)[0]
+
+
+def started(playwright: Playwright, platform: Site, *, visible: bool = False) -> tuple[Browser, str]:
+    """Start a browser, as `launch` does; return where it is too."""
+    whole = visible or platform.is_live
+    paths = found(playwright, whole=whole)
+    if not paths:
+        what = "Chromium with windows, which a real site and signing in need," if whole else "Chromium"
+        raise UserError(f"There is no {what} here. Run `python -m collect.browser`, or name one in {SETTING}.")
+    if visible and "headless" in Path(paths[0]).name:
+        raise UserError(f"{SETTING} names {paths[0]}, which has no windows. Name another, or unset it.")
+    arguments = [*QUIET]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
+    if not platform.is_live:
+        arguments.append("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost")
+    failed = ""
+    for path in paths[:1] if platform.is_live else paths:  # a real site is to see one and the same
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=path,
+                args=arguments,
+                headless=not visible,
+                handle_sigint=False,  # Ctrl-C is ours to answer
+            )
+        except PlaywrightError as error:
+            failed = failed or f"The browser {path} does not start. {masking.reason(error)}"
+        else:
+            return browser, path
+    screen = " A visible browser needs a screen: run this where there is one." if visible else ""
+    raise UserError(f"{failed}{screen} Name another in {SETTING}.")
+
+
+def end_browsers() -> None:
+    """Kill the browsers that this process has started."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name() or "headless" in process.name():
+                process.kill()

@@ -1,0 +1,269 @@
+"""Go to a page of a site and see that it is the page: not an error, half a page, or one that turns us away."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, Request, Response, TimeoutError
+
+from collect.ledger.rate_limit import back_off
+from collect.platform import Challenged, Interrupted, SignedOut, Stayed, TurnedAway
+from collect.redaction import reason
+
+if TYPE_CHECKING:
+    from collect.platform import Site
+
+BUSY = (418, 420, 429)
+WHOLE = 30.0  # seconds that a page may take to load
+A_FILE = 5.0  # more of them for each file that goes up meanwhile
+PAUSE = 50  # milliseconds between two looks
+POLLING = 5  # milliseconds, of the page's own looking
+ATTEMPTS = 5  # at reading
+LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
+Answer = TypeVar("Answer")
+
+
+def visit(site: Site, page: Page, address: str) -> Response:
+    """Go to an address of the site and wait until it is loaded whole; a passing fault is tried again.
+
+    Raises Interrupted for no answer, a cut one or an error of the server's, TurnedAway and Challenged for what
+    the site says so by, SignedOut where it leads to the sign-in page.
+    """
+
+    def once() -> Response:
+        with _heard(site, page) as trouble:
+            answer = page.goto(address, wait_until="commit")
+            assert answer is not None  # only an address on the same page, with a #, has no answer
+            retry_after = answer.headers.get("retry-after")
+            check(site, answer.status, page.url, retry_after)
+            _wait_until_whole(site, page, trouble, retry_after)
+        if site.is_for_guests(page.url):
+            raise SignedOut
+        return answer
+
+    return again(site, once)
+
+
+def again(site: Site, read: Callable[[], Answer]) -> Answer:
+    """Read something of the site, a few times if need be; never for what sends anything."""
+    failures = 0
+    while True:
+        try:
+            return read()
+        except Interrupted as trouble:
+            failures += 1
+            wait = back_off(trouble, failures, live=site.is_live)
+            if failures == ATTEMPTS or wait > LONGEST_ON_THE_SPOT:
+                raise
+            time.sleep(wait)
+
+
+@contextmanager
+def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: int = 0) -> Iterator[None]:
+    """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does.
+
+    Raises Stayed, with what the page says by then (role alert), when it leads nowhere. `files`: how many go up before
+    the page goes on.
+    """
+    before = alerts(page)
+    heard: list[Response] = []
+    with _heard(site, page, heard) as trouble:
+        yield
+        end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
+        while not address.search(page.url):
+            retry_after = trouble()
+            if site.is_for_guests(page.url):
+                raise SignedOut
+            _check_data(site, page, heard)
+            if time.monotonic() > end:
+                check_marks(site, page.url, text(page), retry_after)
+                _check_data(site, page, heard, stays=True)
+                said = " ".join(each for each in alerts(page) if each not in before)
+                raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said)
+            page.wait_for_timeout(PAUSE)
+        _wait_until_whole(site, page, trouble, trouble())
+        _check_data(site, page, heard)
+
+
+@contextmanager
+def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Iterator[Callable[[], str | None]]:
+    """Listen to what becomes of the page and of what it posts; yield a function that raises what was amiss.
+
+    It returns the Retry-After of the last answer. Without `heard`, the list for the answers, only to what is cut: to
+    hear of every thumbnail takes its time.
+    """
+    cut: list[Request] = []
+
+    def answered(answer: Response) -> None:
+        if heard is not None and _is_ours(page, answer.request):
+            heard.append(answer)
+
+    def failed(request: Request) -> None:
+        left = request.failure == "net::ERR_ABORTED" and not request.is_navigation_request()  # as its page was
+        if not left and _is_ours(page, request):
+            cut.append(request)
+
+    def trouble() -> str | None:
+        retry_after = None
+        for request in cut:
+            raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
+        for answer in heard or ():
+            retry_after = answer.headers.get("retry-after")
+            check(site, answer.status, answer.url, retry_after)
+            if answer.status in (401, 403):
+                raise SignedOut
+        return retry_after
+
+    if heard is not None:
+        page.on("response", answered)
+    page.on("requestfailed", failed)
+    try:
+        yield trouble
+    except PlaywrightError as error:
+        trouble()
+        if "has been closed" in error.message or isinstance(error, TimeoutError):
+            raise
+        raise Interrupted(f"{site.name}: a page did not load ({reason(error)}).") from None
+    finally:
+        if heard is not None:
+            page.remove_listener("response", answered)
+        page.remove_listener("requestfailed", failed)
+
+
+def _is_ours(page: Page, request: Request) -> bool:
+    """Tell whether a request is the page itself, or what it posts to its own host; not a frame's, nor a beacon."""
+    posted = request.method == "POST" and urlsplit(request.url).netloc == urlsplit(page.url).netloc
+    if not (posted or request.is_navigation_request()) or request.resource_type == "ping":
+        return False
+    try:
+        return request.frame == page.main_frame
+    except PlaywrightError:  # of a frame that is not there yet
+        return False
+
+
+def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: bool = False) -> None:
+    """Raise TurnedAway or Challenged where the page was answered with a page instead of data.
+
+    The type says little, since some sites send JSON as HTML. Of an answer whose text the page has not kept nobody
+    knows, unless the page `stays`, which speaks for the worst.
+    """
+    doubtful = [
+        each
+        for each in heard
+        if "html" in each.headers.get("content-type", "") and not each.request.is_navigation_request()
+    ]
+    if not doubtful:
+        return
+    kept = value(page, "(window.comreadvAnswers ?? []).map(([, , , text, , where]) => [where, text])")
+    for answer in doubtful:
+        texts = [text for where, text in kept if where == answer.url and text != "null"]  # no JSON where that was asked
+        pages = [text for text in texts if text.lstrip().startswith("<")]
+        if pages or (stays and not texts):
+            retry_after = answer.headers.get("retry-after")
+            check_marks(site, "", " ".join(pages), retry_after)
+            raise TurnedAway(f"{site.name}: the site answers with a page where data should be.", seconds(retry_after))
+
+
+def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], retry_after: str | None) -> None:
+    end = time.monotonic() + WHOLE
+    while True:
+        trouble()  # a page whose body was cut stays there for ever
+        try:
+            page.wait_for_load_state("domcontentloaded", timeout=PAUSE)
+            break
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise Interrupted(f"{site.name}: a page takes too long to load.") from None
+    trouble()
+    marks = json.dumps([*site.challenge_marks, *site.block_marks])
+    seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
+    check_marks(site, page.url, " ".join(seen), retry_after)
+
+
+def value(page: Page, expression: str) -> Any:
+    """Evaluate a JavaScript expression on a page, within the time that a step has.
+
+    Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
+    """
+    return wait_for(page, f"() => [{expression}]")[0]
+
+
+def wait_for(page: Page, function: str, argument: object = None, *, timeout: float | None = None) -> Any:
+    """Wait until a JavaScript function returns something on a page, or on the one that it goes on to; return that.
+
+    Args:
+        timeout: milliseconds; None: those that a step has.
+    """
+    gone = 0
+    while True:
+        found = page.wait_for_function(function, arg=argument, polling=POLLING, timeout=timeout)
+        try:
+            return found.json_value()
+        except PlaywrightError as error:  # the page has gone, with what was found
+            gone += 1
+            if gone == ATTEMPTS or "context was destroyed" not in error.message:
+                raise
+
+
+def alerts(page: Page) -> list[str]:
+    """List what a page says by elements of the role alert, each in one line."""
+    shown = value(page, "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)")
+    return [" ".join(each.split()) for each in shown if each.strip()]
+
+
+def text(page: Page) -> str:
+    """Return a page's HTML."""
+    return str(value(page, "document.documentElement.outerHTML"))
+
+
+def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:
+    """Raise TurnedAway for a status that asks for less, Interrupted for one that is the server's own trouble."""
+    if status in BUSY:
+        raise TurnedAway(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
+    if status >= 500:
+        trouble = Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
+        trouble.wait = seconds(retry_after)
+        raise trouble
+    check_marks(site, where, "", retry_after)
+
+
+def check_marks(site: Site, where: str, text: str, retry_after: str | None = None) -> None:
+    """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not.
+
+    A mark that begins with a slash is one of addresses: pages link to much.
+    """
+
+    def found(marks: Sequence[str]) -> bool:
+        return any(mark in where or (mark in text and not mark.startswith("/")) for mark in marks)
+
+    if found(site.challenge_marks):
+        raise Challenged(
+            f"{site.name}: the site asks for a person (a captcha). Nobody here solves that: open the site in your own"
+            " browser, do what it asks, and run again later; what is done stays done."
+        )
+    if found(site.block_marks):
+        raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """Read a Retry-After header, seconds or a date, as seconds from now; None for none or for nonsense."""
+    if retry_after is None:
+        return None
+    if (number := retry_after.strip()).isdecimal():
+        wait = float(number)
+        return wait if math.isfinite(wait) else None
+    try:
+        then = parsedate_to_datetime(retry_after)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())

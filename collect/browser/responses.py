@@ -1,0 +1,201 @@
+"""What the site answers to its own page's requests.
+
+Chromium drops the body of an answer to a request that carried a file before Playwright can ask for it ("evicted
+from inspector cache"), so the page itself keeps the text of every answer that its scripts read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, Page, TimeoutError
+
+from collect.browser.cdp import overheard
+from collect.browser.navigation import A_FILE, check, check_marks, seconds, text, value, wait_for
+from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
+
+if TYPE_CHECKING:
+    from collect.platform import Site
+
+KEEP = """
+window.comreadvAnswers = [];
+const keep = (asked, body, status, text, retry, where) =>
+  window.comreadvAnswers.push([String(asked), fileIn(body), status, text, retry, where]);
+const fileIn = (body) => {
+  const parts = body instanceof FormData ? [...body.values()] : [body];
+  return parts.find((part) => part instanceof File)?.name ?? null;
+};
+const open = XMLHttpRequest.prototype.open;
+XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+  this.comreadvAsked = url;
+  return open.call(this, method, url, ...rest);
+};
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (body) {
+  this.addEventListener('loadend', () => {
+    const text = typeof this.response === 'string' ? this.response : JSON.stringify(this.response);
+    keep(this.comreadvAsked, body, this.status, text, this.getResponseHeader('Retry-After'), this.responseURL);
+  });
+  return send.call(this, body);
+};
+const ask = window.fetch;
+window.fetch = async (...rest) => {
+  const asked = rest[0] instanceof Request ? rest[0].url : rest[0];
+  const body = rest[1]?.body;
+  const cut = () => keep(asked, body, 0, '', null, '');
+  try {
+    const answer = await ask(...rest);
+    answer.clone().text().then(
+      (text) => keep(asked, body, answer.status, text, answer.headers.get('Retry-After'), answer.url), cut);
+    return answer;
+  } catch (error) {
+    cut();
+    throw error;
+  }
+};
+"""
+FIRST = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
+FIND = """([part, start, count, path]) => {
+  const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
+  if (found.length >= count || found.some(([, , status]) => status >= 400 && status < 500)) return found;
+  return location.pathname !== path && document.readyState === 'complete' ? 'gone' : null;
+}"""
+
+
+@dataclass
+class Answer:
+    """An answer of the site, known once the `with` of expect_answer is left; status 0: the connection was cut."""
+
+    site: Site
+    status: int = 0
+    text: str = ""
+    retry_after: str | None = None
+    where: str = ""  # the address that answered, after redirects
+    file: str | None = None  # the name of the file that the request carried
+
+    def json(self) -> dict[str, Any]:
+        """Read the site's JSON object.
+
+        Raises:
+            SignedOut: the site asks who is there.
+            Interrupted: the answer is none, or no data; nobody knows then what became of the request.
+            Challenged: the site wants to see a person.
+        """
+        if self.status in (401, 403):
+            raise SignedOut
+        if self.status == 0:
+            raise Interrupted(f"{self.site.name}: the connection was cut while the site answered.")
+        check(self.site, self.status, self.where, self.retry_after)
+        try:
+            content = json.loads(self.text)
+        except ValueError:
+            content = None
+        if self.status != 200 or not isinstance(content, dict):
+            check_marks(self.site, "", self.text, self.retry_after)
+            raise TurnedAway(
+                f"{self.site.name}: the site answers with HTTP {self.status} and no data: it turns us away, or has"
+                " changed.",
+                seconds(self.retry_after),
+            )
+        return content
+
+
+@contextmanager
+def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
+    """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
+
+    HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
+    come after it.
+    """
+    with overheard(site, page, part) as complete:
+        start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
+        answers: list[Answer] = []
+        yield answers
+        timeout = 1000 * (FIRST + count * A_FILE)
+        try:
+            found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
+        except TimeoutError:
+            kept = value(page, f"window.comreadvAnswers.slice({start})")
+            failed = [_answer(site, *each) for each in kept if part in each[0] and each[2] != 200]
+            complete(failed)
+            for answer in failed:
+                answer.json()
+            raise
+        if found == "gone":
+            if site.is_for_guests(page.url):
+                raise SignedOut
+            check_marks(site, page.url, text(page))
+            raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
+        found.sort(key=lambda each: each[2] != 200)
+        answers.extend(_answer(site, *each) for each in found)
+        complete(answers)
+
+
+def _answer(
+    site: Site, _asked: str, file: str | None, status: int, text: str, retry_after: str | None, where: str
+) -> Answer:
+    return Answer(site, status, text, retry_after, where, file)
+
+
+@contextmanager
+def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
+    """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
+    answer = Answer(site)
+    with expect_answers(site, page, part, 1) as answers:
+        yield answer
+    vars(answer).update(vars(answers[0]))
+
+
+def arrived(answers: Sequence[Answer], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
+    """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
+
+    Raises as `Answer.json` and `by_position` do; Interrupted only when no file has arrived, when the site asks to be
+    left alone for a while, or when some file has no answer.
+    """
+    told: dict[int, dict[str, Any]] = {}
+    failed: dict[int, Interrupted] = {}
+    for position, answer in by_position(answers, files):
+        try:
+            told[position] = answer.json()
+        except TurnedAway:
+            raise
+        except Interrupted as trouble:
+            failed[position] = trouble
+    longest = max(failed.values(), key=lambda trouble: trouble.wait or 0.0, default=None)
+    if longest and (not told or longest.wait):
+        raise longest
+    if len(told.keys() | failed.keys()) < len(files):
+        raise Interrupted(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
+    return told
+
+
+def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
+    """Raise Interrupted when a page is about to publish more files than the site has told of.
+
+    It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
+    once the page has done with all.
+    """
+    button.click(trial=True)
+    if shown.count() != len(told):
+        raise Interrupted(f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published.")
+
+
+def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:
+    """Tell which file each answer is about, by the name that its request carried.
+
+    Raises PageChanged when requests carry no such names: with a batch of one there is nothing to tell apart.
+    """
+    positions = {file.name: position for position, file in enumerate(files)}
+    for answer in answers:
+        if len(files) > 1 and answer.file not in positions:
+            raise PageChanged(
+                f"{answer.site.name}: the page no longer sends files under their names, so that nobody can tell which"
+                f" answer is whose. Set batch_size = 1 in collect/platforms/{answer.site.name}.py."
+            )
+        yield positions.get(answer.file or "", 0), answer

@@ -1,0 +1,3 @@
+from collect.dataset.prepare import app
+
+app()

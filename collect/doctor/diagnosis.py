@@ -1,0 +1,56 @@
+"""What a failed step of an adapter tells whoever mends it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Error as PlaywrightError
+
+from collect import redaction as masking
+from collect.browser import login
+from collect.browser.diagnostics import adapter_frames, keep_page
+from collect.browser.navigation import check_marks, text
+from collect.doctor.checks import Patient, Web
+from collect.platform import Refused, SignedOut, Site
+from params import UserError
+
+WAITED_FOR = re.compile(r"waiting for ((?:get_by_\w+|locator|frame_locator)\(.*)")
+
+
+def symptoms(error: Exception, patient: Patient) -> list[str]:
+    """Say what went wrong, and then, a line each, where in the adapter, what was not found, what the page showed."""
+    platform = patient.platform
+    lines = [_what(error, platform)]
+    page = patient.page if isinstance(patient, Web) and patient.context and patient.context.pages else None
+    if isinstance(error, PlaywrightError) and page and isinstance(platform, Site):
+        try:
+            check_marks(platform, page.url, text(page))
+        except UserError as mark:  # no redesign: the page says that it turns us away, or asks for a person
+            lines = [mark.message]
+        except PlaywrightError:
+            page = None  # it is gone
+    for frame in adapter_frames(error)[-1:]:
+        lines.append(
+            f"in collect/platforms/{Path(frame.filename).name}, line {frame.lineno}, {frame.name}: {frame.line}"
+        )
+    if isinstance(error, PlaywrightError) and (found := WAITED_FOR.findall(error.message)):
+        lines.append(f"found nothing: {masking.public(found[-1].removesuffix(' to be visible'))}")
+    if page and page.url != "about:blank":
+        lines.append(f"on the page {masking.public(page.url)}")
+        lines.append(keep_page(page, patient.name).strip())
+    return lines
+
+
+def _what(error: Exception, platform: object) -> str:
+    if isinstance(error, SignedOut):
+        assert isinstance(platform, Site)
+        mend = f" Run `{login.login_command(platform)}`." if platform.is_live else ""
+        return f"The site shows nobody signed in.{mend}"
+    if isinstance(error, Refused):
+        return f"The site refuses the image: {error}"
+    if isinstance(error, PlaywrightError):
+        return masking.reason(error)
+    if isinstance(error, UserError):
+        return masking.public(error.message)
+    return masking.public(f"{type(error).__name__}: {error}")

@@ -1,0 +1,241 @@
+"""Whether a platform changed its codec: a fresh probe beside the fingerprint and the probes since.
+
+Headers are compared exactly. Pixels, where headers are equal, by a prediction interval: a number of a probe's residual
+(collect/drift/pixel_statistics.py) has to leave what its own history makes of it, and in a second probe too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from collect.codecs import fingerprint
+from collect.drift import pixel_statistics as residual
+from collect.drift import probe
+from collect.drift.probe import Seen
+from params import Params
+
+FALSE_ALARMS = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
+SAME = 0.05  # grey levels by which a number may always differ: another machine's decoder
+SPOKEN = {  # keys of headers, as a person says them
+    "format": "format",
+    "quality": "luma table: quality",
+    "tables": "tables",
+    "sampling": "sampling",
+    "progressive": "progressive",
+    "huffman": "Huffman tables",
+    "metadata": "carried along",
+    "negotiated": "for another Accept",
+    "quantiser": "quantiser",
+    "size": "size",
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a probe says beside a fingerprint."""
+
+    kind: Literal["none", "header", "pixels", "first"]
+    said: str  # in a sentence
+    seen: Seen
+    also: Seen | None = None  # another look, that is no change either
+
+    @property
+    def is_change(self) -> bool:
+        return self.kind in ("header", "pixels")
+
+
+def examine(
+    name: str,
+    params: Params,
+    *,
+    origin: str | None = None,
+    live: bool = False,
+    take: Callable[..., Seen] = probe.take,
+) -> Drift:
+    """Probe a platform and compare; a change has to show in two probes, one right after the other.
+
+    Raises UserError as `probe.take` does, and for a damaged fingerprint.
+    """
+    file = fingerprint.FOLDER / f"{name}.json"
+    known = fingerprint.load(name) if file.exists() else None
+    generation = known["generation"] if known else 1
+
+    def look() -> Seen:
+        return take(name, params, generation=generation, origin=origin, live=live)
+
+    probes: Seen = (known or {}).get("probes", {})
+    found = _compared(known, probe.earlier(params, name, generation, probes), look)
+    for seen in filter(None, (found.also, found.seen)):
+        probe.note(params, name, generation, probes or found.seen, seen, changed=found.is_change)
+    return found
+
+
+def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Callable[[], Seen]) -> Drift:
+    first = look()
+    if known is None or not known.get("probes"):
+        now = probe.codec_of(first)
+        if known is None:
+            return Drift("first", f"first seen: {fingerprint.spoken(now['codec'], now['qualities'])}", first)
+        said = _of_codecs(known["codec"], now["codec"])
+        return Drift("header" if said else "first", said or "as its fingerprint, which held no probes yet", first)
+    history = [known["probes"], *earlier]
+    if not (header_changes(history, first) or pixel_changes(history, [first], alarm=False)):
+        return Drift("none", "unchanged", first)
+    second = look()
+    if header_changes(history, first) and (said := header_changes(history, second)):
+        if _varies(first, second) and not _all_new(history, [first, second]):
+            return Drift("none", "unchanged; the site varies by itself", second, also=first)
+        return Drift("header", said, second)
+    if changes := pixel_changes(history, [first, second], alarm=True):
+        resized = {"large"} if probe.is_resized(second["large"]["header"]) else set()
+        return Drift("pixels", residual.describe(changes, resized), second)
+    return Drift("none", "unchanged; something was seen once, and not again right after", second)
+
+
+def _varies(first: Seen, second: Seen) -> bool:
+    """Tell whether two looks, one right after the other, saw different headers of one probe."""
+    return any(_key(first[name]) != _key(second[name]) for name in first)
+
+
+def _all_new(history: Sequence[Seen], looks: Sequence[Seen]) -> bool:
+    """Tell whether no header of these looks was seen of any probe before."""
+    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, looks))
+    return not before & now
+
+
+def told(name: str, found: Drift) -> str:
+    """Say for a person what was found."""
+    if found.is_change:
+        return f"{name}: changed ({found.kind}): {found.said}."
+    return f"{name}: {found.said}."
+
+
+def keep(name: str, found: Drift) -> None:
+    """Write what was found into the fingerprint, where there is anything new: a change as a new generation."""
+    if found.kind != "none":
+        fingerprint.write(name, probe.codec_of(found.seen), said=found.said, raised=found.is_change)
+
+
+def header_changes(history: Sequence[Seen], seen: Seen) -> str:
+    """Say how headers differ from all that were seen of the same probe, in a sentence; empty: they don't.
+
+    Where a probe's header varied before, as with qualities drawn at random, any header that was seen of any probe in
+    the generation passes.
+    """
+    everywhere = {_key(each, sizes=False) for past in history for each in past.values()}
+    changed = []
+    for name, now in seen.items():
+        before = {_key(past[name]) for past in history if name in past}
+        if not before or _key(now) in before:
+            continue
+        if len(before) > 1 and _key(now, sizes=False) in everywhere:
+            continue
+        changed.append(name)
+    if not changed:
+        return ""
+    return _explain({name: history[0][name]["header"] for name in changed if name in history[0]}, seen)
+
+
+def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool) -> dict[str, list[float]]:
+    """Find the probes of unchanged headers whose residuals left their history: {probe: after less before}.
+
+    Args:
+        alarm: False only finds what is worth another probe: three standard deviations.
+    """
+    tested = sum(len(each.get("residual", ())) for each in fresh[0].values())
+    changes = {}
+    for name, latest in fresh[-1].items():
+        if "residual" not in latest:
+            continue
+        past, now = (_residuals(some, name, _key(latest)) for some in (history, fresh))
+        if not past or len(now) < len(fresh):
+            continue
+        before, after = np.array(past), np.array(now)
+        away = np.abs(after - before.mean(axis=0)).min(axis=0)  # of the nearer probe: both have to be outside
+        free = len(before) - 1 + len(after) - 1
+        squares = sum(((each - each.mean(axis=0)) ** 2).sum(axis=0) for each in (before, after))
+        spread = np.sqrt(squares / max(free, 1))
+        if alarm:
+            factor = -stdtrit(free, FALSE_ALARMS / tested / 2) * np.sqrt(1 + 1 / len(before))
+        else:
+            factor = 3.0
+        if (away > SAME + factor * spread).any():
+            changes[name] = [float(each) for each in after.mean(axis=0) - before.mean(axis=0)]
+    return changes
+
+
+def _residuals(some: Sequence[Seen], name: str, key: str) -> list[list[float]]:
+    """Collect a probe's residuals, where its header is the one of that key."""
+    return [each[name]["residual"] for each in some if name in each and _key(each[name]) == key]
+
+
+def _key(probed: Mapping[str, Any], *, sizes: bool = True) -> str:
+    """Name a probe's header, as something that can be compared."""
+    left_out = () if sizes else ("width", "height")
+    return json.dumps({key: value for key, value in probed["header"].items() if key not in left_out}, sort_keys=True)
+
+
+def _explain(before: Mapping[str, Mapping[str, Any]], seen: Seen) -> str:
+    """Say what differs between headers, each kind of change once, with the values that probes had and have."""
+    changes: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+    for name, old in before.items():
+        new = seen[name]["header"]
+        keys = ["format"] if old["format"] != new["format"] else [*dict.fromkeys([*old, *new])]
+        for key in keys:
+            if old.get(key) != new.get(key) and key not in ("width", "height"):
+                changes[key].append((old.get(key), new.get(key)))
+        sizes = (_shape(old), _shape(new))
+        if sizes[0] != sizes[1] and old["format"] != "refused" != new["format"]:
+            changes["size"].append(sizes)
+    if "quality" in changes:
+        changes.pop("tables", None)
+    order = [*SPOKEN, *(key for key in changes if key not in SPOKEN)]
+    return "; ".join(_spoken(key, changes[key]) for key in order if key in changes)
+
+
+def _spoken(key: str, values: Sequence[tuple[Any, Any]]) -> str:
+    if key == "tables":
+        return "quantisation tables changed, at the same nearest quality"
+    if key == "progressive":
+        return "baseline → progressive" if values[0][1] else "progressive → baseline"
+    if key == "size":
+        sides = sorted({(max(old), max(new)) for old, new in values}, reverse=True)
+        return f"longest side of a large image: {sides[0][0]} → {sides[0][1]} pixels"
+    old, new = (_range([pair[side] for pair in values]) for side in (0, 1))
+    return f"{SPOKEN.get(key, key.replace('_', ' '))} {old} → {new}"
+
+
+def _range(values: Sequence[Any]) -> str:
+    """Say a value, or the least and the largest of several."""
+    if all(isinstance(each, int) and not isinstance(each, bool) for each in values):
+        return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
+    return " or ".join(sorted({_word(each) for each in values}))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _shape(header: Mapping[str, Any]) -> tuple[int, int]:
+    return header.get("width", 0), header.get("height", 0)
+
+
+def _of_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
+    """Say how a codec differs from a fingerprint's without probes, which knows no sizes."""
+    keys = [
+        key for key in ("format", "quality", "sampling", "progressive", "tables") if known.get(key) != codec.get(key)
+    ]
+    if "format" in keys:
+        keys = ["format"]
+    if "quality" in keys and "tables" in keys:
+        keys.remove("tables")
+    return "; ".join(_spoken(key, [(known.get(key), codec.get(key))]) for key in keys)

@@ -1,0 +1,95 @@
+"""How fast: what may go up by the platform's limits, and how long to wait when a site says so, or fails."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from collect.ledger.models import Bucket
+from collect.ledger.transactions import insert_new, transaction
+from collect.platform import Interrupted, TurnedAway
+
+if TYPE_CHECKING:
+    from collect.platform import Site
+
+DAY = 24 * 60.0  # minutes
+AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
+LONGEST = 3600.0  # seconds between two tries
+LONGEST_KEPT = 24 * 3600.0  # seconds of rest that a site is believed: nobody could take back a nonsense of years
+
+
+class Rate:
+    """An account's token buckets, one for the minute and one for the day, in the ledger: they outlive a restart.
+
+    All collectors of the account draw on the same ones. In any day no more than `per_day` go up, unless one batch
+    alone is more than a tenth of that; in any minute about `per_minute`, for what was not used before comes on top.
+    """
+
+    def __init__(self, engine: Engine, account: dict[str, Any], *, per_minute: float, per_day: float) -> None:
+        self.engine = engine
+        self.account = account  # platform, site, account
+        self.per_minute = per_minute
+        self.per_day = per_day
+
+    def take(self, count: int) -> float:
+        """Take so many tokens; return 0.0, or how many seconds to wait before asking again, none being taken."""
+        with transaction(self.engine) as session:
+            bucket = self._bucket(session)
+            minutes = max(0.0, time.time() - bucket.filled) / 60
+            bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
+            per_minute_of_day = self.per_day * (1 - AT_HAND) / DAY
+            bucket.day = min(max(self.per_day * AT_HAND, count), bucket.day + minutes * per_minute_of_day)
+            bucket.filled = time.time()
+            short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / per_minute_of_day)
+            wait = max(60 * short, _left(bucket))
+            if wait > 6e-8:
+                return wait
+            bucket.minute -= count
+            bucket.day -= count
+        return 0.0
+
+    def leave_alone(self, seconds: float) -> None:
+        """Give nobody a token for so long: the site has turned the account away."""
+        with transaction(self.engine) as session:
+            bucket = self._bucket(session)
+            bucket.not_before = max(bucket.not_before or 0.0, time.time() + min(seconds, LONGEST_KEPT))
+
+    def rest(self) -> float:
+        """Return how many seconds the site still wants to be left alone, whichever collector it has told."""
+        with transaction(self.engine) as session:
+            return _left(self._bucket(session))
+
+    def _bucket(self, session: Session) -> Bucket:
+        """Lock and return the account's bucket, a full one when there is none yet."""
+        full = {"minute": self.per_minute, "day": self.per_day * AT_HAND, "filled": time.time()}
+        insert_new(session, Bucket, [self.account | full])
+        return session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
+
+
+def _left(bucket: Bucket) -> float:
+    return max(0.0, (bucket.not_before or 0.0) - time.time())
+
+
+def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, 1 or more: doubled each time, never in step.
+
+    What the site asks for (Retry-After) is the least.
+    """
+    first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
+    wait = min(first * 2.0 ** min(failures - 1, 20), LONGEST if live else 2.0)
+    return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
+
+
+def pause(site: Site) -> None:
+    """Wait, before the next page or file of a live site, about as long as a person would."""
+    if site.is_live:
+        time.sleep(jitter(site.pause))
+
+
+def jitter(seconds: float) -> float:
+    """Return about as many seconds, as a person would take."""
+    return seconds * random.uniform(0.5, 1.5)

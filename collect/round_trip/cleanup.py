@@ -1,0 +1,54 @@
+"""Delete from a platform what this tool uploaded there, and only that."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+
+from rich.console import Console
+from rich.progress import track
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from collect.ledger.ledger import HERE, Ledger
+from collect.ledger.models import Upload
+from collect.ledger.transactions import open_ledger
+from collect.ledger.workers import at_work
+from collect.round_trip.retry_policy import Patience
+from collect.round_trip.round_trip import opened
+from collect.round_trip.uploads import Run, rate_of
+from params import Params, UserError
+
+
+def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool = False) -> int:
+    """Delete what the ledger says is up in the account, of every generation; return how many images.
+
+    Files that were downloaded stay. Trouble is waited out as in a run. Raises UserError; what is deleted is
+    known, and a second run goes on from there.
+    """
+    with ExitStack() as stack:
+        engine = stack.enter_context(open_ledger(params.collect.ledger))
+        heart = stack.enter_context(at_work(engine))
+        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
+        with Session(engine) as books:
+            generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
+        console, count, in_doubt = Console(stderr=True), 0, set[str]()
+        for generation in generations:
+            ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
+            if ledger.held_elsewhere():
+                raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
+            patience = Patience(platform, heart, console, rate_of(platform, ledger))
+            patience.rest_as_asked()
+            run = Run(platform, session, ledger, heart, {})
+            patience.outlast(run.settle)
+            in_doubt |= run.in_doubt
+            for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):
+                patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
+                ledger.delete(uploads)
+                count += sum(each.state in HERE for each in uploads)
+        if in_doubt:
+            raise UserError(
+                f"{name}: all is deleted but what is left of {', '.join(sorted(in_doubt))}: delete that by hand."
+            )
+    return count

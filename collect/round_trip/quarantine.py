@@ -1,0 +1,95 @@
+"""The images that a run sets aside, so that they hold up no others: the site refuses them, or they fail alone."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from collect.ledger.ledger import Ledger
+from collect.platform import Interrupted, Platform, Stayed
+from collect.round_trip.downloads import TRIES
+
+MOST_REFUSALS = 12  # in a row; after the first TRIES of them one image is sent alone, whichever
+
+
+class Aside:
+    """Images by sha256, each with what was said of it; one is to blame when others have gone up since.
+
+    `uploaded`, of each method, is how many images the run has sent up so far.
+    """
+
+    def __init__(self, platform: Platform, ledger: Ledger) -> None:
+        self.platform = platform
+        self.ledger = ledger
+        self.failures: Counter[str] = Counter()  # of an image alone in its batch
+        self._images: dict[str, Interrupted] = {}
+        self._up_before: dict[str, int] = {}  # how many were up when an image first failed
+        self._refused: list[str] = []  # since one has gone up
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._images
+
+    @property
+    def verdict(self) -> Interrupted | None:
+        """Return why no more is to be sent, where the site refuses whatever it is sent."""
+        if len(self._refused) < MOST_REFUSALS:
+            return None
+        last = self._images[self._refused[-1]].message.removesuffix(".")
+        return Interrupted(
+            f"{last}. It refuses one after the other, and nothing more is sent. If the images are to blame, take them"
+            " out; else run again later."
+        )
+
+    def choose(self, images: list[str]) -> list[str]:
+        """Choose what to send next: all, or any one of them alone, to see whether it is the site or the first few."""
+        if len(self._refused) < TRIES or not images:
+            return images
+        return [random.Random(len(images)).choice(images)]
+
+    def note_refusal(self, sha256: str, said: str, uploaded: int) -> None:
+        """Set an image aside that the site refuses."""
+        self._up_before[sha256] = uploaded
+        self._images[sha256] = Stayed(f"{self.platform.name} refuses the image.", said)
+        self._refused.append(sha256)
+
+    def note_failure(self, sha256: str, trouble: Interrupted, uploaded: int) -> bool:
+        """Count a failure of an image alone in its batch; tell whether it is aside now, and to blame."""
+        self._up_before.setdefault(sha256, uploaded)
+        self.failures[sha256] += 1
+        to_blame = uploaded > self._up_before[sha256]
+        if self.failures[sha256] < TRIES or not (to_blame or isinstance(trouble, Stayed)):  # others speak of the line
+            return False
+        self._images[sha256] = trouble
+        return to_blame
+
+    def went_up(self, uploaded: int) -> None:
+        """Reject the images that are to blame, now that others have gone up."""
+        self._refused.clear()
+        self._reject_those_to_blame(uploaded)
+
+    def end(self, files: Mapping[str, Path], console: Console, uploaded: int) -> list[Interrupted]:
+        """Reject the last few that the site refuses; say which are left for the next run, and return why."""
+        self._reject_those_to_blame(uploaded)
+        for sha256 in () if self.verdict else self._refused:
+            self._reject(sha256)
+        planned = set(self.ledger.planned())  # what the site shows after all is not among them
+        left = {sha256: trouble for sha256, trouble in self._images.items() if sha256 in planned}
+        for sha256, trouble in left.items():
+            console.print(Text(f"{files[sha256]} is left for the next run. {trouble.message}"), soft_wrap=True)
+        return list(left.values())
+
+    def _reject_those_to_blame(self, uploaded: int) -> None:
+        for sha256 in [each for each in self._images if uploaded > self._up_before[each]]:
+            self._reject(sha256)
+
+    def _reject(self, sha256: str) -> None:
+        """Reject an image, if the site has said something against it."""
+        trouble = self._images[sha256]
+        said = trouble.said if isinstance(trouble, Stayed) else ""
+        if said and (uploads := self.ledger.claim([sha256])):
+            self.ledger.settle(uploads, {}, refused={0: said})

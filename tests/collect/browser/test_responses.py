@@ -1,0 +1,214 @@
+"""What the site answers of the files of a batch: which have arrived, and when nothing may be published."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+import params
+from collect.browser.launch import launch
+from collect.browser.responses import KEEP, Answer, arrived, expect_answers, no_more_than
+from collect.platform import Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway, load
+
+SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
+FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
+
+
+@pytest.fixture
+def site() -> Site:
+    adapter = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
+    assert isinstance(adapter, Site)
+    return adapter
+
+
+@pytest.fixture
+def page(site: Site) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright, site)
+        page = browser.new_page()
+        page.set_default_timeout(5_000)
+        yield page
+        browser.close()
+
+
+def good(site: Site, file: str) -> Answer:
+    return Answer(site, 200, json.dumps({"ret": True, "of": file}), file=file)
+
+
+def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) -> None:
+    answers = [good(site, "002.png"), Answer(site, 503, file="000.png"), good(site, "001.png")]
+    assert {position: told["of"] for position, told in arrived(answers, FILES).items()} == {
+        1: "001.png",
+        2: "002.png",
+    }
+    cut = Answer(site, 0, file="000.png")
+    assert sorted(arrived([cut, *answers[::2]], FILES)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (503, "", Interrupted),
+        (418, "", TurnedAway),
+        (403, "", SignedOut),
+        (200, "<p>请输入验证码</p>", Challenged),
+        (200, "<p>another page</p>", TurnedAway),
+    ],
+)
+def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
+    bad = Answer(site, status, text, file="000.png", retry_after="120")
+    with pytest.raises(kind) as stopped:
+        arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
+    assert not isinstance(stopped.value, Interrupted) or stopped.value.wait == 120
+
+
+def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(site), "block_marks", ("too often",))
+    with pytest.raises(TurnedAway, match="a block page") as turned_away:
+        Answer(site, 200, "<p>too often</p>", retry_after="120").json()
+    assert turned_away.value.wait == 120
+
+
+def test_when_all_fail_that_is_told(site: Site) -> None:
+    with pytest.raises(Interrupted, match="HTTP 502"):
+        arrived([Answer(site, 502, file=file.name) for file in FILES], FILES)
+
+
+def test_a_file_that_was_sent_twice_stands_for_no_other(site: Site) -> None:
+    answers = [Answer(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
+    with pytest.raises(Interrupted, match="sent a file twice"):
+        arrived(answers, FILES)
+    with pytest.raises(PageChanged):
+        arrived([Answer(site, 200, "{}", file=None)] * 3, FILES)
+
+
+@pytest.mark.browser
+def test_a_page_that_sends_a_file_again_by_itself_is_not_made_to_publish(site: Site, page: Page) -> None:
+    page.set_content(
+        "<i title='删除'>x</i><button disabled>Send</button><script>setTimeout(() => {"
+        " document.querySelector('i').after(document.querySelector('i').cloneNode(true));"
+        " document.querySelector('button').disabled = false; }, 300)</script>"
+    )
+    shown, button = page.get_by_title("删除"), page.get_by_role("button")
+    with pytest.raises(Interrupted, match="Nothing of the batch was published"):
+        no_more_than(site, {0: "a"}, shown, button)
+    no_more_than(site, {0: "a", 2: "b"}, shown, button)
+
+
+@pytest.mark.browser
+def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collect.browser.responses.FIRST", 0.0)
+    monkeypatch.setattr("collect.browser.responses.A_FILE", 0.3)
+    page.set_content("<script>window.comreadvAnswers = []</script>")
+    with pytest.raises(Interrupted, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
+        page.evaluate("comreadvAnswers.push(['/beacon', null, 204, '', null, ''])")  # nobody waits for this one
+        page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
+    assert stopped.value.wait == 7
+
+
+OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+ELSEWHERE = {  # what another origin answers to an upload: status and headers
+    "429-withheld": (429, {"Retry-After": "3600"}),
+    "429-of-which-the-wait-is-withheld": (429, {"Retry-After": "3600", **OPEN}),
+    "418-before-the-upload": (204, {}),
+    "503": (503, {"Retry-After": "3600"}),
+    "captcha": (302, {"Location": "/signin/captcha?ticket=s3cret"}),
+    "captcha-led-to": (302, {"Location": "/signin/captcha?ticket=s3cret", **OPEN}),
+    "page": (200, {"Content-Type": "text/html"}),
+    "403": (403, {}),
+    "cut-off": (200, OPEN),
+}
+UPLOAD = """([address, names]) => {
+  for (const name of names) {
+    const request = new XMLHttpRequest();
+    request.open('POST', address);
+    request.upload.onprogress = () => {};
+    request.send(new File(['photo'], name, { type: 'image/png' }));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[int]:
+    """Serve ELSEWHERE on a port, to 127.0.0.1 and to localhost, which is another origin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, status: int, headers: dict[str, str], length: int = 0) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(length)} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def do_OPTIONS(self) -> None:
+            if "before-the-upload" in self.path:
+                self.answer(418, {"Retry-After": "3600"})
+            else:
+                self.answer(204, OPEN)
+
+        def do_GET(self) -> None:
+            self.answer(200, {"Content-Type": "text/html"})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.path.rpartition("/")[2]
+            self.answer(*ELSEWHERE[kind], 1000 if kind == "cut-off" else 0)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.daemon_threads = True
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield http.server_port
+        http.shutdown()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("kind", "trouble", "wait"),
+    [
+        ("429-withheld", TurnedAway, 3600),
+        ("429-of-which-the-wait-is-withheld", TurnedAway, 3600),
+        ("418-before-the-upload", TurnedAway, 3600),
+        ("503", Interrupted, 3600),
+        ("captcha", Challenged, None),
+        ("captcha-led-to", Challenged, None),
+        ("page", TurnedAway, None),
+        ("403", SignedOut, None),
+        ("cut-off", Interrupted, None),
+    ],
+)
+def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
+    site: Site, page: Page, elsewhere: int, kind: str, trouble: type, wait: float | None, monkeypatch
+) -> None:
+    monkeypatch.setattr(type(site), "is_live", True)
+    page.add_init_script(KEEP)
+    page.goto(f"http://127.0.0.1:{elsewhere}/")
+    with expect_answers(site, page, "/upload/", len(FILES)) as answers:
+        page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [each.name for each in FILES]])
+    with pytest.raises(trouble) as told:
+        arrived(answers, FILES)
+    assert type(told.value) is trouble
+    assert not isinstance(told.value, Interrupted) or told.value.wait == wait
+    assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.browser
+def test_one_answer_that_is_withheld_tells_of_the_whole_batch(
+    site: Site, page: Page, elsewhere: int, monkeypatch
+) -> None:
+    monkeypatch.setattr(type(site), "is_live", True)
+    monkeypatch.setattr("collect.browser.responses.FIRST", 0.0)
+    monkeypatch.setattr("collect.browser.responses.A_FILE", 0.5)
+    page.add_init_script(KEEP)
+    page.goto(f"http://127.0.0.1:{elsewhere}/")
+    with pytest.raises(TurnedAway) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
+        for kind, name in (("cut-off", "000.png"), ("429-withheld", "001.png")):
+            page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [name]])
+    assert told.value.wait == 3600

@@ -1,0 +1,3 @@
+from train.bench.compare import app
+
+app()

@@ -1,0 +1,228 @@
+"""ComModels side by side: real codecs, the same photos, the same minutes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+from PIL import Image
+from rich.console import Console
+
+import params
+from collect.codecs import chain as codecs
+from params import Cluster, UserError
+from train.bench import rows as bench_rows
+from train.bench.rows import Row
+from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.data import synthetic_pairs as real_pairs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.cluster.executor import Local, Ray
+    from train.emulator.model import Emulator
+
+MODELS = ("hybrid", "paper")
+VALIDATION = 10  # one in so many training photos is for validation
+LONGEST_SEARCH = 180.0  # seconds for identifying the codec, and half the time at most
+UNBOUNDED = 1_000_000  # epochs: the minutes bound the run
+SPEED_BATCH, SPEED_SECONDS = 8, 2.0  # images a pass, and how long passes are timed
+
+Files = list[tuple[Path, Path]]  # original and rendition
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    train: Annotated[Path, typer.Option(help="A folder of photos to train on.")],
+    test: Annotated[Path, typer.Option(help="A folder of other photos, to measure on.")],
+    codec: Annotated[list[str], typer.Option(help="A codec or a chain, such as jpeg:75; give as many as you like.")],
+    minutes: Annotated[float, typer.Option(help="Time for each model, identifying the codec included.", min=0.001)],
+    out: Annotated[Path, typer.Option(help="JSON lines; rows that stand there already are not made again.")],
+    model: Annotated[
+        list[str], typer.Option(default_factory=lambda: ["hybrid"], help="hybrid or paper; give both to compare.")
+    ],
+    size: Annotated[int, typer.Option(help="Photos are squashed to size × size.", min=16, max=4096)] = 224,
+    limit_train: Annotated[int | None, typer.Option(help="At most so many photos to train on.", min=3)] = None,
+    limit_test: Annotated[int | None, typer.Option(help="At most so many photos to measure on.", min=1)] = None,
+    work: Annotated[Path | None, typer.Option(help="Keep the photos and renditions in this folder.")] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddressOption = None,
+) -> None:
+    """Train ComModels for the same minutes on the same photos, and measure them on photos not trained on."""
+    check(train, test, codec, model, size)
+    check_writable(out, work)
+    on = chosen(Cluster(), executor, ray_address)
+    with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
+        kept = Path(folder) / f"{size}"
+        training = real_pairs.prepare(train, kept / "photos", size, limit_train)
+        tested = real_pairs.prepare(test, kept / "photos", size, limit_test)
+        real_pairs.refuse_shared(training, tested, (train, test))
+        rows = list(compare(training, tested, codec, model, minutes, kept, out, on))
+    Console().print(bench_rows.table(rows))
+
+
+def check(train: Path, test: Path, chains: list[str], models: list[str], size: int) -> None:
+    """Raise UserError for folders that are none or one, unknown models, and codecs that can't encode the size."""
+    for option, folder in (("--train", train), ("--test", test)):
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder. Give a folder of photos with {option}.")
+    if train.resolve() == test.resolve():
+        raise UserError(f"--train and --test are both {train}. Measure on photos that no model was trained on.")
+    for name in models:
+        if name not in MODELS:
+            raise UserError(f"No model {name!r}. There are: {', '.join(MODELS)}.")
+    for chain in chains:
+        try:
+            codecs.encode(Image.new("RGB", (size, size)), chain)
+        except ValueError as error:
+            raise UserError(f"--codec {chain} with --size {size}: {error}") from None
+
+
+def check_writable(out: Path, work: Path | None) -> None:
+    """Make the folders and the file that are written to; raise UserError where that is impossible."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise UserError(f"{out} can't be written ({error}). Name a file with --out.") from None
+    try:
+        if work is not None:
+            work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{work} can't be made a folder ({error}). Name a folder with --work.") from None
+
+
+def compare(
+    training: list[Path],
+    test: list[Path],
+    chains: list[str],
+    models: list[str],
+    minutes: float,
+    work: Path,
+    out: Path,
+    on: Local | Ray,
+) -> Iterator[Row]:
+    """Give a row for each codec and model, from `out` where it stands there; write new ones as they come."""
+    from train.cluster.file_transfer import map_with_files
+
+    if len(training) < 3:
+        raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
+    known = bench_rows.read_rows(out)
+    photos = {
+        "images": {"train": len(training), "test": len(test)},
+        "photos": {"train": real_pairs.digest(training), "test": real_pairs.digest(test)},
+    }
+    keys: list[Row] = [
+        {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
+        for chain, name in product(chains, models)
+    ]
+    found = [next((row for row in known if all(row.get(each) == key[each] for each in key)), None) for key in keys]
+    todo = [key for key, row in zip(keys, found, strict=True) if row is None]
+    start = partial(Measure, real_pairs.names(training, work), real_pairs.names(test, work))
+    made = map_with_files(on, start, work, [*training, *test], todo)
+    for row in found:
+        for each in [row] if row else next(made):
+            if not row:
+                with out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(each) + "\n")
+            yield each
+
+
+class Measure:
+    """Make a row of the bench from its key: encode, train and measure, in a folder that has the photos.
+
+    Args:
+        training, test: the photos, below the folder.
+    """
+
+    def __init__(self, training: list[str], test: list[str], folder: Path) -> None:
+        self.photos, self.folder = (training, test), folder
+
+    def __call__(self, key: Row) -> Iterator[Row]:
+        folder = self.folder / re.sub(r"[^a-z0-9.]+", "-", key["codec"])
+        training, test = (
+            real_pairs.encode_all([self.folder / name for name in some], key["codec"], folder) for some in self.photos
+        )
+        yield key | measure(training, test, key["codec"], key["model"], key["minutes"])
+
+
+class Learned(NamedTuple):
+    """A trained model, the emulator that was found first (hybrid only), and what it took."""
+
+    model: nn.Module
+    emulator: Emulator | None
+    settings: params.Train
+    seconds: float
+    steps: int
+
+
+def learn(training: Files, name: str, minutes: float) -> Learned:
+    """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
+    from train.data.pairs import Pairs
+    from train.emulator.model import identify
+    from train.training import fit as stage
+    from train.training.trainer import Run
+
+    start = time.monotonic()
+    settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(stage.PAPER if name == "paper" else {}))
+    held = training[::VALIDATION]
+    learned = [each for each in training if each not in held]
+    emulator = None
+    if name == "hybrid":
+        emulator = identify(training, seconds=min(LONGEST_SEARCH, 30 * minutes))
+    left = minutes - (time.monotonic() - start) / 60
+    settings = settings.model_copy(update={"minutes": max(left, 1e-6)})
+    real = emulator if emulator and emulator.identified else None
+    run = Run(stage.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
+    run.train()
+    seconds = time.monotonic() - start
+    model, _ = stage.finished(run, settings, emulator)
+    return Learned(model, emulator, settings, seconds, run.step)
+
+
+def measure(training: Files, test: Files, chain: str, name: str, minutes: float) -> Row:
+    """Train a model for so many minutes, and measure it on the test files."""
+    from train.data.pairs import Pairs
+    from train.training import fit as stage
+    from train.training.metrics import mean_absolute_error
+
+    model, emulator, settings, seconds, steps = learn(training, name, minutes)
+    errors = stage.perturbed_errors(model, Pairs(test), real_pairs.decoded(chain), settings)
+    return {
+        "identity_mae": round(mean_absolute_error(None, Pairs(test)), 4),
+        "mae": round(mean_absolute_error(model, Pairs(test)), 4),
+        **{key: value and round(value, 4) for key, value in errors.items()},
+        "seconds": round(seconds, 1),
+        "parameters": stage.parameters(model),
+        "images_per_second": round(images_per_second(model, Pairs(test)[0][0].shape[-1]), 1),
+        "steps": steps,
+        "emulator": emulator and emulator.model_dump(include={"chain", "identified", "mae"}),
+    }
+
+
+def images_per_second(model: nn.Module, size: int) -> float:
+    """Time the model's forward pass on batches of 8 images."""
+    import torch
+
+    from train.training.metrics import where
+
+    images = torch.rand(SPEED_BATCH, 3, size, size).to(where(model), memory_format=torch.channels_last)
+    passes = 0
+    with torch.no_grad():
+        model(images)
+        start = time.monotonic()
+        while passes < 2 or time.monotonic() - start < SPEED_SECONDS:
+            model(images)
+            passes += 1
+    return SPEED_BATCH * passes / (time.monotonic() - start)

@@ -1,0 +1,3 @@
+from train.emulator.model import app
+
+app(prog_name="python -m train.emulator")

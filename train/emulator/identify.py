@@ -1,0 +1,195 @@
+"""From pairs of files to an emulator: the first half of them searches, the second scores.
+
+Crops of one photo follow each other, so that halves in their order share no photo but the one in the middle.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from collect.codecs import chain as codecs
+from collect.codecs import fingerprint
+from params import UserError
+from train.emulator import table_rules as rule
+from train.emulator.encoder_guesses import alike, guesser, strength
+from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
+from train.emulator.observations import Header, read, read_image, resize_rules, skim
+from train.emulator.search import Plan, Search, decode, find
+
+MOST_PAIRS = 16  # that a search measures on
+MOST_RULED = 400  # pairs from which a rule is learned
+SEARCHED, RULED, SCORED = 0.7, 0.8, 0.9  # shares of the time after which each ends; then all pairs teach the rules
+
+
+def search_and_score(pairs: Sequence[tuple[Path, Path]], seconds: float) -> Emulator:
+    """Do what `train.emulator.identify` promises."""
+    if len(pairs) < 2:
+        raise UserError(f"{len(pairs)} pair is too few: one half searches, the other scores. Give at least two.")
+    start = time.monotonic()
+    headers = [skim(*files) for files in pairs]
+    half = (len(headers) + 1) // 2
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("searching")
+        found = _found(
+            headers[:half],
+            start + SEARCHED * seconds,
+            start + RULED * seconds,
+            lambda plan, error: progress.update(task, description=f"{plan.chain}: {error:.3f} grey levels"),
+        )
+        progress.update(task, description=f"scoring {found.chain}")
+        scored, score = _scored(found, headers[half:], start + SCORED * seconds)
+        progress.update(task, description="learning from all pairs")
+        return _refitted(scored, headers, score, start + seconds)
+
+
+def _found(
+    headers: Sequence[Header], deadline: float, rule_deadline: float, tell: Callable[[Plan, float], None]
+) -> Emulator:
+    """Search on pairs; the emulator's score and verdict are still to come."""
+    formats = Counter(header.format for header in headers)
+    kind = formats.most_common(1)[0][0]
+    headers = _of_format(headers, kind)
+    telling = sorted(headers, key=lambda header: header.busy, reverse=True)
+    observed = alike([read(header) for header in telling[:: math.ceil(len(telling) / MOST_PAIRS)]])
+    rules = resize_rules([header.sizes for header in headers])
+    tables = table_sets(headers)
+    encoders = guesser(observed, [each.steps for each in tables])
+    search = Search(observed, deadline, tell)
+    if encoders is None:
+        plan, doubt = Plan("png"), f"no encoder here makes such {kind or 'unknown'} files"
+    elif not rules:
+        plan, doubt = Plan(next(iter(encoders(Plan("png"))))), "no resize step here explains the served sizes"
+    else:
+        plan = find(search, rules[0], encoders)
+        doubt = "the platform does something that this search doesn't know"
+        if search.is_late():
+            doubt = "the search ran out of time"
+    if len(rules) > 1:
+        doubt += f"; {' or '.join(rules[1:])} would explain the sizes as well as {rules[0]}"
+    thresholds, limit = _rules(headers, plan.chain, tables, rule_deadline)
+    return Emulator(
+        chain=plan.chain,
+        tables=tables,
+        thresholds=thresholds,
+        limit=limit,
+        format=kind,
+        identified=False,
+        mae=search.error(plan),
+        exact=0,
+        pairs=0,
+        why=doubt,
+    )
+
+
+def _of_format(headers: Sequence[Header], kind: str) -> list[Header]:
+    """Keep the renditions of a format; where some have tables, those that have."""
+    of_format = [header for header in headers if header.format == kind]
+    return [header for header in of_format if header.tables] or of_format
+
+
+def table_sets(headers: Sequence[Header]) -> tuple[Tables, ...]:
+    """List JPEGs' different tables, finest first; those of grey ones only where there are no others."""
+    colour = [header.tables for header in headers if len(header.tables) > 1]
+    counts = Counter(colour or [header.tables for header in headers if header.tables])
+    return tuple(
+        Tables(
+            quality=fingerprint.nearest_quality(steps[0]),
+            share=count / counts.total(),
+            luma=steps[0],
+            chroma=steps[1] if len(steps) > 1 else None,
+        )
+        for steps, count in sorted(counts.items(), key=lambda each: (sum(map(sum, each[0])), each[0]))
+    )
+
+
+def _rules(
+    headers: Sequence[Header], chain: str, tables: Sequence[Tables], deadline: float
+) -> tuple[tuple[float, ...] | None, Limit | None]:
+    """Learn which tables an image gets, by busyness and by size."""
+    places = {each.steps: place for place, each in enumerate(tables)}
+    known = [header for header in headers if header.tables in places]
+    if len(tables) < 2 or len(known) < 2:
+        return None, None
+    known = known[:: math.ceil(len(known) / MOST_RULED)]
+    images = (codecs.before_encoding(read_image(header.original), chain) for header in known)
+    return rule.learn(images, [places[header.tables] for header in known], chain.split("+")[-1], tables, deadline)
+
+
+def _refitted(scored: Emulator, headers: Sequence[Header], score: str, deadline: float) -> Emulator:
+    """Learn tables and rules anew from all pairs, if there is time; the score stays that of the first half's."""
+    headers = _of_format(headers, scored.format)
+    tables = table_sets(headers)
+    *steps, encoder = scored.chain.split("+")
+    changed: dict[str, Any] = {}
+    if scored.tables:
+        name, _, *options = encoder.split(":")
+        chain = "+".join([*steps, ":".join([name, strength([each.steps for each in tables]), *options])])
+        thresholds, limit = _rules(headers, chain, tables, deadline)
+        is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
+        if time.monotonic() <= deadline and not is_lost:
+            changed = {"chain": chain, "tables": tables, "thresholds": thresholds, "limit": limit}
+    refitted = scored.model_copy(update=changed)
+    why = score + _told(refitted)
+    if refitted != scored:
+        why += "; these tables are learned from all pairs, but the score is that of the first half's alone"
+    return refitted.model_copy(update={"why": why})
+
+
+def _scored(found: Emulator, headers: Sequence[Header], deadline: float) -> tuple[Emulator, str]:
+    """Measure the emulator on pairs that it hasn't seen, as many as there is time for; judge it, and say why."""
+    errors, same_sizes, with_own_tables = [], True, []
+    for header in headers:
+        pair = read(header)
+        served = found(pair.original)
+        errors.append(pair.error(served))
+        same_sizes &= served.size == pair.rendition.size
+        if len(found.tables) > 1 and header.tables:
+            with_own_tables.append(pair.error(decode(pair, found.chain)))
+        if time.monotonic() > deadline:
+            break
+    mae, exact = fmean(errors), errors.count(0) / len(errors)
+    is_identified = same_sizes and mae <= IDENTIFIED
+    scored = found.model_copy(
+        update={"identified": is_identified, "mae": mae, "exact": exact, "pairs": len(errors)},
+    )
+    return scored, _score(found, is_identified, errors, with_own_tables)
+
+
+def _score(found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]) -> str:
+    mae = fmean(errors)
+    if not is_identified:
+        text = f"not identified: nearest is {found.chain}, {mae:.2g} grey levels off; {found.why}"
+        if with_own_tables and fmean(with_own_tables) <= IDENTIFIED:
+            text = f"not identified: {mae:.2g} grey levels off, for want of a rule that names every image's tables"
+    elif mae == 0:
+        text = f"{len(errors)} of {len(errors)} unseen pairs reproduced pixel for pixel"
+    else:
+        text = (
+            f"{errors.count(0)} of {len(errors)} unseen pairs reproduced pixel for pixel, and the rest closely:"
+            f" {mae:.2g} grey levels off on average, {max(errors):.2g} at worst"
+        )
+    if with_own_tables:
+        text += f" ({fmean(with_own_tables):.2g} with each file's own tables)"
+    return text
+
+
+def _told(found: Emulator) -> str:
+    """Say what tells which of an emulator's tables an image gets."""
+    if len(found.tables) < 2:
+        return ""
+    told = "nothing found tells which an image gets"
+    if found.limit:
+        told = f"an image gets the finest that keep its file within {found.limit.bits:.2f} bits a pixel"
+    elif found.thresholds:
+        told = "an image's busyness tells which it gets"
+    return f"; there are {len(found.tables)} sets of tables, and {told}"

@@ -1,0 +1,215 @@
+"""The emulator: the chain of real encoders that best reproduces a platform's renditions, found from pairs."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from pydantic import Field, ValidationError, model_validator
+
+from collect.codecs import chain as codecs
+from params import Block, Count, Positive, Share, UserError
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own
+
+Step = Annotated[int, Field(ge=1, le=32767)]
+Steps = Annotated[tuple[Step, ...], Field(min_length=64, max_length=64)]
+
+
+class Tables(Block):
+    """A JPEG's quantisation tables, row by row, and the share of images that get them."""
+
+    quality: int  # libjpeg's, whose luma table is nearest
+    share: Share
+    luma: Steps
+    chroma: Steps | None
+
+    @property
+    def steps(self) -> tuple[Steps, ...]:
+        """Both tables, or the one that there is."""
+        return (self.luma,) if self.chroma is None else (self.luma, self.chroma)
+
+
+class Limit(Block):
+    """A rule: the finest tables that keep a file within `bits` a pixel, or the coarsest, if none does.
+
+    Images whose longest side is more than `largest_side` get the finest of all.
+    """
+
+    bits: Positive
+    largest_side: Count | None = None
+
+    def choose(self, side: int, bits: Iterable[float], count: int) -> int:
+        """Return the index of the tables, finest first, by an image's side and its bits a pixel under each of them."""
+        if self.largest_side is not None and side > self.largest_side:
+            return 0
+        too_large = sum(1 for _ in takewhile(lambda taken: taken > self.bits, bits))
+        return min(too_large, count - 1)
+
+
+class Emulator(Block):
+    """A chain of real encoders, and how well it reproduces the platform it was found from.
+
+    `tables` (JPEG only) come finest first. With `thresholds`, an image whose busyness under the first luma table
+    passes thresholds[i] gets at least tables[i + 1]. `limit` is a closer rule, for which the image must be encoded.
+    With neither, nothing tells which it gets but their shares.
+    """
+
+    chain: str  # of collect.codecs; `jpeg:tables` stands for a JPEG with the tables below
+    tables: tuple[Tables, ...] = ()
+    thresholds: tuple[float, ...] | None = None
+    limit: Limit | None = None
+    format: str  # of the renditions: JPEG, WEBP, JPEG2000, AVIF, PNG
+    identified: bool
+    mae: float  # grey levels, over the pairs that score
+    exact: Share  # of those pairs: reproduced pixel for pixel
+    pairs: int  # that scored
+    why: str  # how sure the verdict is
+
+    @model_validator(mode="after")
+    def _works(self) -> Emulator:
+        codecs.check(self.chain, self.tables[0].steps if self.tables else None)
+        if self.thresholds is not None and len(self.thresholds) != len(self.tables) - 1:
+            raise ValueError(f"{len(self.tables)} tables need {len(self.tables) - 1} thresholds")
+        return self
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Return what the platform would serve, decoded to RGB; raises ValueError for an image too large."""
+        return self._serve(image, self.choose(image))
+
+    def sample(self, image: Image.Image, random: random.Random) -> Image.Image:
+        """Return what the platform may serve: like a call, but tables without a rule are drawn by their shares."""
+        if self.limit or self.thresholds or not self.tables:
+            return self(image)
+        return self._serve(image, random.choices(self.tables, [each.share for each in self.tables])[0])
+
+    def choose(self, image: Image.Image) -> Tables | None:
+        """Return the tables that an image gets: by a rule, else the commonest; None where there are none."""
+        if len(self.tables) > 1 and (self.limit or self.thresholds):
+            before = codecs.before_encoding(image, self.chain)
+            if self.limit is not None:
+                bits = (bits_a_pixel(before, self.encoder, each) for each in self.tables)
+                return self.tables[self.limit.choose(max(before.size), bits, len(self.tables))]
+            if self.thresholds is not None:
+                from train.emulator import table_rules as rule
+
+                return self.tables[choose_by_busyness(rule.measure(before, self.tables[0].luma), self.thresholds)]
+        return max(self.tables, key=lambda each: each.share, default=None)
+
+    @property
+    def encoder(self) -> str:
+        """The chain's last part."""
+        return self.chain.split("+")[-1]
+
+    def save(self, path: Path) -> None:
+        """Write the emulator as JSON, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Emulator:
+        """Read an emulator; raise UserError for a missing or damaged file."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"There is no emulator {path}. Run `python -m train.emulator` to find it.") from None
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+        except OSError as error:
+            why = str(error)
+        raise UserError(
+            f"{path} is no emulator, or is damaged ({why}). Run `python -m train.emulator` to find it anew."
+        )
+
+    def _serve(self, image: Image.Image, tables: Tables | None) -> Image.Image:
+        return codecs.decoded(image, self.chain, tables.steps if tables else None)
+
+
+def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:
+    """Return what an image takes under a JPEG's tables."""
+    return 8 * len(codecs.encode(image, encoder, tables.steps)) / math.prod(image.size)
+
+
+def choose_by_busyness(busy: float, thresholds: Sequence[float]) -> int:
+    """Return the index of the tables that an image of a busyness gets."""
+    return bisect_left(thresholds, busy)
+
+
+def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
+    """Find the chain of real encoders that best reproduces renditions from their originals.
+
+    The first half of the pairs searches, the second scores what was found; so pairs of one photo belong side by
+    side. Then the tables and the rules, but not the score, are learned anew from all pairs.
+
+    Args:
+        pairs: original and rendition files, two at least.
+        seconds: that search and scoring may take; the last image may pass them a little.
+
+    Raises:
+        UserError: too few pairs, or a file that can't be read.
+    """
+    from train.emulator.identify import search_and_score  # which makes an Emulator
+
+    return search_and_score(pairs, seconds)
+
+
+@app.command()
+def main(
+    pairs: Annotated[Path, typer.Option(help="A folder with originals/ and renditions/, files of equal stems.")],
+    out: Annotated[Path, typer.Option(help="The file to write, JSON.")],
+    seconds: Annotated[float, typer.Option(min=1, help="How long the search may take.")] = 180,
+) -> None:
+    """Find the chain of real encoders that best reproduces a platform, from pairs of files.
+
+    The second half of the pairs scores what the first half found. Prints the chain, how sure it is, and last of all
+    the mean absolute error in grey levels.
+    """
+    _check_writable(out)
+    found = identify(matching(pairs), seconds=seconds)
+    found.save(out)
+    typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
+
+
+def _check_writable(out: Path) -> None:
+    """Make a file's folder; raise UserError when the file can't be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: its folder can't be made ({error}). Give another file.") from None
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder. Give the file to write, such as {out / 'emulator.json'}.")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
+
+
+def matching(folder: Path) -> list[tuple[Path, Path]]:
+    """List the (original, rendition) files of equal stems, in their order; raise UserError when there are none."""
+    originals, renditions = _by_stem(folder / "originals"), _by_stem(folder / "renditions")
+    stems = sorted(originals.keys() & renditions.keys())
+    if not stems:
+        raise UserError(f"{folder}: no file of originals/ has the stem of one of renditions/. Name the two alike.")
+    return [(originals[stem], renditions[stem]) for stem in stems]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. --pairs takes a folder with originals/ and renditions/ in it.")
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith("."):
+            if file.stem in files:
+                raise UserError(f"{file} and {files[file.stem].name} have one stem. Keep one of them.")
+            files[file.stem] = file
+    return files

@@ -1,0 +1,174 @@
+"""What pairs of files reveal before any search: pixels, sizes, formats and quantisation tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+
+from collect.codecs import chain as codecs
+from collect.codecs import fingerprint
+from collect.codecs.encoders import LARGEST_STEP
+from collect.dataset.photos import DAMAGED
+from params import UserError
+
+Size = tuple[int, int]  # width and height, pixels
+Steps = tuple[int, ...]  # a quantisation table, row by row
+
+TURNED = 5  # EXIF orientations from this on swap width and height
+MOST_DECIMALS = 6  # of a scale
+ROUND_DECIMALS = 2  # of one that a person would choose
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a pair's two files tell without being decoded; sizes are those of the upright images."""
+
+    original: Path
+    rendition: Path
+    sizes: tuple[Size, Size]
+    format: str
+    payload: int  # the rendition's bytes, but for its colour profile
+    sampling: str = ""  # of a JPEG: 444, 422, 420 or other
+    progressive: bool = False
+    tables: tuple[
+        Steps, ...
+    ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
+
+    @property
+    def busy(self) -> float:
+        """Return the bytes a pixel of the rendition."""
+        return self.payload / math.prod(self.sizes[1])
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A pair's images, upright and in RGB, with what its files told."""
+
+    header: Header
+    original: Image.Image
+    rendition: Image.Image
+
+    def error(self, image: Image.Image) -> float:
+        """Measure how far an image is from the rendition, in grey levels; one of another size is scaled to it."""
+        if image.size != self.rendition.size:
+            image = image.resize(self.rendition.size, Image.Resampling.LANCZOS)
+        return float(np.abs(_pixels(image) - _pixels(self.rendition)).mean())
+
+
+def skim(original: Path, rendition: Path) -> Header:
+    """Read the files' headers; raise UserError for one that is no image, or an original too large to encode."""
+    with _open(original) as first:
+        size = _upright(first)
+    if max(size) > codecs.LARGEST_SIDE:
+        raise UserError(
+            f"{original} is {size[0]}x{size[1]} pixels, and a side may have at most {codecs.LARGEST_SIDE}."
+            " Take it and its partner away."
+        )
+    with _open(rendition) as second:
+        payload = rendition.stat().st_size - len(second.info.get("icc_profile") or b"")
+        header = Header(original, rendition, (size, _upright(second)), second.format or "", payload)
+        if not isinstance(second, JpegImagePlugin.JpegImageFile):
+            return header
+        tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
+        if not all(1 <= step <= LARGEST_STEP for table in tables for step in table):
+            tables = ()
+        sampling = fingerprint.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
+        return replace(
+            header,
+            format="JPEG",  # Pillow calls some of them MPO
+            sampling=sampling,
+            progressive="progressive" in second.info,
+            tables=tables * 2 if len(tables) == 1 and second.mode != "L" else tables,
+        )
+
+
+def read(header: Header) -> Observed:
+    """Decode a pair; raise UserError when a file is damaged."""
+    return Observed(header, read_image(header.original), read_image(header.rendition))
+
+
+def read_image(file: Path) -> Image.Image:
+    """Read a file as an upright RGB image without metadata; raise UserError when it is damaged."""
+    with _open(file) as opened:
+        try:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        except DAMAGED as error:
+            raise _unreadable(file, error) from None
+    image.info = {}
+    return image
+
+
+def _open(file: Path) -> Image.Image:
+    try:
+        return Image.open(file)
+    except DAMAGED as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file} can't be read as an image ({error}). Mend it, or take it and its partner away.")
+
+
+def _upright(image: Image.Image) -> Size:
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= TURNED
+    return (image.height, image.width) if is_turned else image.size
+
+
+def _pixels(image: Image.Image) -> NDArray[np.int16]:
+    return np.asarray(image).astype(np.int16)
+
+
+def resize_rules(sizes: Sequence[tuple[Size, Size]]) -> list[str]:
+    """List the resize steps, but for the kernel, that explain all pairs' sizes, the likeliest first.
+
+    An empty step stands for no resizing; an empty list, for sizes that no step explains.
+    """
+    changed = [after for before, after in sizes if before != after]
+    if not changed:
+        return [""]
+    scale = _scale(sizes)
+    steps = [
+        ("fit", str(max(map(max, changed)))),
+        ("width", str(max(width for width, _ in changed))),
+    ]
+    if scale is not None:
+        is_round = len(scale.partition(".")[2]) <= ROUND_DECIMALS
+        steps.insert(0 if is_round else len(steps), ("resize", scale))
+    return [
+        f"{by}:{number}"
+        for by, number in steps
+        if _is_step(f"{by}:{number}")
+        and all(codecs.resized(before, by, float(number)) == after for before, after in sizes)
+    ]
+
+
+def _is_step(step: str) -> bool:
+    try:
+        codecs.check(f"{step}+png")
+    except ValueError:
+        return False
+    return True
+
+
+def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
+    """Find the number of fewest decimals that takes every side to its own, if there is one."""
+    sides = [pair for before, after in sizes for pair in zip(before, after, strict=True)]
+    low = max((after - 0.5) / before for before, after in sides)
+    high = min((after + 0.5) / before for before, after in sides)
+    for decimals in range(MOST_DECIMALS + 1):
+        nearest = round((low + high) / 2, decimals)
+        if low <= nearest <= high and nearest > 0:
+            return f"{nearest:.{decimals}f}"
+    return None
+
+
+def jpeg_quality(tables: Sequence[Steps]) -> int | None:
+    """Return the libjpeg quality whose tables are exactly these, if there is one."""
+    quality = fingerprint.nearest_quality(tables[0])
+    return quality if tables == fingerprint.standard_tables(quality)[: len(tables)] else None

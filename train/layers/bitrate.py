@@ -1,0 +1,42 @@
+"""How busy an image is: the bits that a JPEG encoder would spend on it, as far as they can be told without encoding."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from train.layers.jpeg import BLOCK, TO_YCC, dct_matrix, straight_through
+
+# Fitted to the bytes of real progressive 4:2:0 JPEGs of 400 photos at qualities 71–92: to 0.06 bits a pixel.
+BITS_A_DOUBLING = 1.3
+BITS_A_COEFFICIENT = 2.0
+
+
+@torch.no_grad()
+def busyness(images: Tensor, luma: Tensor) -> Tensor:
+    """Estimate a JPEG's bits a pixel from its quantised coefficients that are not zero.
+
+    Args:
+        images: float [N, 3, H, W] in [0, 1], any H and W.
+        luma: quantisation table, [8, 8], in rows and columns; colours, halved both ways, are taken to share it.
+
+    Returns:
+        float [N], in bits; about 0.3 below the real ones, headers aside.
+    """
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (0, -width % (2 * BLOCK), 0, -height % (2 * BLOCK)), mode="replicate")
+    ycc = torch.einsum("kc,nchw->nkhw", images.new_tensor(TO_YCC) / 65536, padded * 255)
+    bits = _bits(ycc[:, :1] - 128, luma) + _bits(F.avg_pool2d(ycc[:, 1:], 2), luma)
+    return bits / (height * width)
+
+
+def _bits(levels: Tensor, table: Tensor) -> Tensor:
+    """Sum up the bits [N] of components [N, C, H, W] in grey levels around 0."""
+    dct = dct_matrix(levels) / math.sqrt(BLOCK)
+    count, channels, height, width = levels.shape
+    blocks = levels.reshape(count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(3, 4)
+    whole = straight_through(dct @ blocks @ dct.T / table.to(levels)).abs()
+    return (BITS_A_DOUBLING * torch.log2(1 + whole) + BITS_A_COEFFICIENT * (whole > 0)).flatten(1).sum(1)

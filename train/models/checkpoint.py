@@ -1,0 +1,74 @@
+"""ComModels on disk: safetensors files from which alone a model is rebuilt."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from params import UserError
+
+KEY = "comreadv"  # safetensors metadata are strings: ours are one JSON object under this key
+NETWORKS = {"paper": ("train.models.com_model", "ComModel"), "hybrid": ("train.models.hybrid", "Hybrid")}
+
+
+def build(name: str, **config: Any) -> nn.Module:
+    """Build an untrained network by its name in params.yaml and its settings; raise KeyError for an unknown name."""
+    module, kind = NETWORKS[name]
+    model: nn.Module = getattr(import_module(module), kind)(**config)
+    return model
+
+
+def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
+    """Write a model whole or not at all.
+
+    Args:
+        metadata: JSON values; `model`, the network's name, and `config`, what `build` was given with it, are
+            needed to rebuild it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, part, metadata={KEY: json.dumps(metadata, sort_keys=True)})
+    part.replace(path)
+
+
+def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
+    """Rebuild a model in evaluation mode, its parameters fixed; raise UserError for a file that isn't one."""
+    metadata = read_metadata(path)
+    try:
+        with torch.random.fork_rng(devices=[]):  # initialising draws numbers, which are overwritten
+            model = build(str(metadata.get("model")), **metadata.get("config", {}))
+        model.load_state_dict(load_file(path), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _not_a_checkpoint(path, error) from None
+    model = model.to(device or "cpu").to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read what `save` was told of a model; raise UserError for a file that isn't one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {})[KEY])
+    except FileNotFoundError:
+        raise UserError(f"There is no ComModel {path}. {_remedy(path)}") from None
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise _not_a_checkpoint(path, error) from None
+    if not isinstance(found, dict):
+        raise _not_a_checkpoint(path, "its metadata is no JSON object")
+    return found
+
+
+def _not_a_checkpoint(path: Path, why: object) -> UserError:
+    return UserError(f"{path} is no ComModel of ours, or is damaged ({why}). {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    return f"Run `comreadv train --platform {path.stem}`."

@@ -1,0 +1,127 @@
+"""The hybrid ComModel: the steps that a platform's files tell, as layers; what they don't tell is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from collect.codecs import fingerprint
+from train.layers.gradient_steering import steer
+from train.layers.jpeg import StraightThrough
+from train.layers.steps import Jpeg, Jpeg2000, Resize, Sharpen, Webp
+from train.models.codec_net import CodecNet
+from train.models.residual import Residual
+
+
+class Hybrid(nn.Module):
+    """Map images as uploaded to images as downloaded.
+
+    A chain of layers ends in the encoder's, after which a residual is learned from the image on both sides of it; an
+    encoder that has no layer is learned whole. An emulator that is identified and layers that are exact leave nothing
+    to learn.
+
+    Args:
+        emulator: what train/emulator/model.py found, as JSON values: chain, tables, thresholds, identified.
+        residual: False leaves the residual out, where learning it gained nothing.
+    """
+
+    def __init__(self, emulator: Mapping[str, Any], *, residual: bool = True) -> None:
+        super().__init__()
+        *steps, encoder = emulator["chain"].split("+")
+        self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
+        self.encoder = layer(encoder, emulator)
+        exact = emulator["identified"] and all(is_exact(each) for each in (*self.before, self.encoder))
+        self.residual = Residual() if residual and not exact and not isinstance(self.encoder, CodecNet) else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the platform makes of the images.
+
+        Args:
+            images: [N, 3, H, W] in [0, 1], any H and W.
+
+        Returns:
+            [N, 3, h, w], h and w as the platform serves them; what is learned may pass 0 or 1 a little.
+        """
+        return self.learned(self.fixed(images))
+
+    def fixed(self, images: Tensor) -> Tensor:
+        """Return what nothing is learned in: the images before and after the encoder's layer, [N, 6, h, w].
+
+        Before it alone, [N, 3, h, w], where the encoder is learned.
+        """
+        before = self.before(images)
+        return before if isinstance(self.encoder, CodecNet) else torch.cat([before, self.encoder(before)], dim=1)
+
+    def learned(self, features: Tensor) -> Tensor:
+        """Return the image [N, 3, h, w] after the encoder, by what is learned."""
+        if isinstance(self.encoder, CodecNet):
+            output: Tensor = self.encoder(features)
+            return output
+        before, after = features.chunk(2, dim=1)
+        return after if self.residual is None else after + self.residual(before, after)
+
+    @property
+    def has_layer(self) -> bool:
+        """Tell whether the encoder has a layer of its own, so that `steered` can be asked for."""
+        return not isinstance(self.encoder, CodecNet)
+
+    def steered(self, images: Tensor, served: Tensor) -> Tensor:
+        """Return `served` with a gradient by the images, without a pass through the encoder's layer.
+
+        The gradient is that of the steps before the encoder, and at the encoder that of `train.leverage.steer`, or
+        the identity's for encoders that don't transform in blocks.
+
+        Args:
+            images: [N, 3, H, W] in [0, 1].
+            served: [N, 3, h, w], what the platform makes of them, as the real chain or this model has it.
+
+        Raises:
+            ValueError: `served` has not the size that the chain serves.
+        """
+        before = self.before(images)
+        if before.shape != served.shape:
+            real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, before))
+            raise ValueError(f"the chain's image has {real} pixels, the ComModel's {model}: not the same platform's")
+        if isinstance(self.encoder, Jpeg | Webp):
+            return steer(before, served, self.encoder.quantisation(before))
+        answer: Tensor = StraightThrough.apply(before, served)
+        return answer
+
+
+def is_exact(layer: nn.Module) -> bool:
+    """Tell whether a layer's output is Pillow's, to the rounding."""
+    return layer.exact if isinstance(layer, Webp) else not isinstance(layer, Jpeg2000 | CodecNet)
+
+
+def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
+    """Build the layer of one step of a chain."""
+    name, *arguments = step.split(":")
+    match name:
+        case "resize" | "fit" | "width":
+            return Resize(name, float(arguments[0]), *arguments[1:])
+        case "sharpen":
+            return Sharpen(float(arguments[0]))
+        case "jpeg":
+            sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
+            if arguments[0] != "tables":
+                return Jpeg(sampling, [fingerprint.standard_tables(int(arguments[0]))])
+            return _jpeg(sampling, emulator)
+        case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
+            return Jpeg2000(float(arguments[0]))
+        case "webp" if arguments != ["lossless"]:
+            return Webp(int(arguments[0]), *arguments[1:])
+        case "png" | "webp":
+            return nn.Identity()
+        case _:
+            return CodecNet()
+
+
+def _jpeg(sampling: str, emulator: Mapping[str, Any]) -> Jpeg:
+    """Build the layer with the tables that were found; without a rule for choosing among them, with the commonest."""
+    found, thresholds = emulator["tables"], emulator.get("thresholds") or ()
+    if not thresholds:
+        found = [max(found, key=lambda each: each["share"])]
+    return Jpeg(sampling, [(each["luma"], each["chroma"] or each["luma"]) for each in found], thresholds)

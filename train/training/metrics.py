@@ -1,0 +1,81 @@
+"""How far a ComModel is from its platform."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator
+from itertools import chain as joined
+from itertools import groupby, islice
+
+import torch
+from torch import Tensor, nn
+
+from train.data.pairs import Pairs, colours_and_counts, scaled
+from train.data.perturbations import Chain, Kind, perturbed_pairs
+
+BATCH = 8
+MOST_PERTURBED = 32  # test images; each costs several passes through the model
+
+# original and rendition, uint8 [3, H, W]; what of the latter doesn't count, a fourth channel tells
+ImagePairs = Iterable[tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def mean_absolute_error(model: nn.Module | None, images: ImagePairs) -> float:
+    """Measure how far a model's output, rounded to uint8, is from the renditions, in grey levels.
+
+    Args:
+        model: in evaluation mode; None: the identity, which is to say how far the originals are.
+        images: uint8 originals and renditions, which may differ in size from pair to pair; a rendition that has
+            not the output's size is brought to it by Lanczos.
+    """
+    errors = []
+    for originals, renditions in alike(images):
+        outputs = torch.stack(originals)
+        if model is not None:
+            outputs = to_levels(model(to_float(outputs, where(model))))
+        errors += [
+            difference(output, scaled(rendition, *output.shape[-2:]))
+            for output, rendition in zip(outputs, renditions, strict=True)
+        ]
+    return statistics.fmean(errors)
+
+
+def alike(images: ImagePairs) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Give a few originals of one size at a time, and their renditions: some layers take little longer for more."""
+    for _, group in groupby(images, key=lambda pair: pair[0].shape):
+        while batch := list(islice(group, BATCH)):
+            originals, renditions = zip(*batch, strict=True)
+            yield list(originals), list(renditions)
+
+
+def perturbed_error(model: nn.Module, test: Pairs, chain: Chain, eps: float, kind: Kind, seed: int) -> float:
+    """Measure the error on test images with a change on them that the real chain processed, in grey levels."""
+    originals = (original for original, _ in test.some(MOST_PERTURBED))
+    images = perturbed_pairs(model, originals, chain, eps, kind, seed=seed, on=where(model))
+    return mean_absolute_error(model, images)
+
+
+def difference(first: Tensor, second: Tensor) -> float:
+    """Return the mean absolute difference of an image and a rendition of one size, uint8, grey levels.
+
+    A rendition's fourth channel, where it has one, tells what counts.
+    """
+    colours, counts = colours_and_counts(second)
+    error = (first.int() - colours.int()).abs().float()
+    return error.mean().item() if counts.all() else error.mean(-3, keepdim=True)[counts].mean().item()
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Round [0, 1] to uint8 grey levels, on the CPU."""
+    return (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+
+
+def to_float(images: Tensor, to: torch.device) -> Tensor:
+    """Turn uint8 [N, 3, H, W] pixels into float32 in [0, 1] on a device, in the layout that convolutions prefer."""
+    return images.to(to, torch.float32, memory_format=torch.channels_last) / 255
+
+
+def where(model: nn.Module) -> torch.device:
+    """Return the device that a model is on; the CPU for one that holds nothing."""
+    return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))
