@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from typer._click.exceptions import ClickException  # the only errors that Typer shows without a traceback
 
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
 ATTACKS = Path(__file__).parent / "attack" / "attacks"
@@ -28,8 +27,12 @@ ENVIRONMENT = {  # what goes before a setting: a password belongs into no file u
 }
 
 
-class UserError(ClickException):
-    """Say what a person has to mend; shown without a traceback, with exit code 1."""
+class UserError(Exception):
+    """Say what a person has to mend; commands show it without a traceback, with exit code 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 def unwritable(place: Path, error: OSError, what: str = "written") -> UserError:

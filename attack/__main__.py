@@ -1,3 +1,3 @@
-from attack.commands.attack import app
+from collect.command_line import command_line, commands_of
 
-app(prog_name="python -m attack")
+command_line(*commands_of("attack"))(prog_name="python -m attack")

@@ -21,11 +21,12 @@ from attack.attacks import base as attack
 from attack.models import classifiers, surrogates
 from attack.models.classifiers import Classifier
 from attack.models.surrogates import Views
+from attack.tasks.classify import aim
 from collect.dataset.manifest import Prepared, read_manifest
-from params import Goal, UserError
+from params import UserError
 from train import device
 from train.cluster.executor import Executor, Local
-from train.data.pairs import read_image, to_picture
+from train.data.tensors import read_image, to_picture
 
 MANIFEST = "manifest.jsonl"
 HOW = {"steps", "step_size", "momentum", "norm"}  # settings that an attack takes as they are
@@ -199,19 +200,6 @@ def _split(name: str) -> tuple[str, str]:
     found = params.split_attack(name)
     assert found is not None  # attack.load has refused unknown names
     return found
-
-
-def aim(logits: Tensor, goal: Goal) -> Tensor:
-    """Return the labels for an attack, int64 [N], given the logits [N, classes] of the originals.
-
-    `targeted`: the class 500 on from the answer, as the paper, or half of the classes on where there are fewer than
-    1000; `least_likely`: the class that the classifier holds for the least likely (Kurakin et al.); `untargeted`: the
-    answer, which the attack is to leave.
-    """
-    if goal == "least_likely":
-        return logits.argmin(dim=1)
-    predictions, classes = logits.argmax(dim=1), logits.shape[1]
-    return (predictions + classes // 2) % classes if goal == "targeted" else predictions
 
 
 def to_png(levels: Tensor) -> bytes:

@@ -2,9 +2,10 @@
 
 import sys
 
-from collect.commands.collect import app
+from collect.command_line import command_line
+from collect.commands import collect as command
 
 if "typer.cli" in sys.modules:
     from collect import typer_command as typer_command
 
-__all__ = ["app"]
+app = command_line(command.collect)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from collect import redaction as masking
+from collect.errors import Refused, Stayed, Trouble
 from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
@@ -22,56 +23,11 @@ if TYPE_CHECKING:
 PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
-class Interrupted(UserError):
-    """Say that a step was cut off: what it read is worth nothing, and nobody knows what became of what it sent."""
-
-    wait: float | None = None  # seconds that the site asks for
-
-
-class PageChanged(Interrupted):
-    """Say that the page is not as the adapter expects: a passing fault, or a redesign of the site."""
-
-
-class Stayed(Interrupted):
-    """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
-
-    def __init__(self, message: str, said: str = "") -> None:
-        self.said = masking.words(said)
-        super().__init__(f"{message} It says: {self.said}" if said else message)
-
-
-class TurnedAway(Interrupted):
-    """Say that the site wants less of us for now: 418, 429, or a block page."""
-
-    def __init__(self, message: str, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.wait = wait
-
-
-class Challenged(UserError):
-    """Say that the site wants to see a person; the run stops, for nobody here solves that."""
-
-
-Trouble = Interrupted | Challenged
-
-
-class Refused(Exception):
-    """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
-
-    def __init__(self, position: int, reason: str) -> None:
-        super().__init__(masking.words(reason))
-        self.position = position
-
-
 def refusal(site: Site, position: int, said: str) -> Refused | Stayed:
     """Return what a site's words against an image mean: it is refused, or the site may take it another time."""
     if PASSING.search(said):
         return Stayed(f"{site.name} does not take an image for now. It says: {masking.words(said)}")
     return Refused(position, said)
-
-
-class SignedOut(Exception):
-    """Say that the site shows its signed-out face."""
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
-from pairing.commands.pairing import app
+from collect.command_line import command_line
+from pairing.commands.pairing import pairing
 
-app(prog_name="python -m pairing")
+command_line(pairing)(prog_name="python -m pairing")

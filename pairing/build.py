@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from collect.dataset.manifest import read_manifest as read_images
-from collect.dataset.photos import DAMAGED
+from collect.images import DAMAGED
 from collect.round_trip.export import read_manifest as read_round_trips
 from pairing.alignment.align import Measurement, measure
 from pairing.alignment.registration import Alignment

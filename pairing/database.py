@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, Select, UniqueConstraint, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from collect.ledger.models import NAMING
+from collect.database_engine import NAMING
 from pairing.alignment.registration import Alignment
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from collect.dataset.photos import DAMAGED
+from collect.images import DAMAGED
 from pairing.alignment.align import BLANK, Measurement, measure
 from pairing.alignment.canvas import luma
 from pairing.alignment.orientation import turned

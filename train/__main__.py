@@ -1,3 +1,4 @@
-from train.commands.train import app
+from collect.command_line import command_line
+from train.commands.train import train
 
-app(prog_name="python -m train")
+command_line(train)(prog_name="python -m train")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain as joined
+
 import torch
+from torch import nn
 
 
 def pick() -> torch.device:
@@ -22,3 +25,8 @@ def autocast(device: torch.device) -> torch.autocast:
     else:
         gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=gains)
+
+
+def where(model: nn.Module) -> torch.device:
+    """Return the device that a model is on; the CPU for one that holds nothing."""
+    return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))

@@ -128,21 +128,6 @@ class Attack:
         return originals + torch.where(within, change, towards_zero)
 
 
-def margin(logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
-    """Return by how much an attack succeeds on the view where it does worst, [N]; above 0 it does on all.
-
-    Args:
-        logits: [N, classes] or [views, N, classes].
-        labels: int64 [N], the targets, or the labels to leave.
-    """
-    logits = logits.view(-1, *logits.shape[-2:])
-    index = labels.expand(len(logits), -1)[..., None]
-    own = logits.gather(2, index)[..., 0]
-    best_other = logits.scatter(2, index, -torch.inf).amax(2)
-    lead = own - best_other if targeted else best_other - own
-    return lead.amin(0)
-
-
 def _root_mean_square(images: Tensor) -> Tensor:
     """Return [N, 1, 1, 1]; in double precision, so that a bound that holds on paper holds here."""
     return images.double().square().mean(dim=(1, 2, 3), keepdim=True).sqrt()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attack.attacks.base import margin
 from attack.attacks.mim import MIM
+from attack.tasks.classify import margin
 
 FIRST, LAST = 1.2, 0.4  # steps as shares of eps: large ones leave the photo's roundings, small ones keep what was won
 SMOOTHING = 0.7  # pixels: what varies from one pixel to the next is what codecs take away

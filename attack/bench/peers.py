@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -15,7 +16,7 @@ from params import UserError
 
 TORCHATTACKS = "pip install --no-deps torchattacks==3.5.1"
 FOOLBOX = 'pip install --editable ".[sample]"'
-KORNIA = 'pip install --editable ".[bench]"'
+INSTALL_KORNIA = 'pip install --editable ".[bench]"'
 
 
 class Peer(ABC):
@@ -136,7 +137,7 @@ class KorniaJpeg(nn.Module):
 
     def __init__(self, quality: float) -> None:
         super().__init__()
-        self.codec = _package("kornia.enhance", KORNIA).JPEGCodecDifferentiable()
+        self.codec = _package("kornia.enhance", INSTALL_KORNIA).JPEGCodecDifferentiable()
         self.register_buffer("quality", torch.tensor([float(quality)]), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,3 +175,6 @@ def _package(name: str, command: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(f"The peer needs the package {error.name}. Run `{command}`.") from None
+
+
+KORNIA = re.compile(r"kornia(\d+)_mim")

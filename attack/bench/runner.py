@@ -19,25 +19,25 @@ from torch import Tensor, nn
 
 from attack.attacks import base as attack
 from attack.attacks.base import Norm
-from attack.bench.compare import ANY_CODEC
-from attack.bench.peers import PEERS, Counted
+from attack.bench.peers import KORNIA, PEERS, Counted
 from attack.bench.rows import Row
-from attack.evaluation.evaluate import wilson
+from attack.bench.suites import ANY_CODEC
+from attack.evaluation.summary import wilson
 from attack.evaluation.visibility import ssim
-from attack.generate import aim, to_png, write
+from attack.generate import to_png, write
 from attack.models import classifiers, surrogates
+from attack.tasks.classify import aim
 from collect.codecs import chain as codecs
 from pairing.alignment.align import psnr
 from params import Goal, split_attack
 from train import device
 from train.bench import compare as com_models
 from train.data import synthetic_pairs as real_pairs
-from train.data.pairs import from_pixels, read_image
+from train.data.tensors import from_pixels, read_image
 from train.models.bpda import Bpda
 
 BATCH = 8
 CONFIDENCE = 0.95
-KORNIA = re.compile(r"kornia(\d+)_mim")
 
 
 class Learned(NamedTuple):

@@ -1,4 +1,4 @@
-"""The command for a person who wants photos protected from recognition models."""
+"""The command `protect`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import params
+from collect.command_line import PARAMS, ParamsOption
 from params import UserError
 from train.cluster.options import ExecutorOption, RayAddressOption, chosen
 
 if TYPE_CHECKING:
     from attack.protect.photo_model import Processing
-
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 class Goal(StrEnum):
@@ -36,7 +35,6 @@ class Kind(StrEnum):
     jpeg = "jpeg"
 
 
-@app.command()
 def protect(
     photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos.", metavar="PHOTO...")],
     platform: Annotated[list[str], typer.Option(help="A platform of params.yaml; give it again for another.")],
@@ -63,7 +61,7 @@ def protect(
     executor: ExecutorOption = None,
     ray_address: RayAddressOption = None,
     models: Annotated[Path, typer.Option(help="The folder of the platforms' models.")] = Path("models"),
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Protect photos, so that recognition models err on them even after a platform has recompressed them.
 

@@ -1,28 +1,25 @@
-"""The command that tells how the platforms stand: `status`."""
+"""The command `status`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import params
+from collect.command_line import PARAMS, ParamsOption
 
 if TYPE_CHECKING:
     from attack.status import Status
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command()
 def status(
     platform: Annotated[
         str | None, typer.Option(help="A platform of params.yaml, on or switched off; all that are on unless given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Tell for each platform its codec, last probe, pairs, ComModel and success, what is stale, and how to mend that.
 

@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import binomtest
 
+from attack.evaluation.outcomes import OUTCOMES, Outcome
 from attack.evaluation.visibility import ssim
 from attack.models import classifiers
 from collect.round_trip.export import read_manifest as read_round_trips
+from collect.round_trip.original import Original
 from collect.round_trip.round_trip import round_trip
-from collect.store import Original
 from pairing.alignment.align import measure, psnr, read_pixels
 from params import UNIVERSAL, Pairing, Params, UserError
 from train import device
 from train.cluster.executor import Executor, Local
-from train.data.pairs import read_image
+from train.data.tensors import read_image
 
-OUTCOMES = "outcomes.jsonl"
 TOLD = ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")  # of a row of the manifest
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one adversarial image."""
-
-    site: str  # sandbox or live
-    file: str  # eps5/mim/<stem>.png, in the folder of adversarial images
-    served: str | None  # the file as downloaded, in the folder of the evaluation; None: refused or not paired
-    image: str  # the photo that it was made from
-    attack: str
-    eps: int
-    steps: int
-    targeted: bool
-    prediction: int  # on the photo
-    target: int | None
-    before: int  # the classifier's answer on the file that was uploaded
-    after: int | None  # and on the one that came back
-    psnr: float | None  # dB, downloaded against the photo
-    ssim: float | None
-    reason: str | None  # why there is no answer after
-
-    def succeeds(self, answer: int | None) -> bool:
-        """Tell whether an answer is what the attack wanted; no answer is no success."""
-        if answer is None:
-            return False
-        return answer == self.target if self.targeted else answer != self.prediction
 
 
 def evaluate(
@@ -183,61 +154,3 @@ def read_adversarial(folder: Path, images: Path) -> list[dict[str, Any]]:
     if gone := [row["image"] for row in rows if not (images / row["image"]).exists()]:
         raise UserError(f"{folder} was made from {gone[0]}, which is not in {images} now. {again}")
     return rows
-
-
-def read_outcomes(folder: Path) -> list[Outcome]:
-    """Read the outcomes of an evaluation; a UserError when there are none."""
-    try:
-        lines = (folder / OUTCOMES).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"No evaluation in {folder}. Run `comreadv evaluate --platform {folder.name}`.") from None
-    return [Outcome(**json.loads(line)) for line in lines]
-
-
-def summarise(
-    outcomes: Sequence[Outcome], confidence: float, by: Callable[[Outcome], str] = attrgetter("attack")
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Sum up outcomes as {eps: {attack: {images, success_before, success_after, low, high, psnr, ssim, …}}}.
-
-    `by` gives what to group by within an ε, instead of the attack. All images count. `low` and `high` bound
-    success_after by Wilson's interval; PSNR and SSIM are means over what came back. A share is between 0 and 1.
-    """
-    table: dict[str, dict[str, dict[str, Any]]] = {}
-    for eps, group, some in _groups(outcomes, by):
-        before = sum(each.succeeds(each.before) for each in some)
-        after = sum(each.succeeds(each.after) for each in some)
-        before_low, before_high = wilson(before, len(some), confidence)
-        low, high = wilson(after, len(some), confidence)
-        table.setdefault(f"eps{eps}", {})[group] = {
-            "images": len(some),
-            "not_returned": sum(each.after is None for each in some),
-            "targeted": some[0].targeted,
-            "steps": some[0].steps,
-            "success_before": before / len(some),
-            "before_low": before_low,
-            "before_high": before_high,
-            "success_after": after / len(some),
-            "low": low,
-            "high": high,
-            "psnr": _mean([each.psnr for each in some]),
-            "ssim": _mean([each.ssim for each in some]),
-        }
-    return table
-
-
-def wilson(successes: int, images: int, confidence: float) -> tuple[float, float]:
-    """Return Wilson's score interval of a share."""
-    interval = binomtest(successes, images).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def _groups(outcomes: Sequence[Outcome], by: Callable[[Outcome], str]) -> Iterator[tuple[int, str, list[Outcome]]]:
-    """Group outcomes by ε and another thing, in the order of their first image."""
-    keys = dict.fromkeys((each.eps, by(each)) for each in outcomes)
-    for eps, group in sorted(keys, key=lambda key: key[0]):
-        yield eps, group, [each for each in outcomes if (each.eps, by(each)) == (eps, group)]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

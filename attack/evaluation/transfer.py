@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from attack.evaluation.evaluate import Outcome, read_adversarial, send, summarise
+from attack.evaluation.evaluate import read_adversarial, send
+from attack.evaluation.outcomes import Outcome
+from attack.evaluation.summary import BEST, summarise
 from params import UNIVERSAL, Params, UserError
 from train.cluster.executor import Executor
 
-BEST = "best"  # the attack whose images are sent to the other platforms
 ADVERSARIAL = Path("data/adversarial")
 
 Summary = dict[str, dict[str, dict[str, Any]]]

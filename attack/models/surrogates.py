@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attack.models.classifiers import Classifier
-from collect.codecs.fingerprint import standard_tables
+from collect.codecs.quantisation import standard_tables
 from params import UserError
 from train.emulator.model import Emulator
 from train.layers.steps import Jpeg

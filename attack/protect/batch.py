@@ -14,7 +14,7 @@ from attack.protect import photo
 from attack.protect.photo import Unwritable
 from attack.protect.protector import STEPS, Protector, to_json
 from attack.protect.record import Record
-from collect.dataset.photos import Unusable
+from collect.images import Unusable
 from params import UserError
 from train.cluster.executor import Local, Ray
 

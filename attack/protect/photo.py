@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from collect import images
 from collect.dataset import photos
 from pairing.alignment.align import Pixels
 from params import UserError
@@ -71,7 +72,7 @@ def load(path: Path) -> bytes:
 
 def read(data: bytes) -> Source:
     """Decode a photo's file; raise photos.Unusable with the reason."""
-    image = photos.decode(data, keep=True)
+    image = images.decode(data, keep=True)
     profile = image.info.pop("icc_profile", None)
     return Source(
         hashlib.sha256(data).hexdigest(),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attack.models.classifiers import Classifier
 from pairing.alignment.align import Pixels
 from params import UserError
-from train.data.pairs import from_pixels
+from train.data.tensors import from_pixels
 from train.emulator.model import Emulator
 from train.layers.jpeg import StraightThrough
 from train.models import checkpoint

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from attack.attacks.best import Best
 from attack.evaluation.visibility import Visibility, look
-from attack.generate import aim
 from attack.models import classifiers
 from attack.models.classifiers import Classifier
 from attack.protect import photo
 from attack.protect.photo_model import Lifted, Processing, shrink, working_size
+from attack.tasks.classify import aim
 from pairing.alignment.align import Pixels
 from params import Goal
-from train.data.pairs import from_pixels
+from train.data.tensors import from_pixels
 
 STEPS = {"untargeted": 10, "targeted": 30, "least_likely": 30}  # a class far off takes longer
 LARGEST_EPS = 16  # that a bound on visibility tries

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from attack.report.tables import title
+from attack.evaluation.summary import title
 from params import UserError
 
 FILE = "bench.jsonl"  # in the reports' folder

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor, nn
 
-from attack.evaluation.evaluate import Outcome
+from attack.evaluation.outcomes import Outcome
 from params import THROUGH_COM_MODEL
-from train.data.pairs import Pairs, colours_and_counts, scaled
-from train.training.metrics import difference, to_float, to_levels, where
+from train.data.pairs import Pairs
+from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
+from train.device import where
+from train.training.metrics import difference
 
 BLOCK = 8
 MOST_ADVERSARIAL = 60  # images measured of a kind, evenly spread: each costs a pass through the ComModel

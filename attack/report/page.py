@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,17 @@ from PIL import Image
 from pydantic import BaseModel
 
 from attack.evaluation import transfer
-from attack.evaluation.evaluate import OUTCOMES, Outcome, read_outcomes, summarise
-from attack.evaluation.transfer import BEST
+from attack.evaluation.metrics import _make_folder
+from attack.evaluation.outcomes import OUTCOMES, Outcome, read_outcomes
+from attack.evaluation.success_plot import success_plot
+from attack.evaluation.summary import BEST, rows, summarise, title
 from attack.models.classifiers import categories
 from attack.report import bench_section as measured
 from attack.report import fidelity, history
-from attack.report.plots import curve_plot, eps_plot, history_plot, read_trained, spectrum_plot, success_plot
-from attack.report.tables import price, rows, title
+from attack.report.plots import curve_plot, eps_plot, history_plot, read_trained, spectrum_plot
+from attack.report.tables import price
 from pairing.alignment.align import Pixels, read_pixels
-from params import Params, UserError
+from params import Params
 from train import device
 from train.data import pairs
 from train.emulator.model import Emulator
@@ -49,23 +50,6 @@ class Trained(BaseModel):
     paper_mae: float | None = None
     mae_adversarial: float | None = None
     mae_noise: float | None = None
-
-
-def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], generation: int, reports: Path) -> None:
-    """Write reports/<platform>.json and the plot reports/<platform>.svg."""
-    _make_folder(reports)
-    success = summarise(outcomes, params.evaluate.confidence)
-    content = {
-        "platform": name,
-        "site": outcomes[0].site,
-        "generation": generation,
-        "classifier": params.attack.classifier,
-        "images": len({each.image for each in outcomes}),
-        "confidence": params.evaluate.confidence,
-        "success": success,
-    }
-    (reports / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (reports / f"{name}.svg").write_text(success_plot(success, params.attack.attacks), encoding="utf-8")
 
 
 def write_page(params: Params, page: Path) -> list[str]:
@@ -135,13 +119,6 @@ def _history(name: str, reports: Path) -> str | None:
     """Draw what became of the platform's ComModel and attacks over its codec's generations, where there are several."""
     generations = history.read(name, kept_models.FOLDER, kept_models.MODELS, reports)
     return history_plot(generations) if len(generations) > 1 else None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} can't be made a folder ({error}). Move what is there away.") from None
 
 
 def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[str, Any]:

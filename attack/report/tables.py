@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from attack.evaluation.transfer import BEST, Cell, Matrix
-from params import THROUGH_COM_MODEL, UNIVERSAL, split_attack
-
-PEERS = {"torchattacks": "torchattacks' MI-FGSM", "foolbox": "foolbox's MI-FGSM", "kornia": "MIM through kornia's JPEG"}
-
-
-def rows(summary: dict[str, dict[str, Any]], attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """List a summary's rows, ε by ε, the attacks in the order of params.yaml."""
-    for eps, by_attack in summary.items():
-        for attack in [each for each in attacks if each in by_attack]:
-            yield {
-                "attack": attack,
-                "title": title(attack),
-                "ours": attack == BEST or attack.startswith(THROUGH_COM_MODEL),
-                "eps": eps.removeprefix("eps"),
-                **by_attack[attack],
-            }
+from attack.evaluation.summary import rows
+from attack.evaluation.transfer import Cell, Matrix
+from params import UNIVERSAL
 
 
 def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
@@ -98,21 +84,3 @@ def price(matrix: Matrix) -> str | None:
         f"At ε={matrix.eps}, one image for all platforms {cost} beside one made for the platform itself:"
         f" {100 * shared:.0f} % against {100 * own:.0f} %, {over}."
     )
-
-
-def title(attack: str) -> str:
-    """Write an attack's name as the papers do: MIM, ComReAdv_mim, Diff_mim(75); a peer's package by its name."""
-    peer = PEERS.get(attack.partition("_")[0].rstrip("0123456789"))
-    if peer is not None:
-        quality = attack.partition("_")[0].removeprefix("kornia")
-        return f"{peer} ({quality})" if quality.isdigit() else peer
-    surrogate, module = split_attack(attack) or ("plain", attack)
-    if attack.startswith("paper_"):
-        return f"ComReAdv_{attack.removeprefix('paper_')}, the paper's net"
-    if attack.startswith(THROUGH_COM_MODEL):
-        return f"ComReAdv_{module}"
-    if surrogate.startswith("diff"):
-        return f"Diff_{module}({surrogate.removeprefix('diff')})"
-    if surrogate == "average":
-        return f"JPEG average_{module}"
-    return module if module == BEST else module.upper().replace("_OFFICIAL", " (official)")

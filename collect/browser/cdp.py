@@ -6,16 +6,7 @@ may it read a Retry-After. Playwright tells of no such answer either, but the br
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from playwright.sync_api import CDPSession, Page
-from playwright.sync_api import Error as PlaywrightError
-
-if TYPE_CHECKING:
-    from collect.browser.responses import Answer
-    from collect.platform import Site
+from typing import Any, NamedTuple
 
 
 class Head(NamedTuple):
@@ -24,28 +15,6 @@ class Head(NamedTuple):
     status: int
     retry_after: str | None
     where: str  # the address that answered, or to which it leads
-
-
-@contextmanager
-def overheard(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[Answer]], None]]:
-    """Listen to the answers to the page's requests whose address contains `part`; yield what completes answers by them.
-
-    Only on a live site: all that a sandbox serves is of one origin, and to hear of every thumbnail takes its time.
-    """
-    if not site.is_live:
-        yield lambda _answers: None
-        return
-    browser = page.context.new_cdp_session(page)
-    heads = Heads(part)
-    browser.on("Network.requestWillBeSent", heads.sent)
-    browser.on("Network.responseReceivedExtraInfo", heads.answered)
-    browser.on("Network.loadingFailed", heads.failed)
-    browser.send("Network.enable")
-    try:
-        yield lambda answers: _complete(answers, heads, browser)
-    finally:
-        with suppress(PlaywrightError):  # of a page that is gone
-            browser.detach()
 
 
 class Heads:
@@ -88,17 +57,3 @@ class Heads:
         headers = {name.lower(): value for name, value in event["headers"].items()}
         where = headers.get("location", self._addresses[number])
         return Head(event["statusCode"], headers.get("retry-after"), where)
-
-
-def _complete(answers: Sequence[Answer], heads: Heads, browser: CDPSession) -> None:
-    """Write into answers what the page could not read: their status, where it is 0, and Retry-After.
-
-    Whose status is whose is told by the order, which will do: one that turns us away stops the whole batch.
-    """
-    browser.send("Network.disable")  # once that is done, all that was heard has been told
-    unread = [each for each in answers if each.status == 0]
-    for answer, head in zip(unread, heads.withheld(), strict=False):
-        answer.status, answer.retry_after, answer.where = head
-    waits = heads.waits()
-    for answer in answers:
-        answer.retry_after = answer.retry_after or waits.get(answer.status)

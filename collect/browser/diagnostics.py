@@ -10,8 +10,8 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from collect import redaction as masking
-from collect.browser import login
-from collect.browser.navigation import text
+from collect.browser import storage_state
+from collect.browser.page import text
 from params import UserError
 
 
@@ -30,12 +30,12 @@ def ends_in_adapter(error: Exception) -> bool:
 def keep_page(page: Page, name: str) -> str:
     """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where, or why not."""
     try:
-        folder = login.state_folder() / "failures"
+        folder = storage_state.state_folder() / "failures"
         folder.mkdir(mode=0o700, exist_ok=True)
         stem = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         html, picture = stem.with_suffix(".html"), stem.with_suffix(".png")
-        login.write(html, _masked_text(page).encode())
-        login.write(picture, page.screenshot(timeout=5_000))
+        storage_state.write(html, _masked_text(page).encode())
+        storage_state.write(picture, page.screenshot(timeout=5_000))
     except PlaywrightError:
         return f" The page's HTML: {html}; it gave no screenshot."
     except (UserError, OSError) as error:

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import requests
 from PIL import Image
 
-from collect.browser.navigation import check, check_marks, value
-from collect.dataset.photos import DAMAGED, FORMATS
-from collect.ledger.rate_limit import back_off
-from collect.platform import Interrupted
+from collect.browser.blocking import check, check_marks
+from collect.browser.page import value
+from collect.errors import Interrupted
+from collect.images import DAMAGED, FORMATS
+from collect.retry import back_off
 from params import unwritable
 
 if TYPE_CHECKING:

@@ -2,77 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
 from collect.browser import responses as answers
-from collect.platform import PageChanged, SignedOut, Site
+from collect.browser.storage_state import age, keep, login_command, stored_state
+from collect.errors import PageChanged, SignedOut
+from collect.platform import Site
 from collect.redaction import reason
-from params import UserError, unwritable
+from params import UserError
 
 LOOK_AGAIN = 10.0  # seconds between two looks whether the site shows the account
-OTHERS = 0o077  # the bits of a mode by which others may do something
-
-
-def state_folder() -> Path:
-    """Make and return the folder for what is secret, 0700; a UserError when others could read it."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    folder = base / "comreadv"
-    elsewhere = "Name another place in the environment variable XDG_STATE_HOME."
-    for parent in folder.resolve().parents:
-        if (parent / ".git").exists() and _holds_this_project(parent):
-            raise UserError(f"{folder} would keep sign-ins in the git repository {parent}. {elsewhere}")
-    if not folder.is_symlink():
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder} can't be made: {error.strerror}. {elsewhere}") from None
-    if not _is_ours_alone(folder):
-        raise UserError(f"{folder} holds sign-ins and must be a folder of yours alone, and no link: chmod 700 {folder}")
-    return folder
-
-
-def _holds_this_project(folder: Path) -> bool:
-    return any(each.is_relative_to(folder) for each in (Path(__file__).resolve(), Path.cwd().resolve()))
-
-
-def _is_ours_alone(path: Path) -> bool:
-    found = path.lstat()
-    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
-
-
-def state_file(platform: Site) -> Path:
-    """Name the file of a sign-in: one for the real site, another for each address that stands in for it."""
-    where = f"-{urlsplit(platform.origin).netloc.replace(':', '-')}" if platform.origin else ""
-    return state_folder() / f"{platform.name}{where}.json"
-
-
-def stored_state(platform: Site) -> Path:
-    """Return the file of a person's sign-in; a UserError when there is none, or others could have read it."""
-    file = state_file(platform)
-    if not (file.exists() or file.is_symlink()):
-        raise UserError(f"Nobody has signed in to {platform.name} yet. Run `{login_command(platform)}`.")
-    if not (_is_ours_alone(file) and file.is_file()):
-        raise UserError(
-            f"{file} is a link, or readable by others, so that its sign-in may be known to them. Sign out of"
-            f" {platform.name} everywhere, delete the file, and run `{login_command(platform)}`."
-        )
-    return file
-
-
-def login_command(platform: Site) -> str:
-    """Spell the command by which a person signs in."""
-    return f"comreadv login --platform {platform.name}" + f" --origin {platform.origin}" * bool(platform.origin)
 
 
 def signed_in(platform: Site, context: BrowserContext) -> bool:
@@ -164,39 +109,3 @@ def check(platform: Site, browser: Browser) -> str:
             f" `{login_command(platform)}`."
         ) from None
     return f"Signed in to {platform.name} as {account}; the sign-in was stored {stored}."
-
-
-def age(file: Path) -> str:
-    """Say how long ago a file was written: 3 days ago."""
-    seconds = time.time() - file.stat().st_mtime
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' * (count > 1)} ago"
-    return "less than a minute ago"
-
-
-def store(platform: Site, context: BrowserContext) -> None:
-    """Keep the sign-in of a browser's context."""
-    keep(platform, context.storage_state())
-
-
-def keep(platform: Site, state: StorageState) -> Path:
-    """Keep a sign-in, readable by its owner alone; return its file."""
-    file = state_file(platform)
-    write(file, json.dumps(state).encode())
-    return file
-
-
-def write(file: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all; a UserError when there is no room."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            target.write(content)
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise unwritable(file, error) from None

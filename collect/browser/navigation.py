@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, TimeoutError
 
-from collect.ledger.rate_limit import back_off
-from collect.platform import Challenged, Interrupted, SignedOut, Stayed, TurnedAway
+from collect.browser.blocking import check, check_marks, seconds
+from collect.browser.page import alerts, text, value
+from collect.errors import Interrupted, SignedOut, Stayed, TurnedAway
 from collect.redaction import reason
+from collect.retry import again
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
-BUSY = (418, 420, 429)
 WHOLE = 30.0  # seconds that a page may take to load
 A_FILE = 5.0  # more of them for each file that goes up meanwhile
 PAUSE = 50  # milliseconds between two looks
-POLLING = 5  # milliseconds, of the page's own looking
-ATTEMPTS = 5  # at reading
-LONGEST_ON_THE_SPOT = 30.0  # seconds; a longer wait is the collector's affair
-Answer = TypeVar("Answer")
 
 
 def visit(site: Site, page: Page, address: str) -> Response:
@@ -52,20 +46,6 @@ def visit(site: Site, page: Page, address: str) -> Response:
         return answer
 
     return again(site, once)
-
-
-def again(site: Site, read: Callable[[], Answer]) -> Answer:
-    """Read something of the site, a few times if need be; never for what sends anything."""
-    failures = 0
-    while True:
-        try:
-            return read()
-        except Interrupted as trouble:
-            failures += 1
-            wait = back_off(trouble, failures, live=site.is_live)
-            if failures == ATTEMPTS or wait > LONGEST_ON_THE_SPOT:
-                raise
-            time.sleep(wait)
 
 
 @contextmanager
@@ -188,82 +168,3 @@ def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], ret
     marks = json.dumps([*site.challenge_marks, *site.block_marks])
     seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
     check_marks(site, page.url, " ".join(seen), retry_after)
-
-
-def value(page: Page, expression: str) -> Any:
-    """Evaluate a JavaScript expression on a page, within the time that a step has.
-
-    Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
-    """
-    return wait_for(page, f"() => [{expression}]")[0]
-
-
-def wait_for(page: Page, function: str, argument: object = None, *, timeout: float | None = None) -> Any:
-    """Wait until a JavaScript function returns something on a page, or on the one that it goes on to; return that.
-
-    Args:
-        timeout: milliseconds; None: those that a step has.
-    """
-    gone = 0
-    while True:
-        found = page.wait_for_function(function, arg=argument, polling=POLLING, timeout=timeout)
-        try:
-            return found.json_value()
-        except PlaywrightError as error:  # the page has gone, with what was found
-            gone += 1
-            if gone == ATTEMPTS or "context was destroyed" not in error.message:
-                raise
-
-
-def alerts(page: Page) -> list[str]:
-    """List what a page says by elements of the role alert, each in one line."""
-    shown = value(page, "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)")
-    return [" ".join(each.split()) for each in shown if each.strip()]
-
-
-def text(page: Page) -> str:
-    """Return a page's HTML."""
-    return str(value(page, "document.documentElement.outerHTML"))
-
-
-def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:
-    """Raise TurnedAway for a status that asks for less, Interrupted for one that is the server's own trouble."""
-    if status in BUSY:
-        raise TurnedAway(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
-    if status >= 500:
-        trouble = Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
-        trouble.wait = seconds(retry_after)
-        raise trouble
-    check_marks(site, where, "", retry_after)
-
-
-def check_marks(site: Site, where: str, text: str, retry_after: str | None = None) -> None:
-    """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not.
-
-    A mark that begins with a slash is one of addresses: pages link to much.
-    """
-
-    def found(marks: Sequence[str]) -> bool:
-        return any(mark in where or (mark in text and not mark.startswith("/")) for mark in marks)
-
-    if found(site.challenge_marks):
-        raise Challenged(
-            f"{site.name}: the site asks for a person (a captcha). Nobody here solves that: open the site in your own"
-            " browser, do what it asks, and run again later; what is done stays done."
-        )
-    if found(site.block_marks):
-        raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
-
-
-def seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now; None for none or for nonsense."""
-    if retry_after is None:
-        return None
-    if (number := retry_after.strip()).isdecimal():
-        wait = float(number)
-        return wait if math.isfinite(wait) else None
-    try:
-        then = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())

@@ -7,21 +7,25 @@ from inspector cache"), so the page itself keeps the text of every answer that i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, Page, TimeoutError
+from playwright.sync_api import CDPSession, Locator, Page, TimeoutError
+from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser.cdp import overheard
-from collect.browser.navigation import A_FILE, check, check_marks, seconds, text, value, wait_for
-from collect.platform import Interrupted, PageChanged, SignedOut, TurnedAway
+from collect.browser.blocking import check, check_marks, seconds
+from collect.browser.cdp import Heads
+from collect.browser.navigation import A_FILE
+from collect.browser.page import text, value, wait_for
+from collect.errors import Interrupted, PageChanged, SignedOut, TurnedAway
 
 if TYPE_CHECKING:
     from collect.platform import Site
+
 
 KEEP = """
 window.comreadvAnswers = [];
@@ -69,7 +73,7 @@ FIND = """([part, start, count, path]) => {
 
 
 @dataclass
-class Answer:
+class Response:
     """An answer of the site, known once the `with` of expect_answer is left; status 0: the connection was cut."""
 
     site: Site
@@ -107,7 +111,7 @@ class Answer:
 
 
 @contextmanager
-def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Answer]]:
+def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Response]]:
     """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
 
     HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
@@ -115,7 +119,7 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     """
     with overheard(site, page, part) as complete:
         start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
-        answers: list[Answer] = []
+        answers: list[Response] = []
         yield answers
         timeout = 1000 * (FIRST + count * A_FILE)
         try:
@@ -139,23 +143,23 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
 
 def _answer(
     site: Site, _asked: str, file: str | None, status: int, text: str, retry_after: str | None, where: str
-) -> Answer:
-    return Answer(site, status, text, retry_after, where, file)
+) -> Response:
+    return Response(site, status, text, retry_after, where, file)
 
 
 @contextmanager
-def expect_answer(site: Site, page: Page, part: str) -> Iterator[Answer]:
+def expect_answer(site: Site, page: Page, part: str) -> Iterator[Response]:
     """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
-    answer = Answer(site)
+    answer = Response(site)
     with expect_answers(site, page, part, 1) as answers:
         yield answer
     vars(answer).update(vars(answers[0]))
 
 
-def arrived(answers: Sequence[Answer], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
+def arrived(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
     """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
 
-    Raises as `Answer.json` and `by_position` do; Interrupted only when no file has arrived, when the site asks to be
+    Raises as `Response.json` and `by_position` do; Interrupted only when no file has arrived, when the site asks to be
     left alone for a while, or when some file has no answer.
     """
     told: dict[int, dict[str, Any]] = {}
@@ -186,7 +190,7 @@ def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button:
         raise Interrupted(f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published.")
 
 
-def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tuple[int, Answer]]:
+def by_position(answers: Sequence[Response], files: Sequence[Path]) -> Iterator[tuple[int, Response]]:
     """Tell which file each answer is about, by the name that its request carried.
 
     Raises PageChanged when requests carry no such names: with a batch of one there is nothing to tell apart.
@@ -199,3 +203,39 @@ def by_position(answers: Sequence[Answer], files: Sequence[Path]) -> Iterator[tu
                 f" answer is whose. Set batch_size = 1 in collect/platforms/{answer.site.name}.py."
             )
         yield positions.get(answer.file or "", 0), answer
+
+
+@contextmanager
+def overheard(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[Response]], None]]:
+    """Listen to the answers to the page's requests whose address contains `part`; yield what completes answers by them.
+
+    Only on a live site: all that a sandbox serves is of one origin, and to hear of every thumbnail takes its time.
+    """
+    if not site.is_live:
+        yield lambda _answers: None
+        return
+    browser = page.context.new_cdp_session(page)
+    heads = Heads(part)
+    browser.on("Network.requestWillBeSent", heads.sent)
+    browser.on("Network.responseReceivedExtraInfo", heads.answered)
+    browser.on("Network.loadingFailed", heads.failed)
+    browser.send("Network.enable")
+    try:
+        yield lambda answers: _complete(answers, heads, browser)
+    finally:
+        with suppress(PlaywrightError):  # of a page that is gone
+            browser.detach()
+
+
+def _complete(answers: Sequence[Response], heads: Heads, browser: CDPSession) -> None:
+    """Write into answers what the page could not read: their status, where it is 0, and Retry-After.
+
+    Whose status is whose is told by the order, which will do: one that turns us away stops the whole batch.
+    """
+    browser.send("Network.disable")  # once that is done, all that was heard has been told
+    unread = [each for each in answers if each.status == 0]
+    for answer, head in zip(unread, heads.withheld(), strict=False):
+        answer.status, answer.retry_after, answer.where = head
+    waits = heads.waits()
+    for answer in answers:
+        answer.retry_after = answer.retry_after or waits.get(answer.status)

@@ -15,14 +15,16 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright, sync_playwright
 
 from collect import redaction as masking
-from collect.browser import login
+from collect.browser import login, storage_state
 from collect.browser import responses as answers
+from collect.browser.blocking import check_marks
 from collect.browser.diagnostics import adapter_frames, ends_in_adapter, keep_page
 from collect.browser.downloader import downloader
 from collect.browser.launch import end_browsers, launch
-from collect.browser.navigation import again, check_marks, text
-from collect.ledger.rate_limit import pause
-from collect.platform import Batch, Challenged, Interrupted, PageChanged, SignedOut, Site, Trouble, TurnedAway
+from collect.browser.page import text
+from collect.errors import Challenged, Interrupted, PageChanged, SignedOut, Trouble, TurnedAway
+from collect.platform import Batch, Site
+from collect.retry import again, pause
 from params import UserError
 
 TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
@@ -33,14 +35,14 @@ AT_ONCE = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
 MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
 OTHERWISE = (KeyError, IndexError, TypeError, AttributeError, ValueError)  # from an answer that an adapter misreads
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @contextmanager
 def open_session(platform: Site) -> Iterator[BrowserSession]:
     """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
     if platform.is_live:
-        login.stored_state(platform)  # nobody signed in: say so before a browser starts
+        storage_state.stored_state(platform)  # nobody signed in: say so before a browser starts
     with sync_playwright() as playwright:
         session = BrowserSession(platform, playwright)
         try:
@@ -116,7 +118,7 @@ class BrowserSession:
         """Store the sign-in as the site has renewed it, while it holds; else what is stored stays."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
             with contextlib.suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-                login.store(self.platform, self.context)
+                storage_state.store(self.platform, self.context)
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):
@@ -138,7 +140,7 @@ class BrowserSession:
             context.close()
         if not self.browser.is_connected():
             self.browser = launch(self.playwright, self.platform)
-        state = login.stored_state(self.platform) if self.platform.is_live else None
+        state = storage_state.stored_state(self.platform) if self.platform.is_live else None
         self.context = self.browser.new_context(storage_state=state, locale="en-US")
         self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
         self.context.add_init_script(answers.KEEP)
@@ -158,7 +160,7 @@ class BrowserSession:
         except SignedOut:
             raise (UserError if self.platform.is_live else Interrupted)(self._signed_out) from None
 
-    def _step(self, action: Callable[[], Answer]) -> Answer:
+    def _step(self, action: Callable[[], Result]) -> Result:
         try:
             with self._watched():
                 if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
@@ -185,7 +187,7 @@ class BrowserSession:
         finally:
             timer.cancel()
 
-    def _judged(self, action: Callable[[], Answer]) -> Answer:
+    def _judged(self, action: Callable[[], Result]) -> Result:
         """Do something with the page; say of what goes wrong what it means."""
         try:
             return action()

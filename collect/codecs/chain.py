@@ -10,12 +10,12 @@ from PIL import Image, ImageFilter
 
 from collect.codecs import encoders
 from collect.codecs.encoders import Encoder, Tables, encoder, number
+from collect.codecs.kernels import KERNELS
 
 FORMS = (
     f"{encoders.FORMS}, after any number of resize:SCALE[:KERNEL]+, fit:SIDE[:KERNEL]+, width:WIDTH[:KERNEL]+, "
     "sharpen:AMOUNT+ and earlier encoders"
 )
-KERNELS = {kernel.name.lower(): kernel for kernel in Image.Resampling}
 LARGEST_SIDE = 16383  # pixels; WebP's limit, the smallest among the formats
 LARGEST_AREA = 100_000_000  # pixels
 

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
+from collect.codecs.quantisation import read
 from params import UserError
 
 FOLDER = Path("fingerprints")
 KEPT = ("generation", "seen", "codec", "qualities")  # of a generation that is over
-SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-
-
-def read(file: Path) -> dict[str, Any]:
-    """Read one file's codec: format; for JPEG its tables, sampling, scan type and nearest IJG quality."""
-    with Image.open(file) as image:
-        codec: dict[str, Any] = {"format": image.format}
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
-            tables = [list(image.quantization[key]) for key in sorted(image.quantization)]
-            codec |= {
-                "sampling": SAMPLINGS[JpegImagePlugin.get_sampling(image)],
-                "progressive": "progressive" in image.info or "progression" in image.info,
-                "quality": nearest_quality(tables[0]),
-                "tables": tables,
-            }
-        return codec | {"width": image.width, "height": image.height}
-
-
-def nearest_quality(luma: Sequence[int]) -> int:
-    """Return the IJG quality, 1–100, whose luma table is nearest in mean absolute difference."""
-    return _nearest_quality(tuple(luma))
-
-
-@lru_cache(maxsize=1024)  # a platform has few tables, and thousands of files that each have one of them
-def _nearest_quality(luma: tuple[int, ...]) -> int:
-    def distance(quality: int) -> int:
-        return sum(abs(a - b) for a, b in zip(luma, standard_tables(quality)[0], strict=True))
-
-    return min(range(1, 101), key=distance)
-
-
-@cache
-def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return libjpeg's own luma and chroma tables of a quality, in rows, read off a file that it wrote."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as image:
-        assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        return tuple(image.quantization[0]), tuple(image.quantization[1])
 
 
 def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:

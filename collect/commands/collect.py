@@ -1,4 +1,4 @@
-"""The commands that talk to platforms."""
+"""The command `collect`."""
 
 from __future__ import annotations
 
@@ -8,31 +8,25 @@ from typing import Annotated
 import typer
 
 import params
+from collect.command_line import PARAMS, LiveOption, OriginOption, ParamsOption, PlatformOption
 from params import UserError
 
-Origin = Annotated[str | None, typer.Option(help="Talk to the site at this address, such as http://127.0.0.1:8001.")]
-Live = Annotated[bool, typer.Option("--live", help="Talk to the real site, with your account.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="The settings.")]
-PARAMS = Path("params.yaml")
 IMAGES = Path("data/images")
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command()
 def collect(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    platform: PlatformOption,
     limit: Annotated[int | None, typer.Option(min=1, help="Upload at most so many new files.")] = None,
     mosaic: Annotated[bool, typer.Option("--mosaic", help="Upload many images as one.")] = False,
-    live: Live = False,
+    live: LiveOption = False,
     cleanup: Annotated[
         bool,
         typer.Option(
             "--cleanup", help="Delete all that this tool has up in the account, adversarial images too, and do no more."
         ),
     ] = False,
-    origin: Origin = None,
-    params_file: ParamsFile = PARAMS,
+    origin: OriginOption = None,
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Upload the prepared images to a platform and download what it serves of them.
 
@@ -41,8 +35,8 @@ def collect(
     from collect.codecs import fingerprint
     from collect.dataset import manifest
     from collect.dataset import prepare as dataset
+    from collect.round_trip.original import Original
     from collect.round_trip.round_trip import round_trip
-    from collect.store import Original
 
     settings = params.load(params_file)
     settings.platform(platform)

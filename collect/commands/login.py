@@ -1,4 +1,4 @@
-"""The commands for whoever looks after a platform: `login` and `doctor`."""
+"""The command `login`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import Annotated
 import typer
 
 import params
-from collect.commands.collect import PARAMS, Live, Origin, ParamsFile
+from collect.command_line import PARAMS, OriginOption, ParamsOption, PlatformOption
 from params import UserError
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command()
 def login(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
+    platform: PlatformOption,
     minutes: Annotated[float, typer.Option(min=0.1, help="Wait so long for the sign-in.")] = 5.0,
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the stored sign-in still holds; exit 1 if not.")
     ] = False,
-    origin: Origin = None,
-    params_file: ParamsFile = PARAMS,
+    origin: OriginOption = None,
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Open a visible browser for you to sign in to a platform, and keep the sign-in for `site: live`.
 
@@ -30,13 +27,14 @@ def login(
     from playwright.sync_api import sync_playwright
 
     from collect.browser import login as sign_in
+    from collect.browser import storage_state
     from collect.browser.launch import launch
     from collect.platform import Site, load
 
     adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
     if not isinstance(adapter, Site) or not (adapter.is_live or adapter.origin):
         raise UserError(f"{platform} needs no sign-in: only the live site does (`site: live` in params.yaml).")
-    sign_in.stored_state(adapter) if check else sign_in.state_folder()  # before a browser starts
+    storage_state.stored_state(adapter) if check else storage_state.state_folder()  # before a browser starts
     with sync_playwright() as playwright:
         quiet = launch(playwright, adapter)
         if check:
@@ -46,23 +44,6 @@ def login(
         account = sign_in.sign_in_by_hand(
             adapter, window, lambda state: sign_in.account_of(adapter, quiet, state), minutes=minutes
         )
-    typer.echo(f"Signed in to {platform} as {account}; kept in {sign_in.state_file(adapter)}, readable by you alone.")
-
-
-@app.command()
-def doctor(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    live: Live = False,
-    origin: Origin = None,
-    params_file: ParamsFile = PARAMS,
-) -> None:
-    """Try each step of a platform's adapter with one tiny image, which is deleted again; tell which step fails.
-
-    Exit code 1 when one does, with the locator that found nothing, and a screenshot and the HTML of the page.
-    """
-    from rich.console import Console
-
-    from collect.doctor.run import examine
-
-    if not examine(platform, params.load(params_file), Console(soft_wrap=True), origin=origin, live=live):
-        raise typer.Exit(1)
+    typer.echo(
+        f"Signed in to {platform} as {account}; kept in {storage_state.state_file(adapter)}, readable by you alone."
+    )

@@ -1,4 +1,4 @@
-"""The command `comreadv sandbox`."""
+"""The command `sandbox`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import typer
 from collect.sandbox import names, serve
 from collect.sandbox.faults import ALL, NAMES, parse
 
-app = typer.Typer()
 
-
-@app.command()
 def sandbox(
     name: Annotated[str, typer.Argument(help=f"The platform: {', '.join(names())}.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 0,

@@ -1,3 +1,4 @@
-from collect.dataset.prepare import app
+from collect.command_line import command_line
+from collect.commands.prepare import prepare
 
-app()
+command_line(prepare)(prog_name="python -m collect.dataset")

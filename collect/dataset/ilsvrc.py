@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 import zlib
-from functools import cache
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
+from collect.dataset.folder import class_indices, folder_photos
 from collect.dataset.photos import Photo
 from params import UserError
 
@@ -20,62 +18,6 @@ META = "data/meta.mat"
 GROUND_TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, zlib.error)
-
-# Colour photographs inside installed wheels. Of scikit-image's, drawings, test patterns and grey images are
-# left out, and the second view of its stereo pair: one scene must not stand in two splits.
-SAMPLE = {
-    "foolbox": ("data/imagenet_*.jpg",),
-    "skimage": (
-        "data/astronaut.png",
-        "data/chelsea.png",
-        "data/coffee.png",
-        "data/hubble_deep_field.jpg",
-        "data/ihc.png",
-        "data/motorcycle_left.png",
-        "data/retina.jpg",
-        "data/rocket.jpg",
-    ),
-    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
-}
-LABELLED = re.compile(r"imagenet_(\d+)_(\d+)")  # foolbox: running number, class index
-
-
-@cache
-def class_indices() -> dict[str, int]:
-    """Map each of the 1000 wnids to its class index: its place in sorted order, as torchvision has it."""
-    text = Path(__file__).with_name("ilsvrc_wnids.txt").read_text(encoding="ascii")
-    return {wnid: index for index, wnid in enumerate(text.split())}
-
-
-def sample_photos() -> list[Photo]:
-    """List the photos inside foolbox, scikit-image and scikit-learn; raise UserError when one is missing."""
-    photos = []
-    for package, patterns in SAMPLE.items():
-        spec = find_spec(package)  # does not import the package, which would be slow
-        if spec is None or spec.origin is None:
-            raise UserError(f"The sample needs {package}. Install it with: pip install -e '.[sample]'")
-        folder = Path(spec.origin).parent
-        for path in (path for pattern in patterns for path in folder.glob(pattern)):
-            numbers = LABELLED.fullmatch(path.stem)
-            stem = f"{package}-{numbers[1] if numbers else path.stem}"
-            label = int(numbers[2]) if numbers else None
-            photos.append(Photo(f"{package}:{path.relative_to(folder).as_posix()}", stem, path, label))
-    return photos
-
-
-def folder_photos(root: Path, within: str = ".") -> list[Photo]:
-    """List the files below `root / within` but hidden ones; a folder named by a wnid labels what is in it."""
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder. Give the folder of the photos with --root or dataset.root.")
-    photos = []
-    for folder, _, names in os.walk(root / within):
-        for path in (Path(folder, name) for name in names):
-            parts = path.relative_to(root).parts
-            if not any(part.startswith(".") for part in parts):
-                labels = [class_indices()[part] for part in parts[:-1] if part in class_indices()]
-                label = labels[-1] if labels else None
-                photos.append(Photo(_printable("/".join(parts)), path.stem, path, label))
-    return photos
 
 
 def validation_photos(root: Path) -> list[Photo]:
@@ -168,8 +110,3 @@ def _devkit_files(root: Path) -> tuple[bytes, bytes]:
         raise UserError(f"{archive}: {error.args[0]}. It is not the official devkit.") from None
     except BROKEN_ARCHIVE as error:
         raise UserError(f"{archive} is truncated or damaged ({error}). Download it again.") from None
-
-
-def _printable(name: str) -> str:
-    """Spell out the bytes of a file name that are not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

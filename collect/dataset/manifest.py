@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from collect.dataset.photos import Box
+from collect.images import Box
 from params import UserError
 
 MANIFEST = "manifest.jsonl"

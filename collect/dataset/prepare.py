@@ -8,25 +8,24 @@ import json
 import os
 import shutil
 import warnings
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import BytesIO
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from PIL import Image
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
 import params
-from collect.dataset.ilsvrc import folder_photos, sample_photos, validation_photos
+from collect.dataset.folder import folder_photos
+from collect.dataset.ilsvrc import validation_photos
 from collect.dataset.manifest import MANIFEST, SPLITS, Prepared, SetAside, Split
-from collect.dataset.photos import Photo, Unusable, crop_boxes, decode, in_seeded_order, shape
+from collect.dataset.photos import Photo, crop_boxes, in_seeded_order, shape
+from collect.dataset.sample import sample_photos
+from collect.images import Unusable, decode
 from params import UserError
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # what a person has to mend
@@ -202,43 +201,3 @@ def _write_png(image: Image.Image, file: Path) -> str:
     image.save(png, "PNG", compress_level=1)  # 6% larger than the default's 6, in under half the time
     file.write_bytes(png.getvalue())
     return hashlib.sha256(png.getvalue()).hexdigest()
-
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.command("prepare")
-def command(
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
-    dataset: Annotated[str | None, typer.Option(help="sample, folder or ilsvrc.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Where the photos of folder or ilsvrc are.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the images, pixels.")] = None,
-    fit: Annotated[str | None, typer.Option(help="squash: resize both sides; crop: the centred square.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the splits and crops.")] = None,
-    crops: Annotated[int | None, typer.Option(help="Crops a photo of the sample; 0: none.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the images go.")] = Path("data/images"),
-) -> None:
-    """Prepare the dataset: size × size PNG images in three splits, and manifest.jsonl.
-
-    Options override the settings.
-    """
-    given = {"name": dataset, "root": root, "size": size, "fit": fit, "seed": seed, "crops": crops}
-    chosen = {key: value for key, value in given.items() if value is not None}
-    settings = params.load(params_file).dataset
-    try:
-        settings = params.Dataset.model_validate(settings.model_dump() | chosen)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc'])) or 'dataset'}: {each['msg']}" for each in error.errors()]
-        raise UserError("\n".join(wrong)) from None
-    summary = prepare(settings, out)
-    whole = [image for image in summary.images if image.crop is None]
-    splits = Counter(image.split for image in summary.images)
-    typer.echo(
-        f"{out}: {len(whole)} photos, {sum(image.label is not None for image in whole)} labelled; images: "
-        + ", ".join(f"{splits[split]} {split}" for split in SPLITS)
-        + f"; {len(summary.set_aside)} photos set aside"
-    )
-    for row in summary.set_aside[:5]:
-        typer.echo(f"  {row.source}: {row.set_aside}")
-    if len(summary.set_aside) > 5:
-        typer.echo(f"  … all in {out / MANIFEST}")

@@ -17,14 +17,15 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from collect.browser import launch as browser
-from collect.browser import login
+from collect.browser import login, storage_state
 from collect.browser import responses as answers
 from collect.browser.downloader import downloader
 from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
-from collect.codecs import fingerprint
+from collect.codecs import fingerprint, quantisation
 from collect.doctor import pending_deletions as leftovers
+from collect.errors import SignedOut
 from collect.locks import held
-from collect.platform import Batch, Platform, SignedOut, Site
+from collect.platform import Batch, Platform, Site
 from collect.round_trip.thumbnails import MOST, distance, look, shows
 from params import UserError
 
@@ -81,7 +82,7 @@ class Patient(ABC):
 
     def download(self) -> str:
         self._fetch()
-        seen = fingerprint.read(self.served)
+        seen = quantisation.read(self.served)
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
     def compare(self) -> str:
@@ -92,7 +93,7 @@ class Patient(ABC):
         return f"the one that went up: {seen}"
 
     def recognise_codec(self) -> str:
-        seen, whole = fingerprint.read(self.served), fingerprint.load(self.name)
+        seen, whole = quantisation.read(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
         live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)
@@ -166,20 +167,20 @@ class Web(Patient):
         return f"{path}, version {self._browser.version}"
 
     def state_folder(self) -> str:
-        lock = login.state_file(self.site).with_suffix(".examined")
+        lock = storage_state.state_file(self.site).with_suffix(".examined")
         self._stack.enter_context(held(lock, f"{self.name} is being examined. Waiting for its end."))
-        return f"{login.state_folder()} is yours alone"
+        return f"{storage_state.state_folder()} is yours alone"
 
     def sign_in(self) -> str:
-        state = login.stored_state(self.site) if self.site.is_live else None
+        state = storage_state.stored_state(self.site) if self.site.is_live else None
         self.context = self._browser.new_context(storage_state=state, locale="en-US")
         self.context.set_default_timeout(TIMEOUT if self.site.is_live else SANDBOX_TIMEOUT)
         if state is None:
             login.sign_in_here(self.site, self.context.new_page())
         elif not login.signed_in(self.site, self.context):
-            raise UserError(f"{state} lacks the cookies of a sign-in. Run `{login.login_command(self.site)}`.")
+            raise UserError(f"{state} lacks the cookies of a sign-in. Run `{storage_state.login_command(self.site)}`.")
         self.context.add_init_script(answers.KEEP)
-        return f"stored {login.age(state)}" if state else f"at {self.site.origin}"
+        return f"stored {storage_state.age(state)}" if state else f"at {self.site.origin}"
 
     def show_account(self) -> str:
         assert self.context is not None
@@ -194,7 +195,7 @@ class Web(Patient):
     def _keep_sign_in(self, context: BrowserContext) -> None:
         """Store the sign-in as the site has renewed it; else what is stored stays."""
         with suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-            login.store(self.site, context)
+            storage_state.store(self.site, context)
 
     def _upload(self) -> dict[int, str]:
         leftovers.note(self.site, self._account, self.batch)

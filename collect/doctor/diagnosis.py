@@ -8,11 +8,13 @@ from pathlib import Path
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import redaction as masking
-from collect.browser import login
+from collect.browser import storage_state
+from collect.browser.blocking import check_marks
 from collect.browser.diagnostics import adapter_frames, keep_page
-from collect.browser.navigation import check_marks, text
+from collect.browser.page import text
 from collect.doctor.checks import Patient, Web
-from collect.platform import Refused, SignedOut, Site
+from collect.errors import Refused, SignedOut
+from collect.platform import Site
 from params import UserError
 
 WAITED_FOR = re.compile(r"waiting for ((?:get_by_\w+|locator|frame_locator)\(.*)")
@@ -45,7 +47,7 @@ def symptoms(error: Exception, patient: Patient) -> list[str]:
 def _what(error: Exception, platform: object) -> str:
     if isinstance(error, SignedOut):
         assert isinstance(platform, Site)
-        mend = f" Run `{login.login_command(platform)}`." if platform.is_live else ""
+        mend = f" Run `{storage_state.login_command(platform)}`." if platform.is_live else ""
         return f"The site shows nobody signed in.{mend}"
     if isinstance(error, Refused):
         return f"The site refuses the image: {error}"

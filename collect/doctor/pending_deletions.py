@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from collect.browser import login
+from collect.browser import storage_state
 from collect.platform import Batch, Site
 
 Notes = dict[str, dict[str, str]]  # account and remote id, if that is known, by the title of a batch of one image
@@ -31,7 +31,7 @@ def strike_out(site: Site, batch: Batch) -> None:
 
 
 def _file(site: Site) -> Path:
-    return login.state_file(site).with_suffix(".doctor")
+    return storage_state.state_file(site).with_suffix(".doctor")
 
 
 def _read(site: Site) -> Notes:
@@ -41,6 +41,6 @@ def _read(site: Site) -> Notes:
 
 def _write(site: Site, notes: Notes) -> None:
     if notes:
-        login.write(_file(site), json.dumps(notes).encode())
+        storage_state.write(_file(site), json.dumps(notes).encode())
     else:
         _file(site).unlink(missing_ok=True)

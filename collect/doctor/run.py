@@ -16,7 +16,7 @@ from collect import sandbox
 from collect.doctor.checks import Local, Patient, Web
 from collect.doctor.diagnosis import symptoms
 from collect.platform import Batch, Platform, Site, load
-from collect.round_trip.round_trip import is_asked_for, refuse_sandbox
+from collect.round_trip.connect import is_asked_for, refuse_sandbox
 from params import Params, UserError
 
 WIDTH = 12  # characters of a step's name

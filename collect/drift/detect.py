@@ -7,7 +7,6 @@ Headers are compared exactly. Pixels, where headers are equal, by a prediction i
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,22 +18,11 @@ from collect.codecs import fingerprint
 from collect.drift import pixel_statistics as residual
 from collect.drift import probe
 from collect.drift.probe import Seen
+from collect.drift.wording import _explain, _of_codecs
 from params import Params
 
 FALSE_ALARMS = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
 SAME = 0.05  # grey levels by which a number may always differ: another machine's decoder
-SPOKEN = {  # keys of headers, as a person says them
-    "format": "format",
-    "quality": "luma table: quality",
-    "tables": "tables",
-    "sampling": "sampling",
-    "progressive": "progressive",
-    "huffman": "Huffman tables",
-    "metadata": "carried along",
-    "negotiated": "for another Accept",
-    "quantiser": "quantiser",
-    "size": "size",
-}
 
 
 @dataclass(frozen=True)
@@ -180,62 +168,3 @@ def _key(probed: Mapping[str, Any], *, sizes: bool = True) -> str:
     """Name a probe's header, as something that can be compared."""
     left_out = () if sizes else ("width", "height")
     return json.dumps({key: value for key, value in probed["header"].items() if key not in left_out}, sort_keys=True)
-
-
-def _explain(before: Mapping[str, Mapping[str, Any]], seen: Seen) -> str:
-    """Say what differs between headers, each kind of change once, with the values that probes had and have."""
-    changes: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
-    for name, old in before.items():
-        new = seen[name]["header"]
-        keys = ["format"] if old["format"] != new["format"] else [*dict.fromkeys([*old, *new])]
-        for key in keys:
-            if old.get(key) != new.get(key) and key not in ("width", "height"):
-                changes[key].append((old.get(key), new.get(key)))
-        sizes = (_shape(old), _shape(new))
-        if sizes[0] != sizes[1] and old["format"] != "refused" != new["format"]:
-            changes["size"].append(sizes)
-    if "quality" in changes:
-        changes.pop("tables", None)
-    order = [*SPOKEN, *(key for key in changes if key not in SPOKEN)]
-    return "; ".join(_spoken(key, changes[key]) for key in order if key in changes)
-
-
-def _spoken(key: str, values: Sequence[tuple[Any, Any]]) -> str:
-    if key == "tables":
-        return "quantisation tables changed, at the same nearest quality"
-    if key == "progressive":
-        return "baseline → progressive" if values[0][1] else "progressive → baseline"
-    if key == "size":
-        sides = sorted({(max(old), max(new)) for old, new in values}, reverse=True)
-        return f"longest side of a large image: {sides[0][0]} → {sides[0][1]} pixels"
-    old, new = (_range([pair[side] for pair in values]) for side in (0, 1))
-    return f"{SPOKEN.get(key, key.replace('_', ' '))} {old} → {new}"
-
-
-def _range(values: Sequence[Any]) -> str:
-    """Say a value, or the least and the largest of several."""
-    if all(isinstance(each, int) and not isinstance(each, bool) for each in values):
-        return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
-    return " or ".join(sorted({_word(each) for each in values}))
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def _shape(header: Mapping[str, Any]) -> tuple[int, int]:
-    return header.get("width", 0), header.get("height", 0)
-
-
-def _of_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
-    """Say how a codec differs from a fingerprint's without probes, which knows no sizes."""
-    keys = [
-        key for key in ("format", "quality", "sampling", "progressive", "tables") if known.get(key) != codec.get(key)
-    ]
-    if "format" in keys:
-        keys = ["format"]
-    if "quality" in keys and "tables" in keys:
-        keys.remove("tables")
-    return "; ".join(_spoken(key, [(known.get(key), codec.get(key))]) for key in keys)

@@ -16,7 +16,7 @@ from rich.text import Text
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session as Books
 
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
 from collect.codecs.headers import reader as headers
 from collect.drift import pixel_statistics as residual
 from collect.drift import probe_images as probes
@@ -26,7 +26,7 @@ from collect.ledger.transactions import open_ledger, transaction
 from collect.ledger.workers import at_work
 from collect.locks import held
 from collect.platform import Platform, Session, Site
-from collect.round_trip.round_trip import announce, opened
+from collect.round_trip.connect import announce, opened
 from collect.round_trip.uploads import Run
 from collect.store import LIVE_STATE, stored
 from params import Params, UserError
@@ -121,7 +121,7 @@ def _told(served: Path, name: str) -> dict[str, Any]:
     if not (tables := header.get("tables")):
         return {"header": header}
     name_of_tables = hashlib.sha256(json.dumps(tables).encode()).hexdigest()[:12]
-    quality = fingerprint.nearest_quality(tables[0])
+    quality = quantisation.nearest_quality(tables[0])
     return {"header": header | {"tables": name_of_tables, "quality": quality}, "tables": tables}
 
 

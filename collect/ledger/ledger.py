@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from collect.errors import Interrupted
 from collect.ledger.models import Download, Tile, Upload, now
 from collect.ledger.transactions import insert_new, one_at_a_time, transaction
 from collect.ledger.workers import dead
-from collect.platform import Interrupted
 
 HERE = ("confirmed", "downloaded", "verified")  # states of what is on the platform
 GONE = "it was published and is not shown any more"  # the reason why it is rejected

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from collect.database_engine import NAMING
+
 STATES = ("planned", "sent", "unknown", "confirmed", "downloaded", "verified", "rejected")
 WITHOUT_REMOTE_ID = ("planned", "sent", "unknown", "rejected")
 
@@ -14,15 +16,6 @@ WITHOUT_REMOTE_ID = ("planned", "sent", "unknown", "rejected")
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-NAMING = {  # of constraints, here and in the pairs database
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 
 
 class Base(DeclarativeBase):

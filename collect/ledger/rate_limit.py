@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from collect.ledger.models import Bucket
 from collect.ledger.transactions import insert_new, transaction
-from collect.platform import Interrupted, TurnedAway
-
-if TYPE_CHECKING:
-    from collect.platform import Site
 
 DAY = 24 * 60.0  # minutes
 AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
-LONGEST = 3600.0  # seconds between two tries
 LONGEST_KEPT = 24 * 3600.0  # seconds of rest that a site is believed: nobody could take back a nonsense of years
 
 
@@ -72,24 +66,3 @@ class Rate:
 
 def _left(bucket: Bucket) -> float:
     return max(0.0, (bucket.not_before or 0.0) - time.time())
-
-
-def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
-    """Return the seconds to wait after so many failures in a row, 1 or more: doubled each time, never in step.
-
-    What the site asks for (Retry-After) is the least.
-    """
-    first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
-    wait = min(first * 2.0 ** min(failures - 1, 20), LONGEST if live else 2.0)
-    return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
-
-
-def pause(site: Site) -> None:
-    """Wait, before the next page or file of a live site, about as long as a person would."""
-    if site.is_live:
-        time.sleep(jitter(site.pause))
-
-
-def jitter(seconds: float) -> float:
-    """Return about as many seconds, as a person would take."""
-    return seconds * random.uniform(0.5, 1.5)

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from collect.codecs import chain as codecs
-from collect.platform import Batch, Platform, Trouble
+from collect.errors import Trouble
+from collect.platform import Batch, Platform
 from params import PlatformRow, UserError, unwritable
 
 

@@ -9,8 +9,9 @@ from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.responses import arrived, expect_answers, no_more_than
-from collect.ledger.rate_limit import pause
-from collect.platform import Batch, SignedOut, Site, refusal
+from collect.errors import SignedOut
+from collect.platform import Batch, Site, refusal
+from collect.retry import pause
 from params import UserError
 
 FOLLOWING = ".paginator .next > a"

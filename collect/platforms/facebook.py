@@ -12,9 +12,11 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import redaction as masking
-from collect.browser.navigation import again, check, check_marks, expect_arrival, visit
-from collect.ledger.rate_limit import pause
-from collect.platform import PASSING, Batch, Interrupted, Refused, SignedOut, Site, Stayed
+from collect.browser.blocking import check, check_marks
+from collect.browser.navigation import expect_arrival, visit
+from collect.errors import Interrupted, Refused, SignedOut, Stayed
+from collect.platform import PASSING, Batch, Site
+from collect.retry import again, pause
 from params import UserError
 
 ALBUM = re.compile(r"/media/set/\?set=a\.")

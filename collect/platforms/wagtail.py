@@ -13,8 +13,9 @@ from playwright.sync_api import FilePayload, Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.responses import expect_answer
-from collect.ledger.rate_limit import pause
-from collect.platform import Batch, Session, SignedOut, Site, refusal
+from collect.errors import SignedOut
+from collect.platform import Batch, Session, Site, refusal
+from collect.retry import pause
 from params import UserError
 
 USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an account on this computer's own server

@@ -10,11 +10,12 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect.browser.navigation import again, visit
-from collect.browser.responses import Answer, arrived, expect_answer, expect_answers, no_more_than
-from collect.ledger.rate_limit import pause
-from collect.platform import PASSING, Batch, Interrupted, PageChanged, SignedOut, Site, Stayed, refusal
+from collect.browser.navigation import visit
+from collect.browser.responses import Response, arrived, expect_answer, expect_answers, no_more_than
+from collect.errors import Interrupted, PageChanged, SignedOut, Stayed
+from collect.platform import PASSING, Batch, Site, refusal
 from collect.redaction import reason, words
+from collect.retry import again, pause
 from params import PlatformRow, UserError
 
 
@@ -124,7 +125,7 @@ class Weibo(Site):
                 params={"uid": uid, "sinceid": cursor},
                 headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
             )
-            return Answer(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
+            return Response(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
         except PlaywrightError as error:
             raise Interrupted(f"weibo: the album was cut off ({reason(error)}).") from None
 

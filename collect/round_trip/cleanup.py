@@ -14,8 +14,8 @@ from collect.ledger.ledger import HERE, Ledger
 from collect.ledger.models import Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import at_work
+from collect.round_trip.connect import opened
 from collect.round_trip.retry_policy import Patience
-from collect.round_trip.round_trip import opened
 from collect.round_trip.uploads import Run, rate_of
 from params import Params, UserError
 

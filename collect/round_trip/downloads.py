@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collect.browser.downloader import Gone
+from collect.errors import Challenged, Interrupted, Trouble, TurnedAway
 from collect.ledger.ledger import Arrival, Ledger
 from collect.ledger.models import Download, Upload
-from collect.platform import Challenged, Interrupted, Platform, Session, Trouble, TurnedAway
+from collect.platform import Platform, Session
 from collect.round_trip.thumbnails import Looks, look, match
 from collect.store import LIVE_STATE, is_stored, stored
 from params import unwritable

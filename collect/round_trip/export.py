@@ -20,7 +20,8 @@ from collect.ledger.models import Download
 from collect.platform import Platform
 from collect.round_trip.mosaic import Uncuttable
 from collect.round_trip.mosaic_packing import NEXT_RUN, cut_tiles, mosaic_file
-from collect.store import LIVE_STATE, Original, is_stored, stored
+from collect.round_trip.original import Original
+from collect.store import LIVE_STATE, is_stored, stored
 from params import UserError
 
 NOT_DOWN = "it did not come down, or not as what went up"

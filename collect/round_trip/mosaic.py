@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from collect.codecs.lossless_crop import NotCroppable, crop
-from collect.dataset.photos import DAMAGED, Box
-from collect.store import Original
+from collect.images import DAMAGED, Box
+from collect.round_trip.original import Original
 from params import UserError
 
 BLOCK = 16  # pixels; both sides of a 4:2:0 JPEG's block, and of a WebP's

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from collect.dataset.photos import DAMAGED
+from collect.images import DAMAGED
 from collect.ledger import models as tables
 from collect.ledger.ledger import GONE, Ledger
 from collect.locks import held
 from collect.platform import Platform
 from collect.round_trip.mosaic import Mosaic, Tile, Uncuttable, check, cut, extent, pack
-from collect.store import LIVE_STATE, Original, stored
+from collect.round_trip.original import Original
+from collect.store import LIVE_STATE, stored
 from params import UserError
 
 FOLDER = LIVE_STATE / "mosaics"

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from collect.errors import Interrupted, Stayed
 from collect.ledger.ledger import Ledger
-from collect.platform import Interrupted, Platform, Stayed
+from collect.platform import Platform
 from collect.round_trip.downloads import TRIES
 
 MOST_REFUSALS = 12  # in a row; after the first TRIES of them one image is sent alone, whichever

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from collect.platform import Batch, Interrupted, Platform, Session
+from collect.errors import Interrupted
+from collect.platform import Batch, Platform, Session
 from collect.round_trip.thumbnails import clearly_shown, look
 from collect.store import LIVE_STATE
 from params import UserError, unwritable

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from collect.ledger.rate_limit import LONGEST_KEPT, Rate, back_off
+from collect.errors import Interrupted, PageChanged, TurnedAway
+from collect.ledger.rate_limit import LONGEST_KEPT, Rate
 from collect.ledger.workers import Heart
-from collect.platform import Interrupted, PageChanged, Platform, TurnedAway
+from collect.platform import Platform
+from collect.retry import back_off
 
 WITH_ANYTHING = 12  # troubles in a row, without any progress, after which a run ends with the last one
 WITH_A_SITE = 36  # that turns us away: with the longest waits, a day

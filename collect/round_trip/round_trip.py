@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,23 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from collect import sandbox
 from collect.ledger.ledger import Ledger
-from collect.ledger.rate_limit import AT_HAND, DAY
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import at_work
 from collect.locks import held
-from collect.platform import Platform, Session, Site, load
+from collect.platform import Site
+from collect.round_trip.connect import announce, opened
 from collect.round_trip.export import export
 from collect.round_trip.mosaic_packing import packed
+from collect.round_trip.original import Original
 from collect.round_trip.uploads import Run
-from collect.store import LIVE_STATE, Original
+from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
-
-LIVE = "COMREADV_LIVE"
-NOTICE = 5.0  # seconds between saying what will happen on a real site and doing it
 
 
 @dataclass(frozen=True)
@@ -43,37 +37,6 @@ class Outcome:
     rejected: int
     missing: int  # files of all renditions that did not go up or come down, or not right, for the next run to try
     fingerprint: dict[str, Any]
-
-
-@contextmanager
-def opened(
-    name: str, params: Params, *, origin: str | None = None, live: bool = False
-) -> Iterator[tuple[Platform, Session]]:
-    """Open a platform of params.yaml, its sandbox served for as long when that is what its row says.
-
-    Raises UserError for a real site unless `live`, or COMREADV_LIVE in the environment, asks for it; for a sandbox
-    where `live` does.
-    """
-    row = params.platform(name)
-    origin = origin or row.origin
-    with ExitStack() as stack:
-        try:
-            LIVE_STATE.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(LIVE_STATE, error) from None
-        if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
-            state = LIVE_STATE / "sandbox" / name
-            origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
-        platform = load(name, row, origin=origin)
-        if platform.is_live and not is_asked_for(live):
-            rehearsal = " `site: sandbox` in its row of params.yaml rehearses on this computer."
-            raise UserError(
-                f"{name} is the real site, with your account: ask for it by --live, or, of evaluate, transfer and dvc,"
-                f" by {LIVE}=1 in the environment.{rehearsal * (row.adapter in sandbox.names())}"
-            )
-        if live:
-            refuse_sandbox(name, platform)
-        yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
 
 
 def round_trip(
@@ -138,39 +101,6 @@ def round_trip(
         missing=exported.missing + run.left_over,
         fingerprint=exported.fingerprint,
     )
-
-
-def is_asked_for(live: bool) -> bool:
-    """Tell whether the real site has been asked for, by --live or in the environment."""
-    return live or os.environ.get(LIVE) == "1"
-
-
-def refuse_sandbox(name: str, platform: Platform) -> None:
-    """Raise UserError where the real site is asked for, and the platform is on this computer."""
-    if isinstance(platform, Site) and not platform.is_live:
-        raise UserError(
-            f"{name} is not the real site. Leave --live out, or set `site: live` in its row of params.yaml and give no"
-            " address on this computer."
-        )
-
-
-def announce(name: str, site: Site, account: str, count: int) -> None:
-    """Say what is about to happen on a real site, and leave time to stop it; `name`: of its row in params.yaml."""
-    minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
-    said = (
-        f"{name}, the real site: {count} files go up to the account {account}, {site.audience},"
-        f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
-        f" `comreadv collect --platform {name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
-        f" {NOTICE:g} seconds."
-    )
-    Console(stderr=True).print(Text(said), soft_wrap=True)
-    time.sleep(NOTICE)
-
-
-def _spoken(minutes: float) -> str:
-    if minutes < 90:
-        return f"{max(1, round(minutes))} minutes"
-    return f"{minutes / 60:.0f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} days"
 
 
 @contextmanager

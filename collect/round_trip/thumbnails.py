@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from collect.dataset.photos import DAMAGED
-from collect.store import changed
+from collect.images import DAMAGED
+from collect.round_trip.original import changed
 
 Look = NDArray[np.float32]
 

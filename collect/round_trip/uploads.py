@@ -13,17 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from collect.errors import Interrupted, Refused, TurnedAway
 from collect.ledger.ledger import GONE, HERE, Ledger
 from collect.ledger.models import Upload
-from collect.ledger.rate_limit import Rate, jitter
+from collect.ledger.rate_limit import Rate
 from collect.ledger.workers import Heart
-from collect.platform import Batch, Interrupted, Platform, Refused, Session, Site, TurnedAway
+from collect.platform import Batch, Platform, Session, Site
+from collect.retry import jitter
 from collect.round_trip.downloads import TRIES, Fetch
+from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Aside
 from collect.round_trip.reconcile import told_apart
 from collect.round_trip.retry_policy import WITH_A_SITE, Patience
 from collect.round_trip.thumbnails import ALIKE, Look, Looks, distances
-from collect.store import LIVE_STATE, Original, changed
+from collect.store import LIVE_STATE
 from params import unwritable
 
 

@@ -1,4 +1,4 @@
-"""The commands `pairing` and `pairs`."""
+"""The command `pairing`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Annotated
 import typer
 
 import params
+from collect.command_line import PARAMS, ParamsOption
 from params import UserError
 
 FOLDER = Path("data/pairs")
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-more = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)  # app keeps one command, for `typer pairing`
 
-
-@app.command()
 def pairing(
     platform: Annotated[str | None, typer.Option(help="A platform of params.yaml.")] = None,
     originals: Annotated[Path | None, typer.Option(help="Instead: a folder of images as uploaded by hand.")] = None,
@@ -26,7 +23,7 @@ def pairing(
         Path | None, typer.Option(help="And a folder of what was downloaded, in any order, under any names.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="And the pairs database to write from the two.")] = None,
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Align what a platform served with its originals; wrong files are rejected, with the reason.
 
@@ -73,46 +70,3 @@ def _tell(outcome: Counter[str | None], database: Path) -> None:
     typer.echo(f"{database.stem}: {accepted} pairs accepted, {outcome.total()} rejected, in {database}.")
     for reason, count in outcome.most_common():
         typer.echo(f"  {count} {reason}")
-
-
-@more.command()
-def pairs(
-    platform: Annotated[str, typer.Option(help="A platform of params.yaml.")],
-    worst: Annotated[int, typer.Option(min=0, max=50, help="How many of the worst accepted pairs to picture.")] = 8,
-    publish: Annotated[
-        bool, typer.Option("--publish", help="First put data/pairs/<platform>.db into the shared database.")
-    ] = False,
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
-) -> None:
-    """List a platform's pairs: counts, rejections by reason, scales, kernels, watermarks; picture the worst.
-
-    Reads data/pairs/<platform>.db, or the database of pairing.database where there is one; writes
-    reports/pairs-<platform>.png.
-    """
-    from pairing import shared_database as shared
-    from pairing.summary import picture, summarise
-
-    settings = params.load(params_file)
-    settings.platform(platform)
-    address = settings.pairing.database
-    if publish and address is None:
-        raise UserError("--publish needs a shared database: give its address, as pairing.database in params.yaml.")
-    file, out = FOLDER / f"{platform}.db", Path("reports") / f"pairs-{platform}.png"
-    try:
-        if publish and address is not None:
-            with shared.open_shared(address) as engine:
-                shared.publish(file, platform, engine)
-            typer.echo(f"{platform}: {file} is in the shared database.")
-        with shared.open_platform(platform, file, address) as stored:
-            for line in summarise(platform, stored):
-                typer.echo(line)
-            shown = picture(stored, out, worst)
-    except FileNotFoundError as error:
-        mend = f"Run `comreadv pairing --platform {platform}`."
-        if error.filename:
-            mend += " Without the images, `--worst 0` sums up alone."
-        elif file.exists():
-            mend = f"Run `comreadv pairs --platform {platform} --publish`."
-        raise UserError(f"{error.filename or error} is missing. {mend}") from None
-    if shown:
-        typer.echo(f"The worst {shown} accepted are in {out}.")

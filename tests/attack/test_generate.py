@@ -11,7 +11,7 @@ from torchvision import models
 import params
 from attack import generate
 from attack.attacks.base import Attack
-from train.data.pairs import read_image
+from train.data.tensors import read_image
 from train.models import checkpoint
 from train.models.com_model import ComModel
 

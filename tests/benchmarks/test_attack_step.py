@@ -8,14 +8,14 @@ from torch import nn
 from torchvision.models import resnet50
 
 from attack.attacks.mim import MIM
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
 from train.models import checkpoint
 
 IMAGES = torch.randint(0, 256, (16, 3, 224, 224)) / 255
 TARGETS = torch.arange(16)
 ROUNDS = 3
 OTHERS = ("webp:75", "jp2:10", "avif:50")
-LUMA, CHROMA = fingerprint.standard_tables(75)
+LUMA, CHROMA = quantisation.standard_tables(75)
 JPEG_75 = {
     "chain": "jpeg:tables:420",
     "tables": [{"quality": 75, "share": 1.0, "luma": LUMA, "chroma": CHROMA}],

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from soak import FAULTS, Person, command, judge, settle_in, soak
 
 from collect import sandbox
-from collect.store import Original
+from collect.round_trip.original import Original
 
 sys.path.append(str(Path(__file__).parents[1] / "collect"))
-from soak import FAULTS, Person, command, judge, settle_in, soak
 
 PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")
 COUNT = int(os.environ.get("COMREADV_SOAK", "300"))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_headers import FILES, box, mutated
 
 from collect.codecs.headers import reader as headers
 
 sys.path.append(str(Path(__file__).parents[1] / "collect" / "codecs"))
-from test_headers import FILES, box, mutated
 
 LONGEST, MOST_MEMORY = 1.0, 200_000_000  # seconds, bytes
 LARGE = 40_000_000  # bytes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distorted import Distorted, corner_error, distort, on_original
 from PIL import Image
 
 from pairing.alignment.mask import from_png
@@ -18,7 +19,6 @@ from pairing.matching import match
 from params import Pairing
 
 sys.path.append(str(Path(__file__).parents[1] / "pairing" / "alignment"))
-from distorted import Distorted, corner_error, distort, on_original
 
 PHOTOS = Path(os.environ.get("COMREADV_ILSVRC") or Path(__file__).parents[3] / "shared/ilsvrc-sample/val")
 TRUE, FOREIGN, TUNED_ON = 300, 20, 250  # the first photos of the order served to choose pairing's constants

@@ -11,9 +11,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from collect.browser import launch as browser
-from collect.browser import login
+from collect.browser import login, storage_state
 from collect.platform import Site
-from collect.store import Original
+from collect.round_trip.original import Original
 
 Photos = Callable[[int], Sequence[Original]]
 
@@ -52,7 +52,7 @@ def sign_in() -> Callable[[Site], None]:
         with sync_playwright() as playwright:
             context = browser.launch(playwright, adapter).new_context()
             login.sign_in_here(adapter, context.new_page())
-            login.store(adapter, context)
+            storage_state.store(adapter, context)
 
     return signed_in
 

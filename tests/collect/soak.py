@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from collect.ledger.models import Collector, Upload
 from collect.ledger.transactions import open_ledger
 from collect.round_trip.export import read_manifest
-from collect.store import Original
+from collect.round_trip.original import Original
 
 ROOT = Path(__file__).parents[2]
 FAULTS = {"all": 0.05}

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms
 
-from collect.dataset.photos import Photo, Unusable, crop_boxes, decode, in_seeded_order, shape
+from collect.dataset.photos import Photo, crop_boxes, in_seeded_order, shape
+from collect.images import Unusable, decode
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 20), (20, 180, 40), (30, 40, 200), (230, 220, 30)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import params
-from collect.browser.login import state_folder
+from collect.browser.storage_state import state_folder
 from collect.codecs import chain as codecs
 from collect.platform import Batch, Platform, Site, load
 from collect.round_trip.export import read_manifest

@@ -18,9 +18,10 @@ import params
 from collect import redaction as masking
 from collect import sandbox
 from collect.browser import launch as browser
-from collect.browser import login
+from collect.browser import storage_state
 from collect.browser.downloader import Downloader
-from collect.platform import Interrupted, Site, Stayed, load
+from collect.errors import Interrupted, Stayed
+from collect.platform import Site, load
 from collect.sandbox.sites import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -158,7 +159,7 @@ def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project,
     assert "2 of 2 images have their round trip" in said[1]
     assert "Signed in to facebook as " in said[2]
     (state,) = found(issued, project)
-    assert state == login.state_file(adapter)
+    assert state == storage_state.state_file(adapter)
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert not any(secret in "".join(said) for secret in issued)
 

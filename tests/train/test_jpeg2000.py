@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collect.codecs import chain as codecs
 from tests.train.conftest import photo_crop
-from train.data.pairs import from_pixels
+from train.data.tensors import from_pixels
 from train.jpeg2000.bit_planes import join, split, truncate
 from train.jpeg2000.openjpeg import inverse, jpeg2000, transform
 

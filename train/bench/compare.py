@@ -6,23 +6,18 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import partial
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import typer
 from PIL import Image
-from rich.console import Console
 
 import params
 from collect.codecs import chain as codecs
-from params import Cluster, UserError
+from params import UserError
 from train.bench import rows as bench_rows
 from train.bench.rows import Row
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
 from train.data import synthetic_pairs as real_pairs
 
 if TYPE_CHECKING:
@@ -38,38 +33,6 @@ UNBOUNDED = 1_000_000  # epochs: the minutes bound the run
 SPEED_BATCH, SPEED_SECONDS = 8, 2.0  # images a pass, and how long passes are timed
 
 Files = list[tuple[Path, Path]]  # original and rendition
-
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.command()
-def bench(
-    train: Annotated[Path, typer.Option(help="A folder of photos to train on.")],
-    test: Annotated[Path, typer.Option(help="A folder of other photos, to measure on.")],
-    codec: Annotated[list[str], typer.Option(help="A codec or a chain, such as jpeg:75; give as many as you like.")],
-    minutes: Annotated[float, typer.Option(help="Time for each model, identifying the codec included.", min=0.001)],
-    out: Annotated[Path, typer.Option(help="JSON lines; rows that stand there already are not made again.")],
-    model: Annotated[
-        list[str], typer.Option(default_factory=lambda: ["hybrid"], help="hybrid or paper; give both to compare.")
-    ],
-    size: Annotated[int, typer.Option(help="Photos are squashed to size × size.", min=16, max=4096)] = 224,
-    limit_train: Annotated[int | None, typer.Option(help="At most so many photos to train on.", min=3)] = None,
-    limit_test: Annotated[int | None, typer.Option(help="At most so many photos to measure on.", min=1)] = None,
-    work: Annotated[Path | None, typer.Option(help="Keep the photos and renditions in this folder.")] = None,
-    executor: ExecutorOption = None,
-    ray_address: RayAddressOption = None,
-) -> None:
-    """Train ComModels for the same minutes on the same photos, and measure them on photos not trained on."""
-    check(train, test, codec, model, size)
-    check_writable(out, work)
-    on = chosen(Cluster(), executor, ray_address)
-    with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
-        kept = Path(folder) / f"{size}"
-        training = real_pairs.prepare(train, kept / "photos", size, limit_train)
-        tested = real_pairs.prepare(test, kept / "photos", size, limit_test)
-        real_pairs.refuse_shared(training, tested, (train, test))
-        rows = list(compare(training, tested, codec, model, minutes, kept, out, on))
-    Console().print(bench_rows.table(rows))
 
 
 def check(train: Path, test: Path, chains: list[str], models: list[str], size: int) -> None:
@@ -170,7 +133,7 @@ class Learned(NamedTuple):
 def learn(training: Files, name: str, minutes: float) -> Learned:
     """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
     from train.data.pairs import Pairs
-    from train.emulator.model import identify
+    from train.emulator.identify import identify
     from train.training import fit as stage
     from train.training.trainer import Run
 
@@ -215,7 +178,7 @@ def images_per_second(model: nn.Module, size: int) -> float:
     """Time the model's forward pass on batches of 8 images."""
     import torch
 
-    from train.training.metrics import where
+    from train.device import where
 
     images = torch.rand(SPEED_BATCH, 3, size, size).to(where(model), memory_format=torch.channels_last)
     passes = 0

@@ -1,19 +1,16 @@
-"""The command for schedules: `retrain`."""
+"""The command `retrain`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import params
+from collect.command_line import PARAMS, ParamsOption
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command("retrain")
-def retrain_command(
+def retrain(
     platform: Annotated[
         str | None, typer.Option(help="Only this platform of params.yaml; all that are on unless given.")
     ] = None,
@@ -24,7 +21,7 @@ def retrain_command(
         str | None, typer.Option(envvar="COMREADV_WEBHOOK", help="Post the summary as JSON to this address.")
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Talk to real sites, with your account.")] = False,
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Probe the platforms, and bring a fresh model where the codec has changed; for schedules.
 

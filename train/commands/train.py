@@ -1,27 +1,23 @@
-"""The command that fits ComModels."""
+"""The command `train`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import params
+from collect.command_line import PARAMS, ParamsOption
 from params import UserError
 from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.retraining.model_archive import WARM_START
 
 if TYPE_CHECKING:
     from train.cluster.executor import Local, Ray
     from train.cluster.job import Job
 
-WARM_START = "COMREADV_WARM_START"
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.command()
 def train(
     platform: Annotated[list[str], typer.Option(help="A platform of params.yaml; give it again for another.")],
     warm_start: Annotated[
@@ -38,7 +34,7 @@ def train(
         int | None,
         typer.Option(min=1, help="On Ray: processes that train a model together.", show_default=False),
     ] = None,
-    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = Path("params.yaml"),
+    params_file: ParamsOption = PARAMS,
 ) -> None:
     """Identify platforms' codecs, and fit a ComModel to the pairs of each.
 

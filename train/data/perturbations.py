@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from train import device
-from train.data.pairs import BLOCK, from_pixels, to_picture
+from train.data.pairs import BLOCK
+from train.data.tensors import from_pixels, to_picture
 
 STEPS = 3  # of the adversarial change
 SMOOTHEST = 5  # fields vary over 1, 2, 4, 8 or 16 pixels

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import track
 
 from collect.codecs import chain as codecs
-from collect.dataset.ilsvrc import folder_photos
-from collect.dataset.photos import Unusable, decode, in_seeded_order, shape
+from collect.dataset.folder import folder_photos
+from collect.dataset.photos import in_seeded_order, shape
+from collect.images import Unusable, decode
 from params import UserError
 
 SEED = 2012  # of the photos' order, and so of which are taken

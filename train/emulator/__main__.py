@@ -1,3 +1,61 @@
-from train.emulator.model import app
+import os
+from pathlib import Path
+from typing import Annotated
 
-app(prog_name="python -m train.emulator")
+import typer
+
+from collect.command_line import command_line
+from params import UserError
+from train.emulator.identify import identify
+
+
+def main(
+    pairs: Annotated[Path, typer.Option(help="A folder with originals/ and renditions/, files of equal stems.")],
+    out: Annotated[Path, typer.Option(help="The file to write, JSON.")],
+    seconds: Annotated[float, typer.Option(min=1, help="How long the search may take.")] = 180,
+) -> None:
+    """Find the chain of real encoders that best reproduces a platform, from pairs of files.
+
+    The second half of the pairs scores what the first half found. Prints the chain, how sure it is, and last of all
+    the mean absolute error in grey levels.
+    """
+    _check_writable(out)
+    found = identify(matching(pairs), seconds=seconds)
+    found.save(out)
+    typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
+
+
+def _check_writable(out: Path) -> None:
+    """Make a file's folder; raise UserError when the file can't be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: its folder can't be made ({error}). Give another file.") from None
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder. Give the file to write, such as {out / 'emulator.json'}.")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
+
+
+def matching(folder: Path) -> list[tuple[Path, Path]]:
+    """List the (original, rendition) files of equal stems, in their order; raise UserError when there are none."""
+    originals, renditions = _by_stem(folder / "originals"), _by_stem(folder / "renditions")
+    stems = sorted(originals.keys() & renditions.keys())
+    if not stems:
+        raise UserError(f"{folder}: no file of originals/ has the stem of one of renditions/. Name the two alike.")
+    return [(originals[stem], renditions[stem]) for stem in stems]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. --pairs takes a folder with originals/ and renditions/ in it.")
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith("."):
+            if file.stem in files:
+                raise UserError(f"{file} and {files[file.stem].name} have one stem. Keep one of them.")
+            files[file.stem] = file
+    return files
+
+
+command_line(main)(prog_name="python -m train.emulator")

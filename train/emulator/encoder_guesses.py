@@ -15,6 +15,7 @@ from PIL import Image
 
 from collect.codecs import chain as codecs
 from collect.codecs.encoders import SAMPLINGS
+from collect.codecs.headers import jpeg2000
 from collect.codecs.headers import webp as bitstream
 from collect.codecs.headers.avif import avif
 from train.emulator.observations import Header, Observed, Steps, jpeg_quality
@@ -44,7 +45,7 @@ def _way(pair: Observed) -> bool | str | None:
         if pair.header.format == "AVIF":
             return avif(_bytes(pair)).sampling
         if pair.header.format == "JPEG2000":
-            return bitstream.jpeg2000(_bytes(pair)).irreversible
+            return jpeg2000.jpeg2000(_bytes(pair)).irreversible
     except ValueError:
         pass
     return None
@@ -70,7 +71,7 @@ def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> G
             seen = avif(_bytes(probes[0]))
             return partial(_avif, seen.quantiser, seen.sampling) if seen.sampling in SAMPLINGS else None
         if kind == "JPEG2000":
-            return partial(_jpeg2000, probes, bitstream.jpeg2000(_bytes(probes[0])).irreversible)
+            return partial(_jpeg2000, probes, jpeg2000.jpeg2000(_bytes(probes[0])).irreversible)
     except ValueError:  # a file of a kind that no encoder here makes, such as a moving WebP
         pass
     return None

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from collect.codecs import chain as codecs
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
 from params import UserError
 from train.emulator import table_rules as rule
 from train.emulator.encoder_guesses import alike, guesser, strength
@@ -103,7 +103,7 @@ def table_sets(headers: Sequence[Header]) -> tuple[Tables, ...]:
     counts = Counter(colour or [header.tables for header in headers if header.tables])
     return tuple(
         Tables(
-            quality=fingerprint.nearest_quality(steps[0]),
+            quality=quantisation.nearest_quality(steps[0]),
             share=count / counts.total(),
             luma=steps[0],
             chroma=steps[1] if len(steps) > 1 else None,
@@ -193,3 +193,21 @@ def _told(found: Emulator) -> str:
     elif found.thresholds:
         told = "an image's busyness tells which it gets"
     return f"; there are {len(found.tables)} sets of tables, and {told}"
+
+
+def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
+    """Find the chain of real encoders that best reproduces renditions from their originals.
+
+    The first half of the pairs searches, the second scores what was found; so pairs of one photo belong side by
+    side. Then the tables and the rules, but not the score, are learned anew from all pairs.
+
+    Args:
+        pairs: original and rendition files, two at least.
+        seconds: that search and scoring may take; the last image may pass them a little.
+
+    Raises:
+        UserError: too few pairs, or a file that can't be read.
+    """
+    from train.emulator.identify import search_and_score  # which makes an Emulator
+
+    return search_and_score(pairs, seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -11,14 +10,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from PIL import Image
 from pydantic import Field, ValidationError, model_validator
 
 from collect.codecs import chain as codecs
 from params import Block, Count, Positive, Share, UserError
-
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own
 
@@ -101,9 +97,9 @@ class Emulator(Block):
                 bits = (bits_a_pixel(before, self.encoder, each) for each in self.tables)
                 return self.tables[self.limit.choose(max(before.size), bits, len(self.tables))]
             if self.thresholds is not None:
-                from train.emulator import table_rules as rule
+                from train.layers import bitrate
 
-                return self.tables[choose_by_busyness(rule.measure(before, self.tables[0].luma), self.thresholds)]
+                return self.tables[choose_by_busyness(bitrate.measure(before, self.tables[0].luma), self.thresholds)]
         return max(self.tables, key=lambda each: each.share, default=None)
 
     @property
@@ -145,71 +141,3 @@ def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:
 def choose_by_busyness(busy: float, thresholds: Sequence[float]) -> int:
     """Return the index of the tables that an image of a busyness gets."""
     return bisect_left(thresholds, busy)
-
-
-def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
-    """Find the chain of real encoders that best reproduces renditions from their originals.
-
-    The first half of the pairs searches, the second scores what was found; so pairs of one photo belong side by
-    side. Then the tables and the rules, but not the score, are learned anew from all pairs.
-
-    Args:
-        pairs: original and rendition files, two at least.
-        seconds: that search and scoring may take; the last image may pass them a little.
-
-    Raises:
-        UserError: too few pairs, or a file that can't be read.
-    """
-    from train.emulator.identify import search_and_score  # which makes an Emulator
-
-    return search_and_score(pairs, seconds)
-
-
-@app.command()
-def main(
-    pairs: Annotated[Path, typer.Option(help="A folder with originals/ and renditions/, files of equal stems.")],
-    out: Annotated[Path, typer.Option(help="The file to write, JSON.")],
-    seconds: Annotated[float, typer.Option(min=1, help="How long the search may take.")] = 180,
-) -> None:
-    """Find the chain of real encoders that best reproduces a platform, from pairs of files.
-
-    The second half of the pairs scores what the first half found. Prints the chain, how sure it is, and last of all
-    the mean absolute error in grey levels.
-    """
-    _check_writable(out)
-    found = identify(matching(pairs), seconds=seconds)
-    found.save(out)
-    typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
-
-
-def _check_writable(out: Path) -> None:
-    """Make a file's folder; raise UserError when the file can't be written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: its folder can't be made ({error}). Give another file.") from None
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder. Give the file to write, such as {out / 'emulator.json'}.")
-    if not os.access(out.parent, os.W_OK):
-        raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
-
-
-def matching(folder: Path) -> list[tuple[Path, Path]]:
-    """List the (original, rendition) files of equal stems, in their order; raise UserError when there are none."""
-    originals, renditions = _by_stem(folder / "originals"), _by_stem(folder / "renditions")
-    stems = sorted(originals.keys() & renditions.keys())
-    if not stems:
-        raise UserError(f"{folder}: no file of originals/ has the stem of one of renditions/. Name the two alike.")
-    return [(originals[stem], renditions[stem]) for stem in stems]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. --pairs takes a folder with originals/ and renditions/ in it.")
-    files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            if file.stem in files:
-                raise UserError(f"{file} and {files[file.stem].name} have one stem. Keep one of them.")
-            files[file.stem] = file
-    return files

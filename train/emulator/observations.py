@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect.codecs import chain as codecs
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
 from collect.codecs.encoders import LARGEST_STEP
-from collect.dataset.photos import DAMAGED
+from collect.images import DAMAGED
 from params import UserError
 
 Size = tuple[int, int]  # width and height, pixels
@@ -78,7 +78,7 @@ def skim(original: Path, rendition: Path) -> Header:
         tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
         if not all(1 <= step <= LARGEST_STEP for table in tables for step in table):
             tables = ()
-        sampling = fingerprint.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
+        sampling = quantisation.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
         return replace(
             header,
             format="JPEG",  # Pillow calls some of them MPO
@@ -170,5 +170,5 @@ def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
 
 def jpeg_quality(tables: Sequence[Steps]) -> int | None:
     """Return the libjpeg quality whose tables are exactly these, if there is one."""
-    quality = fingerprint.nearest_quality(tables[0])
-    return quality if tables == fingerprint.standard_tables(quality)[: len(tables)] else None
+    quality = quantisation.nearest_quality(tables[0])
+    return quality if tables == quantisation.standard_tables(quality)[: len(tables)] else None

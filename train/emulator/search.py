@@ -12,6 +12,7 @@ from statistics import fmean
 from PIL import Image
 
 from collect.codecs import chain as codecs
+from collect.codecs.kernels import KERNELS
 from train.emulator.observations import Observed
 
 KEPT = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
@@ -126,7 +127,7 @@ def _settle(search: Search, plan: Plan, encoders: Callable[[Plan], Iterable[str]
         if search.is_late() or search.is_found(plan):
             break
         before = plan
-        kernels = tuple(codecs.KERNELS) if plan.resize else (plan.kernel,)
+        kernels = tuple(KERNELS) if plan.resize else (plan.kernel,)
         plan = search.best(_sharpened(plan, kernels, AMOUNTS))
         for step in FINER:
             # the kernel again, since a little more sharpening can pass for another kernel

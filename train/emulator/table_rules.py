@@ -6,22 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from train.emulator.model import Limit, Tables, bits_a_pixel, choose_by_busyness
-from train.layers.bitrate import busyness
+from train.layers.bitrate import measure
 
 FOLDS = 5
 
 Predict = Callable[[int], int]  # an image's index → the index of its tables
-
-
-def measure(image: Image.Image, luma: Sequence[int]) -> float:
-    """Return an image's busyness under a luma table of 64 numbers."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
-    return busyness(pixels, torch.tensor(luma).view(8, 8)).item()
 
 
 def learn(

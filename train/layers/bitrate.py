@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from PIL import Image
 from torch import Tensor
 
 from train.layers.jpeg import BLOCK, TO_YCC, dct_matrix, straight_through
@@ -40,3 +43,9 @@ def _bits(levels: Tensor, table: Tensor) -> Tensor:
     blocks = levels.reshape(count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(3, 4)
     whole = straight_through(dct @ blocks @ dct.T / table.to(levels)).abs()
     return (BITS_A_DOUBLING * torch.log2(1 + whole) + BITS_A_COEFFICIENT * (whole > 0)).flatten(1).sum(1)
+
+
+def measure(image: Image.Image, luma: Sequence[int]) -> float:
+    """Return an image's busyness under a luma table of 64 numbers."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
+    return busyness(pixels, torch.tensor(luma).view(8, 8)).item()

@@ -6,15 +6,10 @@ Each follows Pillow to the rounding: grey levels between two steps are whole, wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from PIL import Image
 from torch import Tensor, nn
 
-from collect.codecs import chain as codecs
 from train.jpeg2000.openjpeg import jpeg2000
 from train.layers.bitrate import busyness
 from train.layers.gradient_steering import Quantisation
@@ -22,58 +17,6 @@ from train.layers.jpeg import HALVED, Rounding, Sampling, jpeg
 from train.webp.vp8 import webp
 
 SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
-
-
-class Resize(nn.Module):
-    """Scale as Pillow does: across, rounded to whole grey levels, then down.
-
-    Args:
-        by: `resize` multiplies both sides; `fit` and `width` shrink the longest side or the width, and never enlarge.
-        number: the scale, or the pixels.
-        kernel: the name of one of Pillow's.
-    """
-
-    def __init__(self, by: str, number: float, kernel: str = "lanczos") -> None:
-        super().__init__()
-        self.by, self.number, self.kernel = by, number, kernel
-
-    def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        wide, high = codecs.resized((width, height), self.by, self.number)
-        if (wide, high) == (width, height):
-            return images
-        across, down = (kernel_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
-        return whole(down @ whole(images @ across.T))
-
-
-class Sharpen(nn.Module):
-    """Add `amount` times the difference from a copy blurred by (1 2 1, 2 4 2, 1 2 1)/16; the edges stay as they are.
-
-    The sum is taken in Pillow's order and precision, so that ties fall as they do there.
-    """
-
-    def __init__(self, amount: float) -> None:
-        super().__init__()
-        corner, side, centre = -amount / 16, -2 * amount / 16, 1 + 12 * amount / 16
-        self.kernel = ((corner, side, corner), (side, centre, side), (corner, side, corner))
-
-    def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        if min(height, width) < 3:
-            return images
-        levels = images * 255
-        levels = levels + (levels.round() - levels).detach()
-        total = torch.full_like(levels[..., 2:, 2:], 0.5)
-        for row in (2, 1, 0):
-            line = [
-                weight * levels[..., row : height - 2 + row, column : width - 2 + column]
-                for column, weight in enumerate(self.kernel[row])
-            ]
-            total = total + (line[0] + line[1] + line[2])
-        inner = F.pad(total + (torch.floor(total) - total).detach(), (1, 1, 1, 1))
-        edge = torch.ones_like(images[:1, :1], dtype=torch.bool)
-        edge[..., 1:-1, 1:-1] = False
-        return torch.where(edge, levels, inner).clamp(0, 255) / 255
 
 
 class Jpeg(nn.Module):
@@ -154,17 +97,3 @@ class Webp(nn.Module):
     def quantisation(self, images: Tensor) -> Quantisation:  # noqa: ARG002
         """Return how images are quantised; steps vary with the segment and are not asked for."""
         return Quantisation(4, (2, 2))
-
-
-def whole(images: Tensor) -> Tensor:
-    """Round to whole grey levels and clip to 0-255, over 255; the gradient is the identity's, within the range."""
-    levels = images * 255
-    return (levels + (torch.floor(levels + 0.5) - levels).detach()).clamp(0, 255) / 255
-
-
-@lru_cache(maxsize=64)
-def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
-    """Return the float [served, length] matrix by which Pillow resizes a line of pixels, read off Pillow itself."""
-    impulses = Image.fromarray(np.eye(length, dtype=np.float32))
-    answers = impulses.resize((served, length), Image.Resampling[kernel.upper()])
-    return torch.from_numpy(np.asarray(answers).T.copy())

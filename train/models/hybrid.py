@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
 from train.layers.gradient_steering import steer
 from train.layers.jpeg import StraightThrough
-from train.layers.steps import Jpeg, Jpeg2000, Resize, Sharpen, Webp
+from train.layers.resize import Resize
+from train.layers.sharpen import Sharpen
+from train.layers.steps import Jpeg, Jpeg2000, Webp
 from train.models.codec_net import CodecNet
 from train.models.residual import Residual
 
@@ -107,7 +109,7 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
         case "jpeg":
             sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
             if arguments[0] != "tables":
-                return Jpeg(sampling, [fingerprint.standard_tables(int(arguments[0]))])
+                return Jpeg(sampling, [quantisation.standard_tables(int(arguments[0]))])
             return _jpeg(sampling, emulator)
         case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
             return Jpeg2000(float(arguments[0]))

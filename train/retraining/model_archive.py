@@ -162,3 +162,6 @@ def _metrics(file: Path, mend: str = "Delete it, then run `dvc repro`.") -> dict
     except (OSError, ValueError, LookupError, TypeError):
         raise UserError(f"{file} is damaged. {mend}") from None
     return found
+
+
+WARM_START = "COMREADV_WARM_START"

@@ -17,11 +17,11 @@ from collect.codecs import fingerprint
 from collect.drift import detect as drift
 from collect.locks import FRESHNESS, held
 from collect.platform import load
-from collect.round_trip.round_trip import LIVE
+from collect.round_trip.connect import LIVE
 from collect.store import LIVE_STATE
 from params import Params, UserError
-from train.commands.train import WARM_START
 from train.retraining import model_archive as kept_models
+from train.retraining.model_archive import WARM_START
 
 PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
 SUMMARY = Path("reports/retrain.json")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator
-from itertools import chain as joined
 from itertools import groupby, islice
 
 import torch
 from torch import Tensor, nn
 
-from train.data.pairs import Pairs, colours_and_counts, scaled
+from train.data.pairs import Pairs
 from train.data.perturbations import Chain, Kind, perturbed_pairs
+from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
+from train.device import where
 
 BATCH = 8
 MOST_PERTURBED = 32  # test images; each costs several passes through the model
@@ -64,18 +65,3 @@ def difference(first: Tensor, second: Tensor) -> float:
     colours, counts = colours_and_counts(second)
     error = (first.int() - colours.int()).abs().float()
     return error.mean().item() if counts.all() else error.mean(-3, keepdim=True)[counts].mean().item()
-
-
-def to_levels(images: Tensor) -> Tensor:
-    """Round [0, 1] to uint8 grey levels, on the CPU."""
-    return (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8)
-
-
-def to_float(images: Tensor, to: torch.device) -> Tensor:
-    """Turn uint8 [N, 3, H, W] pixels into float32 in [0, 1] on a device, in the layout that convolutions prefer."""
-    return images.to(to, torch.float32, memory_format=torch.channels_last) / 255
-
-
-def where(model: nn.Module) -> torch.device:
-    """Return the device that a model is on; the CPU for one that holds nothing."""
-    return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))

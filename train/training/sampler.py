@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import params
-from train.data.pairs import Cache, Pairs, crops, opaque, scaled
+from train.data.pairs import Cache, Pairs, crops
 from train.data.perturbations import Chain, Kind, perturbed, serve
-from train.training.metrics import to_float
+from train.data.tensors import opaque, scaled, to_float
 from train.training.process_group import ALONE, Ranks
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn

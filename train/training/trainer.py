@@ -17,9 +17,11 @@ from torch.optim.swa_utils import AveragedModel
 
 import params
 from train import device
-from train.data.pairs import Pairs, colours_and_counts, crops, scaled
+from train.data.pairs import Pairs, crops
 from train.data.perturbations import Chain
-from train.training.metrics import difference, mean_absolute_error, to_float, to_levels, where
+from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
+from train.device import where
+from train.training.metrics import difference, mean_absolute_error
 from train.training.process_group import ALONE, Ranks
 from train.training.resume import Part
 from train.training.sampler import Sampler

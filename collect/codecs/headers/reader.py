@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from collect.codecs.headers import jpeg as jpeg_header
+from collect.codecs.headers import jpeg2000
 from collect.codecs.headers import png as png_header
 from collect.codecs.headers import webp as bitstream
 from collect.codecs.headers.avif import avif
@@ -63,7 +64,7 @@ def _webp(data: bytes) -> dict[str, Any]:
 
 
 def _jpeg2000(data: bytes) -> dict[str, Any]:
-    told = bitstream.jpeg2000(data[:FARTHEST])._asdict()
+    told = jpeg2000.jpeg2000(data[:FARTHEST])._asdict()
     start = data.find(b"\xff\x4f\xff\x51") + 4
     size = data[start : start + int.from_bytes(data[start : start + 2], "big")]
     if len(size) < 41 or len(size) != 38 + 3 * int.from_bytes(size[36:38], "big"):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from attack.attacks import base as attack
-from attack.attacks.base import Attack, margin
+from attack.attacks.base import Attack
 from attack.attacks.best import SMOOTHING, WIDTH, Best, smoothed
 from attack.attacks.bim import BIM
 from attack.attacks.fgsm import FGSM
@@ -20,6 +20,7 @@ from attack.attacks.mim_official import MIMOfficial
 from attack.attacks.ni import NI
 from attack.attacks.pgd import PGD
 from attack.attacks.vmi import NEIGHBOURS, VMI
+from attack.tasks.classify import margin
 from params import UserError
 from train.models.com_model import ComModel
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from attack.bench import compare as bench
+from attack.bench import __main__, suites
 from attack.bench import rows as bench_rows
 from params import UserError
 
@@ -28,7 +28,7 @@ def folders(photos: list[tuple[Image.Image, int]], tmp_path_factory: pytest.Temp
 
 def run(folders: tuple[Path, Path], out: Path, *more: str) -> str:
     arguments = ["--train", str(folders[0]), "--test", str(folders[1]), "--out", str(out), *more]
-    answer = CliRunner().invoke(bench.app, arguments)
+    answer = CliRunner().invoke(__main__.app, arguments)
     assert answer.exit_code == 0, answer.output
     return answer.output
 
@@ -78,10 +78,10 @@ def test_several_eps_are_drawn(folders: tuple[Path, Path], tmp_path: Path) -> No
 
 
 def test_every_attack_of_the_matrix_is_listed() -> None:
-    listed = list(bench.every_attack("jpeg:40", paper=True, linf=True))
+    listed = list(suites.every_attack("jpeg:40", paper=True, linf=True))
     assert len(set(listed)) == len(listed)
     assert {"diff40_bim", "diff40_mim", "kornia40_mim", "paper_mim", "average_bim", "vmi", "best"} <= set(listed)
-    assert "diff75_bim" not in bench.every_attack("webp:50", paper=False, linf=False)
+    assert "diff75_bim" not in suites.every_attack("webp:50", paper=False, linf=False)
 
 
 @pytest.mark.parametrize("text", ['{"attack": "mim"}\n', "no json\n", '{"attack": 1', "[]\n", "something else"])
@@ -110,6 +110,6 @@ def test_mistakes_are_answered_before_the_work(
     folders: tuple[Path, Path], tmp_path: Path, more: list[str], said: str
 ) -> None:
     arguments = ["--train", str(folders[0]), "--test", str(folders[1]), "--out", str(tmp_path / "rows.jsonl"), *more]
-    answer = CliRunner().invoke(bench.app, arguments)
+    answer = CliRunner().invoke(__main__.app, arguments)
     assert answer.exit_code in (1, 2) and said in answer.output and "Traceback" not in answer.output
     assert isinstance(answer.exception, SystemExit)

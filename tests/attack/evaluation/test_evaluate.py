@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from attack.evaluation.evaluate import OUTCOMES, Outcome, read_adversarial, read_outcomes, summarise, wilson
+from attack.evaluation.evaluate import read_adversarial
+from attack.evaluation.outcomes import OUTCOMES, Outcome, read_outcomes
+from attack.evaluation.success_plot import success_plot
+from attack.evaluation.summary import rows, summarise, title, wilson
 from attack.evaluation.transfer import made_for
-from attack.report.plots import curve_plot, success_plot
-from attack.report.tables import rows, table, title
+from attack.report.plots import curve_plot
+from attack.report.tables import table
 from params import UserError
 
 ONE = Outcome(

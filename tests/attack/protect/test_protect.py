@@ -27,12 +27,11 @@ from attack.protect import photo
 from attack.protect.photo_model import Lifted, Processing, respond, shrink, working_size
 from attack.protect.protector import Protector, Wish
 from attack.protect.record import Record
-from collect import sandbox
-from collect.dataset import photos as collected
+from collect import images, sandbox
 from collect.round_trip.export import read_manifest
+from collect.round_trip.original import Original
 from collect.round_trip.round_trip import round_trip
-from collect.store import Original
-from train.data.pairs import from_pixels, read_image
+from train.data.tensors import from_pixels, read_image
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
@@ -376,5 +375,5 @@ def test_the_site_serves_what_the_verdict_says(here: Path) -> None:
 
 def test_decoding_for_the_pipeline_is_as_it_was(tmp_path: Path) -> None:
     phone_photo(tmp_path / "photo.jpg")
-    image = collected.decode((tmp_path / "photo.jpg").read_bytes())
+    image = images.decode((tmp_path / "photo.jpg").read_bytes())
     assert image.info == {} and image.size == (360, 270)

@@ -14,11 +14,13 @@ from PIL import Image
 from rich.console import Console
 
 import params
-from attack.evaluation.evaluate import OUTCOMES, Outcome
+from attack.evaluation.metrics import write_metrics
+from attack.evaluation.outcomes import OUTCOMES, Outcome
+from attack.evaluation.summary import title
 from attack.evaluation.transfer import matrices
 from attack.report.bench_section import codecs, read
-from attack.report.page import write_metrics, write_page
-from attack.report.tables import model_table, price, title, transfer_table
+from attack.report.page import write_page
+from attack.report.tables import model_table, price, transfer_table
 from pairing.build import build
 from train.models import checkpoint
 from train.models.com_model import ComModel

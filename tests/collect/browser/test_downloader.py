@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from collect.browser import downloader as download
+from collect.browser.blocking import seconds
 from collect.browser.downloader import Downloader, Gone, body_problem
-from collect.browser.navigation import seconds
-from collect.platform import Challenged, Interrupted, Site, TurnedAway, load
+from collect.errors import Challenged, Interrupted, TurnedAway
+from collect.platform import Site, load
 from params import PlatformRow, UserError
 
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import params
+from collect.browser import __main__
 from collect.browser import launch as browser
 from collect.platform import Site, load
 from params import UserError
@@ -91,7 +92,7 @@ def test_one_that_does_not_start_gives_way_to_the_next(here: Path, monkeypatch: 
         with pytest.raises(UserError, match="broken does not start"):
             browser.started(real, site("http://127.0.0.1:9"))
     monkeypatch.setattr(browser, "found", lambda *_, **__: [str(here / "broken"), good])
-    assert browser._first_that_starts(whole=False) == good
+    assert __main__._first_that_starts(whole=False) == good
 
 
 @pytest.mark.parametrize(("origin", "visible"), [("https://weibo.com", False), ("http://127.0.0.1:9", True)])

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import comreadv
 import params
 from collect import sandbox
-from collect.browser import login
+from collect.browser import login, storage_state
 from collect.browser.launch import launch
 from collect.platform import Site, load
 from collect.sandbox.store import Store
@@ -170,8 +170,8 @@ def test_the_check_of_a_site_that_is_not_there_says_so(workplace) -> None:
 def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
     live = load("weibo", PlatformRow(adapter="weibo", site="live"))
     assert isinstance(live, Site)
-    file = login.keep(live, {"cookies": [], "origins": []})
-    assert login.stored_state(live) == file
+    file = storage_state.keep(live, {"cookies": [], "origins": []})
+    assert storage_state.stored_state(live) == file
     if spoil in ("group", "world"):
         file.chmod(0o640 if spoil == "group" else 0o604)
     elif spoil == "link":
@@ -181,7 +181,7 @@ def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
         file.unlink()
         file.mkdir(0o700)
     with pytest.raises(UserError, match=r"readable by others.*delete the file, and run `comreadv login"):
-        login.stored_state(live)
+        storage_state.stored_state(live)
 
 
 def test_a_state_is_not_written_through_a_link(workplace) -> None:
@@ -189,17 +189,17 @@ def test_a_state_is_not_written_through_a_link(workplace) -> None:
     assert isinstance(live, Site)
     victim = workplace / "victim"
     victim.write_text("mine")
-    login.state_file(live).symlink_to(victim)
-    login.keep(live, {"cookies": [], "origins": []})
+    storage_state.state_file(live).symlink_to(victim)
+    storage_state.keep(live, {"cookies": [], "origins": []})
     assert victim.read_text() == "mine"
-    assert login.stored_state(live).is_file()
+    assert storage_state.stored_state(live).is_file()
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o705, 0o720])
 def test_a_folder_that_others_can_enter_is_refused(mode, workplace) -> None:
-    login.state_folder().chmod(mode)
+    storage_state.state_folder().chmod(mode)
     with pytest.raises(UserError, match="chmod 700"):
-        login.state_folder()
+        storage_state.state_folder()
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -209,11 +209,11 @@ def test_a_folder_that_is_a_link_is_refused_and_one_below_a_link_is_fine(there, 
     (workplace / "state").mkdir()
     (workplace / "state" / "comreadv").symlink_to(workplace / "real")
     with pytest.raises(UserError, match="no link" if there else r"no link|can't be made"):
-        login.state_folder()
+        storage_state.state_folder()
     (workplace / "state" / "comreadv").unlink()
     (workplace / "state").rename(workplace / "moved")
     (workplace / "state").symlink_to(workplace / "moved")
-    assert login.state_folder().is_dir()
+    assert storage_state.state_folder().is_dir()
 
 
 def test_a_folder_in_the_projects_repository_is_refused_and_not_made(workplace, monkeypatch) -> None:
@@ -221,10 +221,10 @@ def test_a_folder_in_the_projects_repository_is_refused_and_not_made(workplace, 
     (workplace / "project").mkdir()
     monkeypatch.chdir(workplace / "project")
     with pytest.raises(UserError, match=r"in the git repository.*XDG_STATE_HOME"):
-        login.state_folder()
+        storage_state.state_folder()
     assert not (workplace / "state").exists()
     monkeypatch.chdir("/")  # another repository than that of the work
-    assert login.state_folder().is_dir()
+    assert storage_state.state_folder().is_dir()
 
 
 def test_signing_in_for_real_needs_a_live_row(workplace) -> None:

@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
+from collect import retry
 from collect.browser import navigation as visits
 from collect.browser import responses as answers
+from collect.browser.blocking import check, check_marks
 from collect.browser.launch import launch
-from collect.browser.navigation import again, check, check_marks, expect_arrival, visit
-from collect.platform import Challenged, Interrupted, SignedOut, Site, Stayed, TurnedAway, load
+from collect.browser.navigation import expect_arrival, visit
+from collect.browser.page import value
+from collect.errors import Challenged, Interrupted, SignedOut, Stayed, TurnedAway
+from collect.platform import Site, load
+from collect.retry import again
 from params import PlatformRow, UserError
 
 ORIGIN = "http://127.0.0.1:1"
@@ -104,13 +109,13 @@ def failing(*troubles: Exception):
 
 
 def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
-    read, calls = failing(*[Interrupted("x")] * (visits.ATTEMPTS - 1))
+    read, calls = failing(*[Interrupted("x")] * (retry.ATTEMPTS - 1))
     assert again(adapter(), read) == "done"
-    assert (len(calls), len(waits)) == (visits.ATTEMPTS, visits.ATTEMPTS - 1)
-    read, calls = failing(*[Interrupted("x")] * visits.ATTEMPTS)
+    assert (len(calls), len(waits)) == (retry.ATTEMPTS, retry.ATTEMPTS - 1)
+    read, calls = failing(*[Interrupted("x")] * retry.ATTEMPTS)
     with pytest.raises(Interrupted):
         again(adapter(), read)
-    assert len(calls) == visits.ATTEMPTS
+    assert len(calls) == retry.ATTEMPTS
 
 
 @pytest.mark.parametrize("trouble", [Challenged("x"), SignedOut(), UserError("x"), KeyError("x")])
@@ -122,7 +127,7 @@ def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, wa
 
 
 def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
-    read, calls = failing(TurnedAway("x", visits.LONGEST_ON_THE_SPOT + 1))
+    read, calls = failing(TurnedAway("x", retry.LONGEST_ON_THE_SPOT + 1))
     with pytest.raises(TurnedAway):
         again(adapter(), read)
     assert (len(calls), waits) == (1, [])
@@ -250,8 +255,8 @@ def serve() -> Iterator[str]:
             self.send_response(status if path != "/cut" else 200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(whole) + (1000 if path == "/cut" else 0)))
-            for name, value in headers.items():
-                self.send_header(name, value)
+            for name, content in headers.items():
+                self.send_header(name, content)
             self.end_headers()
             if path == "/slow":
                 time.sleep(0.3)
@@ -457,5 +462,5 @@ def test_what_a_page_takes_away_with_it_is_asked_of_the_next_one(page: Page, ori
 
     visit(adapter(origin), page, f"{origin}/fine")
     monkeypatch.setattr(JSHandle, "json_value", read_too_late)
-    assert visits.value(page, "document.body.innerText") == "done"
+    assert value(page, "document.body.innerText") == "done"
     assert len(reads) == 2

@@ -11,8 +11,9 @@ from playwright.sync_api import Page, sync_playwright
 
 import params
 from collect.browser.launch import launch
-from collect.browser.responses import KEEP, Answer, arrived, expect_answers, no_more_than
-from collect.platform import Challenged, Interrupted, PageChanged, SignedOut, Site, TurnedAway, load
+from collect.browser.responses import KEEP, Response, arrived, expect_answers, no_more_than
+from collect.errors import Challenged, Interrupted, PageChanged, SignedOut, TurnedAway
+from collect.platform import Site, load
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
 FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
@@ -35,17 +36,17 @@ def page(site: Site) -> Iterator[Page]:
         browser.close()
 
 
-def good(site: Site, file: str) -> Answer:
-    return Answer(site, 200, json.dumps({"ret": True, "of": file}), file=file)
+def good(site: Site, file: str) -> Response:
+    return Response(site, 200, json.dumps({"ret": True, "of": file}), file=file)
 
 
 def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) -> None:
-    answers = [good(site, "002.png"), Answer(site, 503, file="000.png"), good(site, "001.png")]
+    answers = [good(site, "002.png"), Response(site, 503, file="000.png"), good(site, "001.png")]
     assert {position: told["of"] for position, told in arrived(answers, FILES).items()} == {
         1: "001.png",
         2: "002.png",
     }
-    cut = Answer(site, 0, file="000.png")
+    cut = Response(site, 0, file="000.png")
     assert sorted(arrived([cut, *answers[::2]], FILES)) == [1, 2]
 
 
@@ -60,7 +61,7 @@ def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) ->
     ],
 )
 def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
-    bad = Answer(site, status, text, file="000.png", retry_after="120")
+    bad = Response(site, status, text, file="000.png", retry_after="120")
     with pytest.raises(kind) as stopped:
         arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
     assert not isinstance(stopped.value, Interrupted) or stopped.value.wait == 120
@@ -69,21 +70,21 @@ def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, te
 def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
     with pytest.raises(TurnedAway, match="a block page") as turned_away:
-        Answer(site, 200, "<p>too often</p>", retry_after="120").json()
+        Response(site, 200, "<p>too often</p>", retry_after="120").json()
     assert turned_away.value.wait == 120
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:
     with pytest.raises(Interrupted, match="HTTP 502"):
-        arrived([Answer(site, 502, file=file.name) for file in FILES], FILES)
+        arrived([Response(site, 502, file=file.name) for file in FILES], FILES)
 
 
 def test_a_file_that_was_sent_twice_stands_for_no_other(site: Site) -> None:
-    answers = [Answer(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
+    answers = [Response(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
     with pytest.raises(Interrupted, match="sent a file twice"):
         arrived(answers, FILES)
     with pytest.raises(PageChanged):
-        arrived([Answer(site, 200, "{}", file=None)] * 3, FILES)
+        arrived([Response(site, 200, "{}", file=None)] * 3, FILES)
 
 
 @pytest.mark.browser

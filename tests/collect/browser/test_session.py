@@ -10,10 +10,11 @@ from playwright.sync_api import Page
 
 import params
 from collect import sandbox
-from collect.browser import login
+from collect.browser import storage_state
 from collect.browser.session import BrowserSession, open_session
+from collect.errors import Interrupted, PageChanged, TurnedAway
 from collect.ledger.workers import Heart
-from collect.platform import Batch, Interrupted, PageChanged, Platform, TurnedAway, load
+from collect.platform import Batch, Platform, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip.round_trip import round_trip
@@ -81,9 +82,9 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(site) as session:
-            login.store(site, session.context)
+            storage_state.store(site, session.context)
         monkeypatch.setattr(Platform, "is_live", True)
-        stored = login.stored_state(site).read_bytes()
+        stored = storage_state.stored_state(site).read_bytes()
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
@@ -91,7 +92,7 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
             with pytest.raises(PageChanged, match=r"could not be kept: .*No space.* Make room") as caught:
                 session.read_back(NOTHING)
             assert "s3cret" not in "".join(traceback.format_exception(caught.value))
-        assert login.stored_state(site).read_bytes() == stored
+        assert storage_state.stored_state(site).read_bytes() == stored
     assert not list(small_disk.rglob("*.part"))
 
 

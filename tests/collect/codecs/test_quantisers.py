@@ -12,11 +12,12 @@ from PIL import Image
 from skimage import data
 
 from collect.codecs import chain as codecs
+from collect.codecs.headers import jpeg2000
 from collect.codecs.headers import webp as bitstream
 from collect.codecs.headers.avif import AVIF, avif
 
 PHOTO = Image.fromarray(data.astronaut()).resize((96, 80))
-READERS = (bitstream.webp, bitstream.jpeg2000, avif)
+READERS = (bitstream.webp, jpeg2000.jpeg2000, avif)
 FILES = {codec: codecs.encode(PHOTO, codec) for codec in ("webp:50", "webp:80:m0", "jp2:10", "avif:60", "jpeg:75")}
 
 
@@ -49,7 +50,7 @@ def test_a_webp_with_a_profile_before_its_frame_is_read() -> None:
 
 @pytest.mark.parametrize(("option", "irreversible"), [("", False), (":irreversible", True)])
 def test_jpeg_2000_tells_its_wavelet(option: str, irreversible: bool) -> None:
-    found = bitstream.jpeg2000(codecs.encode(PHOTO, f"jp2:10{option}"))
+    found = jpeg2000.jpeg2000(codecs.encode(PHOTO, f"jp2:10{option}"))
     assert (found.irreversible, found.layers, found.levels) == (irreversible, 1, 5)
 
 

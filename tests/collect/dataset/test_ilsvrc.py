@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from collect.dataset.ilsvrc import class_indices, folder_photos, sample_photos, validation_photos
-from collect.dataset.photos import decode
+from collect.dataset.folder import class_indices, folder_photos
+from collect.dataset.ilsvrc import validation_photos
+from collect.dataset.sample import sample_photos
+from collect.images import decode
 from params import UserError
 
 # ILSVRC2012_ID → wnid: not in sorted order, as in the real devkit; the last one is an inner node.
@@ -221,6 +223,6 @@ def test_sample_holds_the_thirty_photos_of_the_wheels() -> None:
 
 
 def test_sample_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collect.dataset.ilsvrc.SAMPLE", {"no_such_wheel": ("*.jpg",)})
+    monkeypatch.setattr("collect.dataset.sample.SAMPLE", {"no_such_wheel": ("*.jpg",)})
     with pytest.raises(UserError, match=r"no_such_wheel.*pip install -e '\.\[sample\]'"):
         sample_photos()

@@ -18,9 +18,11 @@ from test_ilsvrc import CLASSES, SYNSETS, TRUTH, image_name, picture, write_devk
 from typer.testing import CliRunner
 
 import params
+from collect.commands.prepare import app
 from collect.dataset.manifest import SPLITS, Prepared, read_manifest
-from collect.dataset.photos import Photo, decode, shape
-from collect.dataset.prepare import app, prepare, share_out
+from collect.dataset.photos import Photo, shape
+from collect.dataset.prepare import prepare, share_out
+from collect.images import decode
 from params import UserError
 
 

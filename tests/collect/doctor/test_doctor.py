@@ -18,7 +18,7 @@ import comreadv
 import params
 from collect import sandbox
 from collect.browser import launch as browser
-from collect.browser import login
+from collect.browser import storage_state
 from collect.codecs import fingerprint
 from collect.codecs.chain import encode
 from collect.doctor import pending_deletions as leftovers
@@ -250,7 +250,7 @@ def test_without_a_browser_nothing_can_be_tried(monkeypatch) -> None:
 
 
 def test_a_state_folder_that_others_can_read_stops_the_sign_in() -> None:
-    login.state_folder().chmod(0o755)
+    storage_state.state_folder().chmod(0o755)
     report = Report("--platform", "weibo")
     assert (report.names("✗"), report.names("✓")) == (["state folder"], ["browser"])
     assert "chmod 700" in report.seen["state folder"]
@@ -360,11 +360,11 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign
         assert (report.status, report.names("✓")) == (0, STEPS), report.text
         assert "one tiny image goes up, for its owner's eyes only, and is deleted again" in report.text
         assert report.seen["sign-in"] == "stored less than a minute ago"
-        login.keep(adapter, {"cookies": [], "origins": []})
+        storage_state.keep(adapter, {"cookies": [], "origins": []})
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert report.names("✗") == ["sign-in"]
         assert f"Run `comreadv login --platform weibo --origin {origin}`" in report.seen["sign-in"]
-        login.state_file(adapter).unlink()
+        storage_state.state_file(adapter).unlink()
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert "Nobody has signed in to weibo yet" in report.seen["sign-in"]
 

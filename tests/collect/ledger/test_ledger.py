@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import Engine, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
+from collect.errors import Interrupted
 from collect.ledger.ledger import GONE, Arrival, Ledger
 from collect.ledger.models import Collector, Download, Tile, Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import at_work
-from collect.platform import Interrupted
 from params import UserError
 
 KEY: dict[str, Any] = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}

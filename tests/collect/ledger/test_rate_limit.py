@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from collect.errors import Interrupted, PageChanged, TurnedAway
 from collect.ledger import rate_limit as rates
 from collect.ledger.ledger import Ledger
-from collect.ledger.rate_limit import LONGEST, Rate, back_off, jitter
+from collect.ledger.rate_limit import Rate
 from collect.ledger.transactions import open_ledger
-from collect.platform import Interrupted, PageChanged, TurnedAway, load
+from collect.platform import load
+from collect.retry import LONGEST, back_off, jitter
 from collect.round_trip.uploads import rate_of
 from params import PlatformRow
 

@@ -28,17 +28,19 @@ import params
 from collect import sandbox
 from collect.browser.launch import end_browsers
 from collect.browser.session import BrowserSession, open_session
+from collect.errors import Interrupted, PageChanged, Stayed, TurnedAway
 from collect.ledger.ledger import Ledger
-from collect.platform import Batch, Interrupted, PageChanged, Site, Stayed, TurnedAway, load
+from collect.platform import Batch, Site, load
 from collect.platforms.facebook import Facebook
 from collect.platforms.weibo import Weibo
 from collect.round_trip.cleanup import cleanup
+from collect.round_trip.connect import announce
 from collect.round_trip.export import read_manifest
-from collect.round_trip.round_trip import Outcome, announce, round_trip
+from collect.round_trip.original import Original
+from collect.round_trip.round_trip import Outcome, round_trip
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.store import Store
-from collect.store import Original
 from params import Params, PlatformRow, UserError
 
 pytestmark = pytest.mark.browser
@@ -521,7 +523,7 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     assert f"{originals[1].path} is left for the next run. weibo: the page stays. It says: {ODD}" in said
     site = load("weibo", SETTINGS.platform("weibo"))
     assert isinstance(site, Site)
-    monkeypatch.setattr("collect.round_trip.round_trip.NOTICE", 0.0)
+    monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
     announce("my-weibo", site, ODD, 1)
     said = capsys.readouterr().err
     assert f"1 files go up to the account {ODD}, for its owner's eyes only" in said
@@ -760,7 +762,7 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
         sandbox.serve("weibo", state=workplace / "site", faults=faults) as elsewhere,
         open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
     ):
-        monkeypatch.setattr("collect.browser.login.store", lambda *_: None)
+        monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
         session.page.add_init_script(TO_ANOTHER_ORIGIN % elsewhere)
         batch = Batch("comreadv x", [each.path for each in originals])

@@ -21,8 +21,8 @@ from collect.ledger.ledger import Ledger
 from collect.platform import Batch, load
 from collect.platforms.wagtail import PASSWORD, USER
 from collect.round_trip.export import read_manifest
+from collect.round_trip.original import Original
 from collect.round_trip.round_trip import Outcome, round_trip
-from collect.store import Original
 from pairing.build import build
 from params import UserError
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from collect.platform import Batch, Interrupted, load
+from collect.errors import Interrupted
+from collect.platform import Batch, load
 from collect.platforms.codec import LocalSession
+from collect.round_trip.original import Original
 from collect.round_trip.reconcile import told_apart
-from collect.store import LIVE_STATE, Original
+from collect.store import LIVE_STATE
 from params import PlatformRow, UserError
 
 

@@ -22,16 +22,18 @@ import params
 from collect import sandbox
 from collect.browser.launch import end_browsers
 from collect.browser.session import open_session
-from collect.codecs import fingerprint
+from collect.codecs import quantisation
+from collect.errors import Challenged, Interrupted, Refused, Stayed, Trouble, TurnedAway
 from collect.ledger.ledger import GONE
 from collect.ledger.models import Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import Heart
-from collect.platform import Batch, Challenged, Interrupted, Refused, Stayed, Trouble, TurnedAway, load
+from collect.platform import Batch, load
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip.cleanup import cleanup
 from collect.round_trip.export import read_manifest
+from collect.round_trip.original import Original
 from collect.round_trip.retry_policy import WITH_A_SITE
 from collect.round_trip.round_trip import round_trip
 from collect.round_trip.thumbnails import distance, look, shows
@@ -39,7 +41,7 @@ from collect.round_trip.uploads import Run
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.sites.douban import Sandbox as Douban
-from collect.store import Original, stored
+from collect.store import stored
 from pairing.build import build
 from params import Params, UserError
 
@@ -80,7 +82,7 @@ def test_a_mosaic_goes_up_once_and_its_tiles_are_what_single_uploads_are(photos,
     assert alone.files == 40 and alone.fingerprint["codec"] == outcome.fingerprint["codec"]
     for tile, single in zip(read_manifest(Path("out")), read_manifest(Path("alone")), strict=True):
         assert tile["mosaic"] and tile["source"] == single["source"]
-        assert fingerprint.read(Path("out", tile["file"])) == fingerprint.read(Path("alone", single["file"]))
+        assert quantisation.read(Path("out", tile["file"])) == quantisation.read(Path("alone", single["file"]))
         with Image.open(Path("out", tile["file"])) as first, Image.open(Path("alone", single["file"])) as second:
             assert first.tobytes() == second.tobytes()
     prepared(originals)
@@ -677,9 +679,9 @@ def test_a_folder_of_the_collectors_that_can_not_be_made_is_told(photos, workpla
 def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
-    monkeypatch.setattr("collect.browser.login.stored_state", lambda _site: Path("state.json"))
-    monkeypatch.setattr("collect.browser.login.store", lambda *_: None)
-    monkeypatch.setattr("collect.round_trip.round_trip.NOTICE", 0.0)
+    monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
+    monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
+    monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
 
@@ -746,7 +748,7 @@ def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workpla
         with open_session(adapter) as session:
             session.context.storage_state(path="state.json")
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
-        monkeypatch.setattr("collect.browser.login.stored_state", lambda _site: Path("state.json"))
+        monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
         monkeypatch.setattr("collect.ledger.rate_limit.random.uniform", lambda *_: 0.0)  # nobody waits
         with open_session(adapter) as session:
             end_browsers()

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from collect.codecs.chain import encode
+from collect.round_trip.original import Original
 from collect.round_trip.thumbnails import ALIKE, MOST, Look, Looks, distance, look, match, shows
-from collect.store import Original
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from collect.codecs import chain as codecs
 from params import UserError
+from train.bench import __main__
 from train.bench import compare as bench
 from train.bench import rows as bench_rows
 from train.data import synthetic_pairs as real_pairs
@@ -47,7 +48,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(folder: Path, options: str) -> Result:
     common = f"--train {folder}/train --test {folder}/test --out {folder}/rows.jsonl --size 32 "
-    return CliRunner().invoke(bench.app, shlex.split(common + options))
+    return CliRunner().invoke(__main__.app, shlex.split(common + options))
 
 
 def rows(folder: Path) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from pairing.alignment.align import measure
 from pairing.build import columns, writing
 from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
-from train.data import pairs
+from train.data import pairs, tensors
 from train.training.metrics import difference, mean_absolute_error
 from train.training.trainer import absolute_error
 
@@ -65,13 +65,13 @@ def test_crops_of_one_batch_have_the_largest_size_that_fits(
 
 def test_a_rendition_comes_as_it_was_served_and_is_scaled_when_asked(tmp_path: Path) -> None:
     files = tmp_path / "a.png", tmp_path / "b.png"
-    picture = pairs.to_picture(coordinates(40, 60))
+    picture = tensors.to_picture(coordinates(40, 60))
     picture.save(files[0])
     picture.resize((30, 20)).save(files[1])
     original, rendition = pairs.Pairs([files])[0]
     assert original.shape == (3, 40, 60) and rendition.shape == (3, 20, 30)
-    scaled = pairs.scaled(rendition, 40, 60)
-    assert torch.equal(scaled, pairs.read_image(files[1], (60, 40)))
+    scaled = tensors.scaled(rendition, 40, 60)
+    assert torch.equal(scaled, tensors.read_image(files[1], (60, 40)))
     assert (original.int() - scaled.int()).abs().float().mean() < 1
 
 
@@ -150,7 +150,7 @@ def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: P
     for rendition in (stamped, cropped):
         assert mean_absolute_error(None, [(image, rendition)]) == 0
         outputs = (image / 255)[None].requires_grad_()
-        error, counted = absolute_error(outputs + 0.1, pairs.opaque(rendition)[None], torch.device("cpu"))
+        error, counted = absolute_error(outputs + 0.1, tensors.opaque(rendition)[None], torch.device("cpu"))
         error.backward()
         assert counted == (rendition[3] == 255).sum()
         assert (error / counted).item() == pytest.approx(0.1, abs=1e-5)
@@ -161,8 +161,8 @@ def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: P
 def test_a_mask_follows_its_rendition_to_another_size() -> None:
     image = torch.cat([coordinates(64, 64), torch.full((1, 64, 64), 255, dtype=torch.uint8)])
     image[3, :, :33] = 0
-    smaller = pairs.scaled(image, 32, 32)
-    assert torch.equal(smaller[:3], pairs.scaled(image[:3], 32, 32))
+    smaller = tensors.scaled(image, 32, 32)
+    assert torch.equal(smaller[:3], tensors.scaled(image[:3], 32, 32))
     assert torch.equal(
-        pairs.colours_and_counts(smaller)[1][0, 0], torch.arange(32) > 16
+        tensors.colours_and_counts(smaller)[1][0, 0], torch.arange(32) > 16
     )  # no pixel that is half hidden

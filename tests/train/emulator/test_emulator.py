@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 from collect.codecs import chain as codecs
 from params import UserError
 from train.emulator import table_rules as rule
+from train.emulator.__main__ import app, matching
 from train.emulator.encoder_guesses import alike
-from train.emulator.model import Emulator, Limit, Tables, app, bits_a_pixel, identify, matching
+from train.emulator.identify import identify
+from train.emulator.model import Emulator, Limit, Tables, bits_a_pixel
 from train.emulator.observations import read, resize_rules, skim
 from train.emulator.search import Plan, Search
 from train.layers.bitrate import busyness

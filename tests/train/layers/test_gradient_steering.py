@@ -8,8 +8,8 @@ from PIL import Image
 from skimage import data
 
 from collect.codecs import chain as codecs
-from collect.codecs import fingerprint
-from train.data.pairs import from_pixels
+from collect.codecs import quantisation
+from train.data.tensors import from_pixels
 from train.layers.gradient_steering import Quantisation, dct_matrix, steer
 from train.models.hybrid import Hybrid
 
@@ -68,7 +68,7 @@ def test_steps_before_the_encoder_are_differentiated_as_they_are() -> None:
 
 def test_the_steered_gradient_says_better_than_the_straight_one_what_a_step_does_to_the_file() -> None:
     """A step along it raises a functional of the really encoded file by more."""
-    tables = [torch.tensor(each).view(1, 8, 8).float() for each in fingerprint.standard_tables(50)]
+    tables = [torch.tensor(each).view(1, 8, 8).float() for each in quantisation.standard_tables(50)]
     functional = torch.randn(PHOTO.shape, generator=torch.Generator().manual_seed(3))
     functional = torch.nn.functional.avg_pool2d(functional, 3, stride=1, padding=1)
     served = serve(PHOTO, "jpeg:50")

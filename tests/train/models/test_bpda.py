@@ -9,7 +9,7 @@ from skimage import data
 from torch import Tensor, nn
 
 from attack.attacks.mim import MIM
-from train.data.pairs import from_pixels
+from train.data.tensors import from_pixels
 from train.models.bpda import Bpda
 from train.models.com_model import ComModel
 

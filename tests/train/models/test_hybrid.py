@@ -14,7 +14,7 @@ from torch import Tensor
 from collect.codecs import chain as codecs
 from collect.codecs.encoders import Tables
 from tests.train.conftest import photo_crop
-from train.data.pairs import from_pixels
+from train.data.tensors import from_pixels
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
 from train.models.residual import Residual

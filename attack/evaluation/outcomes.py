@@ -1,0 +1,47 @@
+"""DOC"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from params import UserError
+
+OUTCOMES = "outcomes.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one adversarial image."""
+
+    site: str  # sandbox or live
+    file: str  # eps5/mim/<stem>.png, in the folder of adversarial images
+    served: str | None  # the file as downloaded, in the folder of the evaluation; None: refused or not paired
+    image: str  # the photo that it was made from
+    attack: str
+    eps: int
+    steps: int
+    targeted: bool
+    prediction: int  # on the photo
+    target: int | None
+    before: int  # the classifier's answer on the file that was uploaded
+    after: int | None  # and on the one that came back
+    psnr: float | None  # dB, downloaded against the photo
+    ssim: float | None
+    reason: str | None  # why there is no answer after
+
+    def succeeds(self, answer: int | None) -> bool:
+        """Tell whether an answer is what the attack wanted; no answer is no success."""
+        if answer is None:
+            return False
+        return answer == self.target if self.targeted else answer != self.prediction
+
+
+def read_outcomes(folder: Path) -> list[Outcome]:
+    """Read the outcomes of an evaluation; a UserError when there are none."""
+    try:
+        lines = (folder / OUTCOMES).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"No evaluation in {folder}. Run `comreadv evaluate --platform {folder.name}`.") from None
+    return [Outcome(**json.loads(line)) for line in lines]

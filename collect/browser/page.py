@@ -1,0 +1,48 @@
+"""DOC"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page
+
+from collect.retry import ATTEMPTS
+
+POLLING = 5  # milliseconds, of the page's own looking
+
+
+def value(page: Page, expression: str) -> Any:
+    """Evaluate a JavaScript expression on a page, within the time that a step has.
+
+    Playwright's own `evaluate` and `content` wait for ever on a page whose next one never comes whole.
+    """
+    return wait_for(page, f"() => [{expression}]")[0]
+
+
+def wait_for(page: Page, function: str, argument: object = None, *, timeout: float | None = None) -> Any:
+    """Wait until a JavaScript function returns something on a page, or on the one that it goes on to; return that.
+
+    Args:
+        timeout: milliseconds; None: those that a step has.
+    """
+    gone = 0
+    while True:
+        found = page.wait_for_function(function, arg=argument, polling=POLLING, timeout=timeout)
+        try:
+            return found.json_value()
+        except PlaywrightError as error:  # the page has gone, with what was found
+            gone += 1
+            if gone == ATTEMPTS or "context was destroyed" not in error.message:
+                raise
+
+
+def alerts(page: Page) -> list[str]:
+    """List what a page says by elements of the role alert, each in one line."""
+    shown = value(page, "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)")
+    return [" ".join(each.split()) for each in shown if each.strip()]
+
+
+def text(page: Page) -> str:
+    """Return a page's HTML."""
+    return str(value(page, "document.documentElement.outerHTML"))

@@ -1,0 +1,7 @@
+"""DOC"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+KERNELS = {kernel.name.lower(): kernel for kernel in Image.Resampling}

@@ -1,0 +1,48 @@
+"""DOC"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from collect.codecs import chain as codecs
+
+
+class Resize(nn.Module):
+    """Scale as Pillow does: across, rounded to whole grey levels, then down.
+
+    Args:
+        by: `resize` multiplies both sides; `fit` and `width` shrink the longest side or the width, and never enlarge.
+        number: the scale, or the pixels.
+        kernel: the name of one of Pillow's.
+    """
+
+    def __init__(self, by: str, number: float, kernel: str = "lanczos") -> None:
+        super().__init__()
+        self.by, self.number, self.kernel = by, number, kernel
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        wide, high = codecs.resized((width, height), self.by, self.number)
+        if (wide, high) == (width, height):
+            return images
+        across, down = (kernel_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
+        return whole(down @ whole(images @ across.T))
+
+
+def whole(images: Tensor) -> Tensor:
+    """Round to whole grey levels and clip to 0-255, over 255; the gradient is the identity's, within the range."""
+    levels = images * 255
+    return (levels + (torch.floor(levels + 0.5) - levels).detach()).clamp(0, 255) / 255
+
+
+@lru_cache(maxsize=64)
+def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
+    """Return the float [served, length] matrix by which Pillow resizes a line of pixels, read off Pillow itself."""
+    impulses = Image.fromarray(np.eye(length, dtype=np.float32))
+    answers = impulses.resize((served, length), Image.Resampling[kernel.upper()])
+    return torch.from_numpy(np.asarray(answers).T.copy())
