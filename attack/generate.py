@@ -17,10 +17,10 @@ from rich.progress import Progress
 from torch import Tensor
 
 import params
-from attack.attacks import base as attack
+from attack.attacks import base
 from attack.models import classifiers, surrogates
 from attack.models.classifiers import Classifier
-from attack.models.surrogates import Views
+from attack.models.surrogates import Ensemble
 from attack.tasks.classify import aim
 from collect.dataset.manifest import Prepared, read_manifest
 from params import UserError
@@ -69,7 +69,7 @@ def generate(
         UserError: no test images, or an attack, classifier or checkpoint that is not there.
     """
     for name in settings.attacks:
-        attack.load(name)
+        base.load(name)
     originals = [image for image in read_manifest(images) if image.split == "test"]
     if not originals:
         raise UserError(f"{images} has no test image. Raise dataset.split.test, then run `comreadv prepare`.")
@@ -84,7 +84,7 @@ def generate(
     rows = {row.file: row for row in done}
     with Progress() as bar, (part / ROWS).open("a", encoding="utf-8") as kept:
         task = bar.add_task("", total=len(originals) * len(settings.eps) * len(settings.attacks), completed=len(done))
-        for made in (executor or Local()).map(Start(settings, judge, models), shards):
+        for made in (executor or Local()).map(WorkerInit(settings, judge, models), shards):
             for row, png in made:
                 write(part / row.file, png)
             kept.writelines(json.dumps(asdict(row)) + "\n" for row, _ in made)
@@ -141,12 +141,12 @@ class _Shards:
 
 
 @dataclass(frozen=True)
-class Start:
+class WorkerInit:
     """What a process needs before it attacks shards: the models, loaded once and sent whole."""
 
     settings: params.Attack
     judge: Classifier
-    models: dict[str, Views]  # by what the gradient passes through
+    models: dict[str, Ensemble]  # by what the gradient passes through
 
     def __call__(self) -> Attacker:
         on = device.pick()
@@ -157,7 +157,7 @@ class Start:
 class Attacker:
     """Attack shards: a row and the PNG file of each image."""
 
-    def __init__(self, settings: params.Attack, judge: Classifier, models: dict[str, Views]) -> None:
+    def __init__(self, settings: params.Attack, judge: Classifier, models: dict[str, Ensemble]) -> None:
         self.settings, self.judge, self.models = settings, judge, models
         self.names: list[str] = []  # of the batch that `logits` are of: shards of one batch follow each other
 
@@ -166,7 +166,7 @@ class Attacker:
         if self.names != shard.names:
             with torch.no_grad():
                 self.names, self.logits = shard.names, self.judge(pixels)
-        run = attack.load(shard.attack)(
+        run = base.load(shard.attack)(
             self.models[_split(shard.attack)[0]],
             eps=shard.eps,
             targeted=self.settings.targeted,

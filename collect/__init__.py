@@ -3,9 +3,9 @@
 import sys
 
 from collect.command_line import command_line
-from collect.commands import collect as command
+from collect.commands import collect
 
 if "typer.cli" in sys.modules:
     from collect import typer_command as typer_command
 
-app = command_line(command.collect)
+app = command_line(collect.collect)

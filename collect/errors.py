@@ -1,30 +1,40 @@
-"""DOC"""
+"""The collector's exceptions.
+
+UserError                   params.py: a person has to mend something
+├── TransientError          a step was cut off: what it read is worth nothing, and what it sent may have arrived
+│   ├── PageChanged         the page is not as the adapter expects
+│   ├── SubmitFailed        the page did not go on
+│   └── RateLimited         the site wants less of us
+└── CaptchaRequired         the site wants to see a person
+UploadRejected              the site refuses one image of a batch
+NotSignedIn                 the site shows its signed-out face
+"""
 
 from __future__ import annotations
 
-from collect import redaction as masking
+from collect import redaction
 from params import UserError
 
 
-class Interrupted(UserError):
+class TransientError(UserError):
     """Say that a step was cut off: what it read is worth nothing, and nobody knows what became of what it sent."""
 
     wait: float | None = None  # seconds that the site asks for
 
 
-class PageChanged(Interrupted):
+class PageChanged(TransientError):
     """Say that the page is not as the adapter expects: a passing fault, or a redesign of the site."""
 
 
-class Stayed(Interrupted):
+class SubmitFailed(TransientError):
     """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
 
     def __init__(self, message: str, said: str = "") -> None:
-        self.said = masking.words(said)
+        self.said = redaction.words(said)
         super().__init__(f"{message} It says: {self.said}" if said else message)
 
 
-class TurnedAway(Interrupted):
+class RateLimited(TransientError):
     """Say that the site wants less of us for now: 418, 429, or a block page."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
@@ -32,20 +42,20 @@ class TurnedAway(Interrupted):
         self.wait = wait
 
 
-class Challenged(UserError):
+class CaptchaRequired(UserError):
     """Say that the site wants to see a person; the run stops, for nobody here solves that."""
 
 
-Trouble = Interrupted | Challenged
+Trouble = TransientError | CaptchaRequired
 
 
-class Refused(Exception):
+class UploadRejected(Exception):
     """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
 
     def __init__(self, position: int, reason: str) -> None:
-        super().__init__(masking.words(reason))
+        super().__init__(redaction.words(reason))
         self.position = position
 
 
-class SignedOut(Exception):
+class NotSignedIn(Exception):
     """Say that the site shows its signed-out face."""

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Any image file, decoded upright to RGB of 8 bits, or told why it can't be."""
 
 from __future__ import annotations
 

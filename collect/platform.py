@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from urllib.parse import urlsplit
 
-from collect import redaction as masking
-from collect.errors import Refused, Stayed, Trouble
+from collect import redaction
+from collect.errors import SubmitFailed, Trouble, UploadRejected
 from params import PlatformRow, UserError, adapters
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
-def refusal(site: Site, position: int, said: str) -> Refused | Stayed:
+def refusal(site: Site, position: int, said: str) -> UploadRejected | SubmitFailed:
     """Return what a site's words against an image mean: it is refused, or the site may take it another time."""
     if PASSING.search(said):
-        return Stayed(f"{site.name} does not take an image for now. It says: {masking.words(said)}")
-    return Refused(position, said)
+        return SubmitFailed(f"{site.name} does not take an image for now. It says: {redaction.words(said)}")
+    return UploadRejected(position, said)
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,13 @@ class Platform(ABC):
             return self.row.site == "live"
         return urlsplit(self.origin).hostname not in ("127.0.0.1", "localhost", "::1")
 
+
+class LocalPlatform(Platform):
+    """A platform on this computer, without a site or a browser."""
+
     @abstractmethod
     def session(self, storage: Path) -> AbstractContextManager[Session]:
-        """Open an account on the platform; `storage` is a folder for what has no site to be kept at."""
+        """Open an account on the platform, which keeps its files in the folder `storage`."""
 
 
 class Site(Platform):
@@ -138,15 +142,12 @@ class Site(Platform):
         path = urlsplit(address).path.rstrip("/")
         return path.endswith((urlsplit(self.login_url).path.rstrip("/"), *self.guest_paths))
 
-    def session(self, storage: Path) -> AbstractContextManager[Session]:
-        """Open the site in a browser, signed in."""
-        from collect.browser.session import open_session
-
+    def check_address(self) -> None:
+        """Raise UserError where nothing says at which address the site is."""
         if self.origin is None and not self.is_live:
             raise UserError(
                 f"{self.name} has no sandbox: say `site: live` in its row of params.yaml, or give --origin."
             )
-        return open_session(self)
 
     def sign_in(self, page: Page) -> None:
         """Sign in by the page at `login_url` of a site on this computer: a sandbox has a button for it."""
@@ -154,7 +155,7 @@ class Site(Platform):
 
     @abstractmethod
     def account(self, page: Page) -> str:
-        """Return the public number of the account that is signed in; raise SignedOut otherwise."""
+        """Return the public number of the account that is signed in; raise NotSignedIn otherwise."""
 
     @abstractmethod
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""DOC"""
+"""How long to wait when a site says so, or fails, and reading a page again that may be read twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from collect.errors import Interrupted, TurnedAway
+from collect.errors import RateLimited, TransientError
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 LONGEST = 3600.0  # seconds between two tries
 
 
-def back_off(trouble: Interrupted, failures: int, *, live: bool) -> float:
+def back_off(trouble: TransientError, failures: int, *, live: bool) -> float:
     """Return the seconds to wait after so many failures in a row, 1 or more: doubled each time, never in step.
 
     What the site asks for (Retry-After) is the least.
     """
-    first = (60.0 if isinstance(trouble, TurnedAway) else 4.0) if live else 0.05
+    first = (60.0 if isinstance(trouble, RateLimited) else 4.0) if live else 0.05
     wait = min(first * 2.0 ** min(failures - 1, 20), LONGEST if live else 2.0)
     return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
 
@@ -52,7 +52,7 @@ def again(site: Site, read: Callable[[], Result]) -> Result:
     while True:
         try:
             return read()
-        except Interrupted as trouble:
+        except TransientError as trouble:
             failures += 1
             wait = back_off(trouble, failures, live=site.is_live)
             if failures == ATTEMPTS or wait > LONGEST_ON_THE_SPOT:

@@ -1,1 +1,1 @@
-"""DOC"""
+"""Attacks side by side on a real codec, the peers' own code among them."""

@@ -46,11 +46,11 @@ def bench(
 ) -> None:
     """Attack the same photos, towards the same targets, by every attack, and count what survives each real codec."""
     from attack.bench.runner import Settings
-    from train.bench import compare as com_models
-    from train.data import synthetic_pairs as real_pairs
+    from train.bench import compare
+    from train.data import synthetic_pairs
 
-    com_models.check(train, test, codec, ["hybrid"], SIZE)
-    com_models.check_writable(out, work)
+    compare.check(train, test, codec, ["hybrid"], SIZE)
+    compare.check_writable(out, work)
     known = bench_rows.read(out)
     for name in attack or []:
         check_name(name)
@@ -59,12 +59,12 @@ def bench(
     on = chosen(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder)
-        training = real_pairs.prepare(train, kept / "photos", SIZE, MOST_TRAINING)
-        tested = real_pairs.prepare(test, kept / "photos", SIZE, limit)
-        real_pairs.refuse_shared(training, tested, (train, test))
+        training = synthetic_pairs.prepare(train, kept / "photos", SIZE, MOST_TRAINING)
+        tested = synthetic_pairs.prepare(test, kept / "photos", SIZE, limit)
+        synthetic_pairs.refuse_shared(training, tested, (train, test))
         settings = Settings(
-            training=real_pairs.names(training, kept),
-            photos=real_pairs.names(tested, kept),
+            training=synthetic_pairs.names(training, kept),
+            photos=synthetic_pairs.names(tested, kept),
             attacked=classifier or ["efficientnet_lite0"],
             transfer=transfer or [],
             steps=steps,

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from attack.attacks import base as attack
+from attack.attacks import base
 from attack.attacks.base import Norm
 from attack.bench.peers import KORNIA, PEERS, Counted
 from attack.bench.rows import Row
@@ -27,12 +27,12 @@ from attack.evaluation.visibility import ssim
 from attack.generate import to_png, write
 from attack.models import classifiers, surrogates
 from attack.tasks.classify import aim
-from collect.codecs import chain as codecs
+from collect import codecs
 from pairing.alignment.align import psnr
 from params import Goal, split_attack
 from train import device
-from train.bench import compare as com_models
-from train.data import synthetic_pairs as real_pairs
+from train.bench import compare
+from train.data import synthetic_pairs
 from train.data.tensors import from_pixels, read_image
 from train.models.bpda import Bpda
 
@@ -84,7 +84,7 @@ class Settings:
             "norm": self.norm,
             "classifier": "+".join(self.attacked),
             "images": len(self.photos),
-            "photos": real_pairs.digest([Path(photo) for photo in self.photos]),
+            "photos": synthetic_pairs.digest([Path(photo) for photo in self.photos]),
         }
 
 
@@ -130,11 +130,11 @@ class Bench:
     def learn(self, chain: str) -> Learned:
         """Find the codec and fit its ComModel, on photos that are not attacked."""
         training = [self.work / photo for photo in self.settings.training]
-        pairs = real_pairs.encode_all(training, chain, self.work / safe(chain) / "training")
+        pairs = synthetic_pairs.encode_all(training, chain, self.work / safe(chain) / "training")
         minutes, paper_minutes = self.settings.minutes, self.settings.paper_minutes
-        hybrid = com_models.learn(pairs, "hybrid", minutes)
+        hybrid = compare.learn(pairs, "hybrid", minutes)
         known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
-        paper = com_models.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
+        paper = compare.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
         return Learned(
             _ready(hybrid.model, self.device),
             _ready(Bpda(known, hybrid.model), self.device),
@@ -206,14 +206,14 @@ class Bench:
         if kornia or name in PEERS:
             peer: Callable[..., Callable[[Tensor, Tensor], Tensor]] = PEERS["kornia_mim" if kornia else name]
             return peer(
-                surrogates.Views([nn.Identity()], attacked[:1]),
+                surrogates.Ensemble([nn.Identity()], attacked[:1]),
                 **settings,
                 **({"quality": float(kornia[1])} if kornia else {}),
             )
         surrogate, module = split_attack(name) or ("paper", name.removeprefix("paper_"))
         views = getattr(learned, surrogate, None)
         stages = [views] if views is not None else [each.to(self.device) for each in surrogates.fixed(surrogate)]
-        return attack.load(module)(surrogates.Views(stages, attacked), norm=self.settings.norm, **settings)
+        return base.load(module)(surrogates.Ensemble(stages, attacked), norm=self.settings.norm, **settings)
 
     def _bare(self, images: Tensor) -> None:
         images = images.contiguous(memory_format=torch.channels_last).requires_grad_()

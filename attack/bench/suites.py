@@ -1,4 +1,4 @@
-"""DOC"""
+"""Which attacks the bench compares."""
 
 from __future__ import annotations
 

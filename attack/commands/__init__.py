@@ -1,1 +1,1 @@
-"""DOC"""
+"""The commands that attack, evaluate, report and protect, one file each."""

@@ -85,15 +85,15 @@ def protect(
 
     from attack.models import classifiers
     from attack.protect.batch import Result, run
-    from attack.protect.output import FEW, Each, Failures, Json, Summary, Telling
+    from attack.protect.output import FEW, Each, Failures, Json, Reporter, Summary
     from attack.protect.photo_model import Processing
-    from attack.protect.protector import Protector, Wish
+    from attack.protect.protector import ProtectionRequest, Protector
     from train import device
 
     on = chosen(settings.cluster, executor, ray_address)
     at = device.pick()
     platforms = [Processing.load(name, models, at) for name in rows]
-    wish = Wish(
+    wish = ProtectionRequest(
         goal=GOALS[goal],
         eps=None if visibility is not None else eps or 5,
         visibility=visibility,
@@ -104,7 +104,7 @@ def protect(
     loaded = {name: classifiers.load(name, settings.attack.weights if name == own else None, at) for name in names}
     depends_on = _depends_on(wish, platforms, models, names, settings.attack.weights)
     failures = Failures()
-    telling: Telling = Json() if as_json else Each() if len(found) <= FEW else Summary(out)
+    telling: Reporter = Json() if as_json else Each() if len(found) <= FEW else Summary(out)
 
     def tell(result: Result) -> None:
         telling.tell(result)

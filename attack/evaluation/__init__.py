@@ -1,1 +1,1 @@
-"""DOC"""
+"""The fate of adversarial images after a fresh round trip."""

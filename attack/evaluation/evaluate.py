@@ -70,7 +70,7 @@ def send(
         for start in range(0, len(rows), size)
     )
     pairing = params.pairing.model_copy(update={"database": None})  # whose password is nothing for a cluster
-    judged = (executor or Local()).map(Start(site, pairing, classifier), shards)
+    judged = (executor or Local()).map(WorkerInit(site, pairing, classifier), shards)
     outcomes = [outcome for some in judged for outcome in some]
     with (out / OUTCOMES).open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(each), sort_keys=True) + "\n" for each in outcomes)
@@ -93,7 +93,7 @@ def _sent(row: dict[str, Any], trip: dict[str, Any] | None, adversarial: Path, i
 
 
 @dataclass(frozen=True)
-class Start:
+class WorkerInit:
     """What a process needs before it judges images."""
 
     site: str

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Write an evaluation's figures, for DVC and for the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""What became of each adversarial image, as JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Draw success before the upload and after the round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Success by attack and ε, with Wilson intervals."""
 
 from __future__ import annotations
 

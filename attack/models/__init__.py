@@ -1,1 +1,1 @@
-"""DOC"""
+"""What is attacked: classifiers, behind surrogates of platforms."""

@@ -19,7 +19,7 @@ from train.models.bpda import Bpda
 AVERAGED = (25, 50, 75)  # JPEG qualities that Shin and Song average over, beside none
 
 
-class Views(nn.Module):
+class Ensemble(nn.Module):
     """Every classifier's logits on what every surrogate makes of the images, [views, N, classes]; [N, classes] of one.
 
     Args:
@@ -80,6 +80,6 @@ def through(name: str, checkpoints: Sequence[Path], device: torch.device) -> lis
     return [*views, nn.Identity()] if len(views) > 1 else views
 
 
-def build(name: str, checkpoints: Sequence[Path], classifiers: Sequence[Classifier]) -> Views:
+def build(name: str, checkpoints: Sequence[Path], classifiers: Sequence[Classifier]) -> Ensemble:
     """Put a surrogate in front of classifiers; takes and raises what `through` does."""
-    return Views(through(name, checkpoints, classifiers[0].device), classifiers)
+    return Ensemble(through(name, checkpoints, classifiers[0].device), classifiers)

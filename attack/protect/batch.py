@@ -40,7 +40,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Start:
+class WorkerInit:
     """Begin to protect photos in a process.
 
     Args:
@@ -96,7 +96,7 @@ def run(
             bar.update(task, description=Path(result.source).name[:40], completed=told)
 
         try:
-            for result in on.map(Start(protector, step), _todo(record, protector, found, suffix, passed)):
+            for result in on.map(WorkerInit(protector, step), _todo(record, protector, found, suffix, passed)):
                 passed(_kept(record, result))
         except KeyboardInterrupt:
             console.print("Stopped. What is done stays done; run again to go on.")

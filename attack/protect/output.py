@@ -21,7 +21,7 @@ MOST_FAILURES = 20  # that are listed
 LARGE = 20 * 2**20  # bytes: more than some platforms take
 
 
-class Telling(Protocol):
+class Reporter(Protocol):
     """What is told of each photo as it is done, and of all at the end."""
 
     def tell(self, result: Result) -> None: ...

@@ -93,7 +93,7 @@ def respond(model: nn.Module, images: Tensor) -> Tensor:
     return served
 
 
-class Lifted(nn.Module):
+class FullResolution(nn.Module):
     """Logits [views, 1, classes] of a photo with a small image's change on it; a view is a platform × classifier.
 
     Forward is real: the change is enlarged, added, rounded, processed by each platform and shrunk for the classifier.

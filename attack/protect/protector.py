@@ -15,7 +15,7 @@ from attack.evaluation.visibility import Visibility, look
 from attack.models import classifiers
 from attack.models.classifiers import Classifier
 from attack.protect import photo
-from attack.protect.photo_model import Lifted, Processing, shrink, working_size
+from attack.protect.photo_model import FullResolution, Processing, shrink, working_size
 from attack.tasks.classify import aim
 from pairing.alignment.align import Pixels
 from params import Goal
@@ -26,7 +26,7 @@ LARGEST_EPS = 16  # that a bound on visibility tries
 
 
 @dataclass(frozen=True)
-class Wish:
+class ProtectionRequest:
     """What a person asks for: one of eps, in grey levels, and visibility, the most SSIM that may be lost."""
 
     goal: Goal
@@ -90,7 +90,7 @@ class Protector:
 
     def __init__(
         self,
-        wish: Wish,
+        wish: ProtectionRequest,
         platforms: Sequence[Processing],
         models: Mapping[str, Classifier],
         settings: dict[str, Any],
@@ -117,7 +117,7 @@ class Protector:
         served = [platform(source.pixels) for platform in self.platforms]
         sizes = [(each.shape[-2], each.shape[-1]) for each in served]
         size = working_size(sizes, source.pixels.shape[:2], max(max(each.size) for each in self.classifiers))
-        model = Lifted(source.pixels, size, self.platforms, self.classifiers, step)
+        model = FullResolution(source.pixels, size, self.platforms, self.classifiers, step)
         before = [self.logits(as_image(source.pixels), each) for each in self.classifiers]
         labels = aim(before[0], self.wish.goal)
         targeted = self.wish.goal != "untargeted"
@@ -207,7 +207,7 @@ class SameLabel(nn.Module):
         leaving: what each classifier said; None: they are led to one target.
     """
 
-    def __init__(self, model: Lifted, label: int, leaving: Sequence[int] | None) -> None:
+    def __init__(self, model: FullResolution, label: int, leaving: Sequence[int] | None) -> None:
         super().__init__()
         self.model, self.label, self.leaving = model, label, leaving
 

@@ -1,1 +1,1 @@
-"""DOC"""
+"""The report: one page that needs no network."""

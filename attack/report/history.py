@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from params import UserError
-from train.retraining import model_archive as kept_models
+from train.retraining import model_archive
 
 BEST = "best"  # as attack/evaluation/transfer.py has it, which would bring torch into `comreadv status`
 
@@ -67,7 +67,7 @@ def read(platform: str, kept: Path, models: Path, reports: Path) -> list[Generat
         if model := read_file(file, Model, mend):
             found[model.generation] = model
     evaluated = dict[int, Evaluation]()
-    for file, mend in _files(kept / platform, kept_models.EVALUATION, reports / f"{platform}.json", "evaluate"):
+    for file, mend in _files(kept / platform, model_archive.EVALUATION, reports / f"{platform}.json", "evaluate"):
         if evaluation := read_file(file, Evaluation, mend):
             evaluated[evaluation.generation] = evaluation
     generations = []

@@ -19,8 +19,7 @@ from attack.evaluation.outcomes import OUTCOMES, Outcome, read_outcomes
 from attack.evaluation.success_plot import success_plot
 from attack.evaluation.summary import BEST, rows, summarise, title
 from attack.models.classifiers import categories
-from attack.report import bench_section as measured
-from attack.report import fidelity, history
+from attack.report import bench_section, fidelity, history
 from attack.report.plots import curve_plot, eps_plot, history_plot, read_trained, spectrum_plot
 from attack.report.tables import price
 from pairing.alignment.align import Pixels, read_pixels
@@ -29,7 +28,7 @@ from train import device
 from train.data import pairs
 from train.emulator.model import Emulator
 from train.models import checkpoint
-from train.retraining import model_archive as kept_models
+from train.retraining import model_archive
 
 PICTURED = ("mim", "comreadv_mim", BEST)  # the attacks whose pictures are shown, where they were run
 IN_FRONT = (BEST, "comreadv_mim", "mim")  # the attacks whose lines are drawn thick
@@ -58,7 +57,7 @@ def write_page(params: Params, page: Path) -> list[str]:
     matrices = transfer.matrices(list(params.platforms), page.parent)
     codecs = [
         each._asdict() | {"by_eps": _strongest_by_eps(each)}
-        for each in measured.codecs(measured.read(page.parent / measured.FILE))
+        for each in bench_section.codecs(bench_section.read(page.parent / bench_section.FILE))
     ]
     sections, missing = [], []
     for name, row in params.platforms.items():
@@ -107,7 +106,7 @@ def _by_eps(shown: Sequence[dict[str, Any]]) -> str | None:
     return eps_plot(lines, [title(each) for each in IN_FRONT])
 
 
-def _strongest_by_eps(codec: measured.Codec) -> str | None:
+def _strongest_by_eps(codec: bench_section.Codec) -> str | None:
     """Draw the success of a codec's strongest attacks against ε, where there are several."""
     drawn = [row.attack for row in codec.rows][:DRAWN]
     if BEST not in drawn:
@@ -117,7 +116,7 @@ def _strongest_by_eps(codec: measured.Codec) -> str | None:
 
 def _history(name: str, reports: Path) -> str | None:
     """Draw what became of the platform's ComModel and attacks over its codec's generations, where there are several."""
-    generations = history.read(name, kept_models.FOLDER, kept_models.MODELS, reports)
+    generations = history.read(name, model_archive.FOLDER, model_archive.MODELS, reports)
     return history_plot(generations) if len(generations) > 1 else None
 
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""The task `classify`: a classifier names another class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Pages and statuses by which a site turns us away, or asks for a person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from collect.errors import Challenged, Interrupted, TurnedAway
+from collect.errors import CaptchaRequired, RateLimited, TransientError
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -17,18 +17,18 @@ BUSY = (418, 420, 429)
 
 
 def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:
-    """Raise TurnedAway for a status that asks for less, Interrupted for one that is the server's own trouble."""
+    """Raise RateLimited for a status that asks for less, TransientError for one that is the server's own trouble."""
     if status in BUSY:
-        raise TurnedAway(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
+        raise RateLimited(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
     if status >= 500:
-        trouble = Interrupted(f"{site.name}: the site has trouble of its own (HTTP {status}).")
+        trouble = TransientError(f"{site.name}: the site has trouble of its own (HTTP {status}).")
         trouble.wait = seconds(retry_after)
         raise trouble
     check_marks(site, where, "", retry_after)
 
 
 def check_marks(site: Site, where: str, text: str, retry_after: str | None = None) -> None:
-    """Raise Challenged or TurnedAway where an address or a text has the mark of such a page, HTTP 200 or not.
+    """Raise CaptchaRequired or RateLimited where an address or a text has the mark of such a page, HTTP 200 or not.
 
     A mark that begins with a slash is one of addresses: pages link to much.
     """
@@ -37,12 +37,12 @@ def check_marks(site: Site, where: str, text: str, retry_after: str | None = Non
         return any(mark in where or (mark in text and not mark.startswith("/")) for mark in marks)
 
     if found(site.challenge_marks):
-        raise Challenged(
+        raise CaptchaRequired(
             f"{site.name}: the site asks for a person (a captcha). Nobody here solves that: open the site in your own"
             " browser, do what it asks, and run again later; what is done stays done."
         )
     if found(site.block_marks):
-        raise TurnedAway(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
+        raise RateLimited(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
 
 
 def seconds(retry_after: str | None) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from collect import redaction as masking
+from collect import redaction
 from collect.browser import storage_state
 from collect.browser.page import text
 from params import UserError
@@ -45,6 +45,6 @@ def keep_page(page: Page, name: str) -> str:
 
 def _masked_text(page: Page) -> str:
     try:
-        return masking.masked(text(page), [cookie["value"] for cookie in page.context.cookies()])
+        return redaction.masked(text(page), [cookie["value"] for cookie in page.context.cookies()])
     except PlaywrightError:
         return ""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from collect.browser.blocking import check, check_marks
 from collect.browser.page import value
-from collect.errors import Interrupted
+from collect.errors import TransientError
 from collect.images import DAMAGED, FORMATS
 from collect.retry import back_off
 from params import unwritable
@@ -46,8 +46,8 @@ class Downloader:
     def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.
 
-        A passing fault is tried again, after what the site asks for (Retry-After). Raises Interrupted with what
-        came instead of an image, TurnedAway, Challenged, and UserError where the disk has no room.
+        A passing fault is tried again, after what the site asks for (Retry-After). Raises TransientError with what
+        came instead of an image, RateLimited, CaptchaRequired, and UserError where the disk has no room.
 
         Args:
             accept: the header of that name; None: the browser's.
@@ -59,7 +59,7 @@ class Downloader:
                 self._fetch(address, public, part, accept)
                 part.replace(destination)
                 return
-            except Interrupted as trouble:
+            except TransientError as trouble:
                 wait = back_off(trouble, failures, live=self.site.is_live)
                 if failures == ATTEMPTS or wait > TIMEOUT[1] or isinstance(trouble, Gone):
                     raise
@@ -72,12 +72,12 @@ class Downloader:
         try:
             retry_after = self._receive(address, public, part, {"Accept": accept} if accept else {})
         except requests.RequestException as error:  # whose own text holds the address with its signature
-            raise Interrupted(f"{public}: the download was cut off ({type(error).__name__}).") from None
+            raise TransientError(f"{public}: the download was cut off ({type(error).__name__}).") from None
         if problem := body_problem(part.read_bytes()):
             body = part.read_bytes()[:BEGINNING].decode(errors="replace")
             part.unlink()
             check_marks(self.site, "", body if problem == PAGE else "", retry_after)
-            raise Interrupted(f"{public}: {problem}.")
+            raise TransientError(f"{public}: {problem}.")
 
     def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> str | None:
         """Write the body to `part`, or the rest of it to what is there, if that is of the very same file.
@@ -95,12 +95,12 @@ class Downloader:
                 check_marks(self.site, "", body, retry_after)
                 if answer.status_code == 416:
                     _drop(part)
-                kind = Gone if answer.status_code in (403, 404, 410) else Interrupted
+                kind = Gone if answer.status_code in (403, 404, 410) else TransientError
                 raise kind(f"{public}: no download (HTTP {answer.status_code}).")
             rest = answer.status_code == 206
             if rest and not (here and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
                 _drop(part)
-                raise Interrupted(f"{public}: another part of the file than was asked for.")
+                raise TransientError(f"{public}: another part of the file than was asked for.")
             if not rest:
                 tag.unlink(missing_ok=True)
             with part.open("ab" if rest else "wb") as file:
@@ -138,7 +138,7 @@ def _drop(part: Path) -> None:
     _tag(part).unlink(missing_ok=True)
 
 
-class Gone(Interrupted):
+class Gone(TransientError):
     """This address serves nothing any more: a new one is wanted."""
 
 

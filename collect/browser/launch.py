@@ -12,7 +12,7 @@ import psutil
 from playwright.sync_api import Browser, Playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from collect import redaction as masking
+from collect import redaction
 from collect.platform import Site
 from params import UserError
 
@@ -74,7 +74,7 @@ def started(playwright: Playwright, platform: Site, *, visible: bool = False) ->
                 handle_sigint=False,  # Ctrl-C is ours to answer
             )
         except PlaywrightError as error:
-            failed = failed or f"The browser {path} does not start. {masking.reason(error)}"
+            failed = failed or f"The browser {path} does not start. {redaction.reason(error)}"
         else:
             return browser, path
     screen = " A visible browser needs a screen: run this where there is one." if visible else ""

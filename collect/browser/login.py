@@ -10,9 +10,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser import responses as answers
+from collect.browser import responses
 from collect.browser.storage_state import age, keep, login_command, stored_state
-from collect.errors import PageChanged, SignedOut
+from collect.errors import NotSignedIn, PageChanged
 from collect.platform import Site
 from collect.redaction import reason
 from params import UserError
@@ -53,7 +53,7 @@ def sign_in_by_hand(
     """Show the sign-in page, wait until a person is through, and keep the state; return the account.
 
     The cookies alone prove nothing, since some sites give guests the same ones: `account` tells whom the site shows
-    to a sign-in, and is asked again while it says SignedOut or meets trouble. Raises UserError when nobody has signed
+    to a sign-in, and is asked again while it says NotSignedIn or meets trouble. Raises UserError when nobody has signed
     in after so many minutes.
     """
     nobody = f"Nobody signed in to {platform.name}; nothing was saved."
@@ -66,7 +66,7 @@ def sign_in_by_hand(
                 state = context.storage_state()
                 try:
                     name = account(state)
-                except SignedOut:
+                except NotSignedIn:
                     nobody = f"{platform.name} shows nobody signed in, though its cookies are there; nothing was saved."
                 except UserError as error:
                     nobody = f"Nobody signed in to {platform.name}; nothing was saved. {error.message}"
@@ -82,9 +82,9 @@ def sign_in_by_hand(
 
 
 def account_of(platform: Site, browser: Browser, state: StorageState | Path) -> str:
-    """Return the public number of the account that the site shows to a sign-in; raise SignedOut when it shows none."""
+    """Return the public number of the account that the site shows to a sign-in; raise NotSignedIn for none."""
     with browser.new_context(storage_state=state, locale="en-US") as context:
-        context.add_init_script(answers.KEEP)
+        context.add_init_script(responses.KEEP)
         try:
             account = platform.account(context.new_page())
         except PlaywrightError as error:
@@ -93,7 +93,7 @@ def account_of(platform: Site, browser: Browser, state: StorageState | Path) -> 
                 f" {platform.name}` keeps a picture of it."
             ) from None
     if not account:
-        raise SignedOut
+        raise NotSignedIn
     return account
 
 
@@ -103,7 +103,7 @@ def check(platform: Site, browser: Browser) -> str:
     stored = age(file)
     try:
         account = account_of(platform, browser, file)
-    except SignedOut:
+    except NotSignedIn:
         raise UserError(
             f"The sign-in to {platform.name} that was stored {stored} does not hold any more. Run"
             f" `{login_command(platform)}`."

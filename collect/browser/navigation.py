@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Request, Response, TimeoutError
 
 from collect.browser.blocking import check, check_marks, seconds
 from collect.browser.page import alerts, text, value
-from collect.errors import Interrupted, SignedOut, Stayed, TurnedAway
+from collect.errors import NotSignedIn, RateLimited, SubmitFailed, TransientError
 from collect.redaction import reason
 from collect.retry import again
 
@@ -30,8 +30,8 @@ PAUSE = 50  # milliseconds between two looks
 def visit(site: Site, page: Page, address: str) -> Response:
     """Go to an address of the site and wait until it is loaded whole; a passing fault is tried again.
 
-    Raises Interrupted for no answer, a cut one or an error of the server's, TurnedAway and Challenged for what
-    the site says so by, SignedOut where it leads to the sign-in page.
+    Raises TransientError for no answer, a cut one or an error of the server's, RateLimited and CaptchaRequired for what
+    the site says so by, NotSignedIn where it leads to the sign-in page.
     """
 
     def once() -> Response:
@@ -42,7 +42,7 @@ def visit(site: Site, page: Page, address: str) -> Response:
             check(site, answer.status, page.url, retry_after)
             _wait_until_whole(site, page, trouble, retry_after)
         if site.is_for_guests(page.url):
-            raise SignedOut
+            raise NotSignedIn
         return answer
 
     return again(site, once)
@@ -52,8 +52,8 @@ def visit(site: Site, page: Page, address: str) -> Response:
 def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: int = 0) -> Iterator[None]:
     """Wait, on leaving, until what was done has led the page to an address, loaded whole; raise as `visit` does.
 
-    Raises Stayed, with what the page says by then (role alert), when it leads nowhere. `files`: how many go up before
-    the page goes on.
+    Raises SubmitFailed, with what the page says by then (role alert), when it leads nowhere. `files`: how many go up
+    before the page goes on.
     """
     before = alerts(page)
     heard: list[Response] = []
@@ -63,13 +63,15 @@ def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: i
         while not address.search(page.url):
             retry_after = trouble()
             if site.is_for_guests(page.url):
-                raise SignedOut
+                raise NotSignedIn
             _check_data(site, page, heard)
             if time.monotonic() > end:
                 check_marks(site, page.url, text(page), retry_after)
                 _check_data(site, page, heard, stays=True)
                 said = " ".join(each for each in alerts(page) if each not in before)
-                raise Stayed(f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said)
+                raise SubmitFailed(
+                    f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said
+                )
             page.wait_for_timeout(PAUSE)
         _wait_until_whole(site, page, trouble, trouble())
         _check_data(site, page, heard)
@@ -96,12 +98,12 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
     def trouble() -> str | None:
         retry_after = None
         for request in cut:
-            raise Interrupted(f"{site.name}: the connection was cut ({request.failure}).")
+            raise TransientError(f"{site.name}: the connection was cut ({request.failure}).")
         for answer in heard or ():
             retry_after = answer.headers.get("retry-after")
             check(site, answer.status, answer.url, retry_after)
             if answer.status in (401, 403):
-                raise SignedOut
+                raise NotSignedIn
         return retry_after
 
     if heard is not None:
@@ -113,7 +115,7 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
         trouble()
         if "has been closed" in error.message or isinstance(error, TimeoutError):
             raise
-        raise Interrupted(f"{site.name}: a page did not load ({reason(error)}).") from None
+        raise TransientError(f"{site.name}: a page did not load ({reason(error)}).") from None
     finally:
         if heard is not None:
             page.remove_listener("response", answered)
@@ -132,7 +134,7 @@ def _is_ours(page: Page, request: Request) -> bool:
 
 
 def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: bool = False) -> None:
-    """Raise TurnedAway or Challenged where the page was answered with a page instead of data.
+    """Raise RateLimited or CaptchaRequired where the page was answered with a page instead of data.
 
     The type says little, since some sites send JSON as HTML. Of an answer whose text the page has not kept nobody
     knows, unless the page `stays`, which speaks for the worst.
@@ -151,7 +153,7 @@ def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: boo
         if pages or (stays and not texts):
             retry_after = answer.headers.get("retry-after")
             check_marks(site, "", " ".join(pages), retry_after)
-            raise TurnedAway(f"{site.name}: the site answers with a page where data should be.", seconds(retry_after))
+            raise RateLimited(f"{site.name}: the site answers with a page where data should be.", seconds(retry_after))
 
 
 def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], retry_after: str | None) -> None:
@@ -163,7 +165,7 @@ def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], ret
             break
         except TimeoutError:
             if time.monotonic() > end:
-                raise Interrupted(f"{site.name}: a page takes too long to load.") from None
+                raise TransientError(f"{site.name}: a page takes too long to load.") from None
     trouble()
     marks = json.dumps([*site.challenge_marks, *site.block_marks])
     seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")

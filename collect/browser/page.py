@@ -1,4 +1,4 @@
-"""DOC"""
+"""What a page shows: its text, its alerts and a value of its scripts."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from collect.browser.blocking import check, check_marks, seconds
 from collect.browser.cdp import Heads
 from collect.browser.navigation import A_FILE
 from collect.browser.page import text, value, wait_for
-from collect.errors import Interrupted, PageChanged, SignedOut, TurnedAway
+from collect.errors import NotSignedIn, PageChanged, RateLimited, TransientError
 
 if TYPE_CHECKING:
     from collect.platform import Site
@@ -87,14 +87,14 @@ class Response:
         """Read the site's JSON object.
 
         Raises:
-            SignedOut: the site asks who is there.
-            Interrupted: the answer is none, or no data; nobody knows then what became of the request.
-            Challenged: the site wants to see a person.
+            NotSignedIn: the site asks who is there.
+            TransientError: the answer is none, or no data; nobody knows then what became of the request.
+            CaptchaRequired: the site wants to see a person.
         """
         if self.status in (401, 403):
-            raise SignedOut
+            raise NotSignedIn
         if self.status == 0:
-            raise Interrupted(f"{self.site.name}: the connection was cut while the site answered.")
+            raise TransientError(f"{self.site.name}: the connection was cut while the site answered.")
         check(self.site, self.status, self.where, self.retry_after)
         try:
             content = json.loads(self.text)
@@ -102,7 +102,7 @@ class Response:
             content = None
         if self.status != 200 or not isinstance(content, dict):
             check_marks(self.site, "", self.text, self.retry_after)
-            raise TurnedAway(
+            raise RateLimited(
                 f"{self.site.name}: the site answers with HTTP {self.status} and no data: it turns us away, or has"
                 " changed.",
                 seconds(self.retry_after),
@@ -133,9 +133,11 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
             raise
         if found == "gone":
             if site.is_for_guests(page.url):
-                raise SignedOut
+                raise NotSignedIn
             check_marks(site, page.url, text(page))
-            raise Interrupted(f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered.")
+            raise TransientError(
+                f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered."
+            )
         found.sort(key=lambda each: each[2] != 200)
         answers.extend(_answer(site, *each) for each in found)
         complete(answers)
@@ -159,35 +161,37 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Response]:
 def arrived(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
     """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
 
-    Raises as `Response.json` and `by_position` do; Interrupted only when no file has arrived, when the site asks to be
-    left alone for a while, or when some file has no answer.
+    Raises as `Response.json` and `by_position` do; TransientError only when no file has arrived, when the site asks
+    to be left alone for a while, or when some file has no answer.
     """
     told: dict[int, dict[str, Any]] = {}
-    failed: dict[int, Interrupted] = {}
+    failed: dict[int, TransientError] = {}
     for position, answer in by_position(answers, files):
         try:
             told[position] = answer.json()
-        except TurnedAway:
+        except RateLimited:
             raise
-        except Interrupted as trouble:
+        except TransientError as trouble:
             failed[position] = trouble
     longest = max(failed.values(), key=lambda trouble: trouble.wait or 0.0, default=None)
     if longest and (not told or longest.wait):
         raise longest
     if len(told.keys() | failed.keys()) < len(files):
-        raise Interrupted(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
+        raise TransientError(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
     return told
 
 
 def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
-    """Raise Interrupted when a page is about to publish more files than the site has told of.
+    """Raise TransientError when a page is about to publish more files than the site has told of.
 
     It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
     once the page has done with all.
     """
     button.click(trial=True)
     if shown.count() != len(told):
-        raise Interrupted(f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published.")
+        raise TransientError(
+            f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published."
+        )
 
 
 def by_position(answers: Sequence[Response], files: Sequence[Path]) -> Iterator[tuple[int, Response]]:

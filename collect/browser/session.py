@@ -14,15 +14,14 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright, sync_playwright
 
-from collect import redaction as masking
-from collect.browser import login, storage_state
-from collect.browser import responses as answers
+from collect import redaction
+from collect.browser import login, responses, storage_state
 from collect.browser.blocking import check_marks
 from collect.browser.diagnostics import adapter_frames, ends_in_adapter, keep_page
 from collect.browser.downloader import downloader
 from collect.browser.launch import end_browsers, launch
 from collect.browser.page import text
-from collect.errors import Challenged, Interrupted, PageChanged, SignedOut, Trouble, TurnedAway
+from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError, Trouble
 from collect.platform import Batch, Site
 from collect.retry import again, pause
 from params import UserError
@@ -41,6 +40,7 @@ Result = TypeVar("Result")
 @contextmanager
 def open_session(platform: Site) -> Iterator[BrowserSession]:
     """Open a platform in a browser, signed in: at a sandbox by its button, else by the stored state."""
+    platform.check_address()
     if platform.is_live:
         storage_state.stored_state(platform)  # nobody signed in: say so before a browser starts
     with sync_playwright() as playwright:
@@ -83,15 +83,17 @@ class BrowserSession:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
                     begun.append(stop or self._download(pool, remote_id, rendition, file, accept))
-                except (Interrupted, Challenged) as trouble:
+                except (TransientError, CaptchaRequired) as trouble:
                     begun.append(trouble)
-                    if isinstance(trouble, Challenged | TurnedAway):  # what has been begun is still brought to its end
+                    if isinstance(
+                        trouble, CaptchaRequired | RateLimited
+                    ):  # what has been begun is still brought to its end
                         stop = trouble
         results: list[str | Trouble] = []
         for each in begun:
             try:
                 results.append(self._step(each) if callable(each) else each)
-            except (Interrupted, Challenged) as trouble:
+            except (TransientError, CaptchaRequired) as trouble:
                 results.append(trouble)
         return results
 
@@ -129,8 +131,8 @@ class BrowserSession:
         try:
             self._open()
         except PlaywrightError as error:
-            raise Interrupted(
-                f"{self.platform.name}: the browser does not open the site. {masking.reason(error)}"
+            raise TransientError(
+                f"{self.platform.name}: the browser does not open the site. {redaction.reason(error)}"
             ) from None
 
     def _open(self) -> None:
@@ -143,7 +145,7 @@ class BrowserSession:
         state = storage_state.stored_state(self.platform) if self.platform.is_live else None
         self.context = self.browser.new_context(storage_state=state, locale="en-US")
         self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
-        self.context.add_init_script(answers.KEEP)
+        self.context.add_init_script(responses.KEEP)
         self.page = self.context.new_page()
         if not self.platform.is_live:
             login.sign_in_here(self.platform, self.page)
@@ -157,8 +159,8 @@ class BrowserSession:
     def _account(self) -> str:
         try:
             return self._judged(lambda: self.platform.account(self.page))
-        except SignedOut:
-            raise (UserError if self.platform.is_live else Interrupted)(self._signed_out) from None
+        except NotSignedIn:
+            raise (UserError if self.platform.is_live else TransientError)(self._signed_out) from None
 
     def _step(self, action: Callable[[], Result]) -> Result:
         try:
@@ -166,11 +168,11 @@ class BrowserSession:
                 if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
                     again(self.platform, self._renew)
                 answer = self._judged(action)
-        except SignedOut:
+        except NotSignedIn:
             self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
             self._signed_out_seen = True
-            raise Interrupted(self._signed_out) from None
-        except Interrupted:
+            raise TransientError(self._signed_out) from None
+        except TransientError:
             self._trouble += 1
             raise
         self._trouble, self._steps = max(0.0, self._trouble - 0.5), self._steps + 1
@@ -191,8 +193,8 @@ class BrowserSession:
         """Do something with the page; say of what goes wrong what it means."""
         try:
             return action()
-        except Challenged as error:
-            raise Challenged(error.message + keep_page(self.page, self.platform.name)) from None
+        except CaptchaRequired as error:
+            raise CaptchaRequired(error.message + keep_page(self.page, self.platform.name)) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
         except OTHERWISE as error:
@@ -206,25 +208,25 @@ class BrowserSession:
         first = f"Run `comreadv login --platform {name}`, then" if self.platform.is_live else "Run"
         return f"{name}: nobody is signed in any more. {first} the same command again; what is done stays done."
 
-    def _explain(self, error: Exception) -> UserError | SignedOut:
+    def _explain(self, error: Exception) -> UserError | NotSignedIn:
         name = self.platform.name
         if isinstance(error, PlaywrightError) and "has been closed" in error.message:
             self._trouble = MOST_TROUBLE
-            return Interrupted(f"{name}: the browser has ended. What is done stays done; run again to go on.")
+            return TransientError(f"{name}: the browser has ended. What is done stays done; run again to go on.")
         frames = adapter_frames(error)
         where = f"{frames[-1].name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else "in the browser"
         if self.platform.is_for_guests(self.page.url):
-            return SignedOut()
+            return NotSignedIn()
         try:
             check_marks(self.platform, self.page.url, _text(self.page))
-        except TurnedAway as turned_away:
+        except RateLimited as turned_away:
             return turned_away
-        except Challenged as challenged:
-            return Challenged(challenged.message + keep_page(self.page, name))
+        except CaptchaRequired as challenged:
+            return CaptchaRequired(challenged.message + keep_page(self.page, name))
         if isinstance(error, PlaywrightError):
-            what, why = "page", masking.reason(error)
+            what, why = "page", redaction.reason(error)
         else:
-            what, why = "answer", masking.words(f"{type(error).__name__}: {error}")
+            what, why = "answer", redaction.words(f"{type(error).__name__}: {error}")
         kept = keep_page(self.page, name)
         return PageChanged(
             f"{name}: the site's {what} is not as collect/platforms/{name}.py expects. Step: {where}. {why}{kept}"

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Sign-ins on disk: 0600, outside the repository."""
 
 from __future__ import annotations
 

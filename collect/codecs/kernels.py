@@ -1,4 +1,4 @@
-"""DOC"""
+"""The kernels that an image is resized by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""JPEG's quantisation tables: a file's own, and libjpeg's of a quality."""
 
 from __future__ import annotations
 

@@ -33,8 +33,7 @@ def collect(
     Stops and resumes: what is up is never uploaded again. Writes data/round_trips/<platform>.
     """
     from collect.codecs import fingerprint
-    from collect.dataset import manifest
-    from collect.dataset import prepare as dataset
+    from collect.dataset import manifest, prepare
     from collect.round_trip.original import Original
     from collect.round_trip.round_trip import round_trip
 
@@ -49,7 +48,7 @@ def collect(
         typer.echo(f"{platform}: {count} uploaded files deleted; what was downloaded stays.")
         return
     if not IMAGES.exists():
-        dataset.prepare(settings.dataset, IMAGES)
+        prepare.prepare(settings.dataset, IMAGES)
     originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in manifest.read_manifest(IMAGES)]
     out = Path("data/round_trips") / platform
     generation = fingerprint.generation(platform)

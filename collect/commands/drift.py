@@ -26,7 +26,7 @@ def drift(
 
     Exit code 0: unchanged. 10: changed. Others: it could not be told.
     """
-    from collect.drift import detect as look
+    from collect.drift import detect
     from collect.locks import FRESHNESS, held
 
     settings = params.load(params_file)
@@ -36,9 +36,9 @@ def drift(
         if write
         else nullcontext()
     ):
-        found = look.examine(platform, settings, origin=origin, live=live)
-        typer.echo(look.told(platform, found))
+        found = detect.examine(platform, settings, origin=origin, live=live)
+        typer.echo(detect.told(platform, found))
         if write:
-            look.keep(platform, found)
+            detect.keep(platform, found)
     if found.is_change:
         raise typer.Exit(CHANGED)

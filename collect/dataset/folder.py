@@ -1,4 +1,4 @@
-"""DOC"""
+"""The photos of any folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOC"""
+"""The photos inside installed packages."""
 
 from __future__ import annotations
 

@@ -16,16 +16,14 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser import launch as browser
-from collect.browser import login, storage_state
-from collect.browser import responses as answers
+from collect.browser import launch, login, responses, storage_state
 from collect.browser.downloader import downloader
 from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
 from collect.codecs import fingerprint, quantisation
-from collect.doctor import pending_deletions as leftovers
-from collect.errors import SignedOut
+from collect.doctor import pending_deletions
+from collect.errors import NotSignedIn
 from collect.locks import held
-from collect.platform import Batch, Platform, Site
+from collect.platform import Batch, LocalPlatform, Platform, Site
 from collect.round_trip.thumbnails import MOST, distance, look, shows
 from params import UserError
 
@@ -33,7 +31,7 @@ SIDE = 64  # pixels
 AGAIN = 5.0  # seconds between two looks at an album that lags behind
 
 
-class Patient(ABC):
+class Checks(ABC):
     """The steps that every platform has. Each returns what was seen, and raises whatever the adapter does."""
 
     def __init__(self, name: str, platform: Platform, folder: Path) -> None:
@@ -124,10 +122,10 @@ class Patient(ABC):
         return remote_ids
 
 
-class Local(Patient):
+class Local(Checks):
     """A platform without a site."""
 
-    def __init__(self, name: str, platform: Platform, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, name: str, platform: LocalPlatform, folder: Path, stack: ExitStack) -> None:
         super().__init__(name, platform, folder)
         self._session = stack.enter_context(platform.session(folder / "local"))
 
@@ -144,7 +142,7 @@ class Local(Patient):
         self._session.delete(remote_ids, title)
 
 
-class Web(Patient):
+class Web(Checks):
     """A platform with pages."""
 
     def __init__(self, name: str, site: Site, folder: Path, stack: ExitStack) -> None:
@@ -162,7 +160,7 @@ class Web(Patient):
 
     def start(self) -> str:
         playwright = self._stack.enter_context(sync_playwright())
-        self._browser, path = browser.started(playwright, self.site)
+        self._browser, path = launch.started(playwright, self.site)
         self._stack.callback(self._browser.close)
         return f"{path}, version {self._browser.version}"
 
@@ -179,15 +177,15 @@ class Web(Patient):
             login.sign_in_here(self.site, self.context.new_page())
         elif not login.signed_in(self.site, self.context):
             raise UserError(f"{state} lacks the cookies of a sign-in. Run `{storage_state.login_command(self.site)}`.")
-        self.context.add_init_script(answers.KEEP)
+        self.context.add_init_script(responses.KEEP)
         return f"stored {storage_state.age(state)}" if state else f"at {self.site.origin}"
 
     def show_account(self) -> str:
         assert self.context is not None
         self._account = self.site.account(self.context.new_page())
         if not self._account:
-            raise SignedOut
-        self.left_behind = leftovers.noted(self.site, self._account, self.original)
+            raise NotSignedIn
+        self.left_behind = pending_deletions.noted(self.site, self._account, self.original)
         if self.site.is_live:
             self._stack.callback(self._keep_sign_in, self.context)
         return self._account
@@ -198,12 +196,12 @@ class Web(Patient):
             storage_state.store(self.site, context)
 
     def _upload(self) -> dict[int, str]:
-        leftovers.note(self.site, self._account, self.batch)
+        pending_deletions.note(self.site, self._account, self.batch)
         return self.site.upload(self.page, self.batch)
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         super()._received(remote_ids)
-        leftovers.note(self.site, self._account, self.batch)
+        pending_deletions.note(self.site, self._account, self.batch)
 
     def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
         end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
@@ -227,7 +225,7 @@ class Web(Patient):
 
     def _take_down(self, batch: Batch) -> list[str]:
         remote_ids = super()._take_down(batch)
-        leftovers.strike_out(self.site, batch)
+        pending_deletions.strike_out(self.site, batch)
         return remote_ids
 
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from playwright.sync_api import Error as PlaywrightError
 
-from collect import redaction as masking
+from collect import redaction
 from collect.browser import storage_state
 from collect.browser.blocking import check_marks
 from collect.browser.diagnostics import adapter_frames, keep_page
 from collect.browser.page import text
-from collect.doctor.checks import Patient, Web
-from collect.errors import Refused, SignedOut
+from collect.doctor.checks import Checks, Web
+from collect.errors import NotSignedIn, UploadRejected
 from collect.platform import Site
 from params import UserError
 
 WAITED_FOR = re.compile(r"waiting for ((?:get_by_\w+|locator|frame_locator)\(.*)")
 
 
-def symptoms(error: Exception, patient: Patient) -> list[str]:
+def symptoms(error: Exception, patient: Checks) -> list[str]:
     """Say what went wrong, and then, a line each, where in the adapter, what was not found, what the page showed."""
     platform = patient.platform
     lines = [_what(error, platform)]
@@ -37,22 +37,22 @@ def symptoms(error: Exception, patient: Patient) -> list[str]:
             f"in collect/platforms/{Path(frame.filename).name}, line {frame.lineno}, {frame.name}: {frame.line}"
         )
     if isinstance(error, PlaywrightError) and (found := WAITED_FOR.findall(error.message)):
-        lines.append(f"found nothing: {masking.public(found[-1].removesuffix(' to be visible'))}")
+        lines.append(f"found nothing: {redaction.public(found[-1].removesuffix(' to be visible'))}")
     if page and page.url != "about:blank":
-        lines.append(f"on the page {masking.public(page.url)}")
+        lines.append(f"on the page {redaction.public(page.url)}")
         lines.append(keep_page(page, patient.name).strip())
     return lines
 
 
 def _what(error: Exception, platform: object) -> str:
-    if isinstance(error, SignedOut):
+    if isinstance(error, NotSignedIn):
         assert isinstance(platform, Site)
         mend = f" Run `{storage_state.login_command(platform)}`." if platform.is_live else ""
         return f"The site shows nobody signed in.{mend}"
-    if isinstance(error, Refused):
+    if isinstance(error, UploadRejected):
         return f"The site refuses the image: {error}"
     if isinstance(error, PlaywrightError):
-        return masking.reason(error)
+        return redaction.reason(error)
     if isinstance(error, UserError):
-        return masking.public(error.message)
-    return masking.public(f"{type(error).__name__}: {error}")
+        return redaction.public(error.message)
+    return redaction.public(f"{type(error).__name__}: {error}")

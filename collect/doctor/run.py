@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from collect import sandbox
-from collect.doctor.checks import Local, Patient, Web
+from collect.doctor.checks import Checks, Local, Web
 from collect.doctor.diagnosis import symptoms
-from collect.platform import Batch, Platform, Site, load
+from collect.platform import Batch, LocalPlatform, Platform, Site, load
 from collect.round_trip.connect import is_asked_for, refuse_sandbox
 from params import Params, UserError
 
@@ -45,8 +45,9 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
         platform = load(name, row, origin=origin)
         _permit(name, platform, console, live=live)
         if isinstance(platform, Site):
-            patient: Patient = Web(name, platform, folder, stack)
+            patient: Checks = Web(name, platform, folder, stack)
         else:
+            assert isinstance(platform, LocalPlatform)
             patient = Local(name, platform, folder, stack)
         try:
             failed = _run(_steps(patient), patient, console)
@@ -79,7 +80,7 @@ def _named(batch: Batch) -> str:
     return f"{known} called {batch.title!r}"
 
 
-def _steps(patient: Patient) -> list[Step]:
+def _steps(patient: Checks) -> list[Step]:
     first: list[Step] = []
     middle: list[Step] = []
     ready: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ def _steps(patient: Patient) -> list[Step]:
     ]
 
 
-def _run(steps: list[Step], patient: Patient, console: Console) -> list[str]:
+def _run(steps: list[Step], patient: Checks, console: Console) -> list[str]:
     """Run the steps, print their rows, and return the names of those that failed."""
     done: set[str] = set()
     failed: list[str] = []

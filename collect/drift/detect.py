@@ -15,8 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from collect.codecs import fingerprint
-from collect.drift import pixel_statistics as residual
-from collect.drift import probe
+from collect.drift import pixel_statistics, probe
 from collect.drift.probe import Seen
 from collect.drift.wording import _explain, _of_codecs
 from params import Params
@@ -83,7 +82,7 @@ def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Ca
         return Drift("header", said, second)
     if changes := pixel_changes(history, [first, second], alarm=True):
         resized = {"large"} if probe.is_resized(second["large"]["header"]) else set()
-        return Drift("pixels", residual.describe(changes, resized), second)
+        return Drift("pixels", pixel_statistics.describe(changes, resized), second)
     return Drift("none", "unchanged; something was seen once, and not again right after", second)
 
 

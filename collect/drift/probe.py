@@ -17,9 +17,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session as Books
 
 from collect.codecs import quantisation
-from collect.codecs.headers import reader as headers
-from collect.drift import pixel_statistics as residual
-from collect.drift import probe_images as probes
+from collect.codecs.headers import reader
+from collect.drift import pixel_statistics, probe_images
 from collect.ledger.ledger import Ledger
 from collect.ledger.models import Probe
 from collect.ledger.transactions import open_ledger, transaction
@@ -27,7 +26,7 @@ from collect.ledger.workers import at_work
 from collect.locks import held
 from collect.platform import Platform, Session, Site
 from collect.round_trip.connect import announce, opened
-from collect.round_trip.uploads import Run
+from collect.round_trip.uploads import Uploader
 from collect.store import LIVE_STATE, stored
 from params import Params, UserError
 
@@ -51,9 +50,11 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
         site = "live" if platform.is_live else "sandbox"
         key: dict[str, Any] = {"platform": name, "site": site, "account": session.account, "generation": generation}
         ledger = Ledger(engine, **key, collector=heart.id)
-        files = probes.make(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="probe-", dir=LIVE_STATE))))
+        files = probe_images.make(
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="probe-", dir=LIVE_STATE)))
+        )
         by_content = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in files.values()}
-        run = Run(platform, session, ledger, heart, by_content, patience=PATIENCE)
+        run = Uploader(platform, session, ledger, heart, by_content, patience=PATIENCE)
         mine = _remember(name, by_content)
         if isinstance(platform, Site) and platform.is_live:
             announce(name, platform, session.account, len(files))
@@ -84,13 +85,13 @@ def _negotiated(platform: Platform, session: Session, ledger: Ledger, file: Path
     download = ledger.downloads(platform.rendition).get(hashlib.sha256(file.read_bytes()).hexdigest())
     if download is None or not isinstance(platform, Site):
         return []
-    own, told = headers.read(stored(download.sha256).read_bytes())["format"], []
+    own, told = reader.read(stored(download.sha256).read_bytes())["format"], []
     for accept in ACCEPTS:
         served = file.with_name("served")
         found = session.download([download.upload.remote_id or ""], platform.rendition, [served], accept)[0]
         if not isinstance(found, str):
             raise found
-        if (other := headers.read(served.read_bytes())["format"]) != own:
+        if (other := reader.read(served.read_bytes())["format"]) != own:
             told.append(f"{accept}: {other}")
     return told
 
@@ -101,7 +102,7 @@ def _read(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:
     for sha256, file in files.items():
         if download := downloads.get(sha256):
             served = stored(download.sha256)
-            seen[file.stem] = {**_told(served, file.stem), "residual": residual.measure(file, served)}
+            seen[file.stem] = {**_told(served, file.stem), "residual": pixel_statistics.measure(file, served)}
         elif sha256 in refused:
             seen[file.stem] = {"header": {"format": "refused"}}
         else:
@@ -109,13 +110,13 @@ def _read(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:
                 f"{platform.name}: the probe {file.stem} did not come back as it went up. Run the same command again;"
                 f" if that goes on, look with `comreadv doctor --platform {ledger.key['platform']}`."
             )
-    return {name: seen[name] for name in probes.PROBES}
+    return {name: seen[name] for name in probe_images.PROBES}
 
 
 def _told(served: Path, name: str) -> dict[str, Any]:
     """Read a file's header; its tables stand beside it, and in it a name for them, which is enough to compare."""
     try:
-        header = headers.read(served.read_bytes())
+        header = reader.read(served.read_bytes())
     except ValueError as error:
         raise UserError(f"What came back of the probe {name} has no header that can be read ({error}).") from None
     if not (tables := header.get("tables")):
@@ -198,7 +199,7 @@ def codec_of(seen: Seen) -> dict[str, Any]:
 
 def is_resized(large: Mapping[str, Any]) -> bool:
     """Tell by its header whether the large probe came back smaller than it went up."""
-    return large["format"] != "refused" and (large["width"], large["height"]) != probes.LARGE
+    return large["format"] != "refused" and (large["width"], large["height"]) != probe_images.LARGE
 
 
 def _common(told: Mapping[str, Any]) -> dict[str, Any]:

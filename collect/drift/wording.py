@@ -1,4 +1,4 @@
-"""DOC"""
+"""Say in a sentence how a codec has changed."""
 
 from __future__ import annotations
 

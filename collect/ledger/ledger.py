@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from collect.errors import Interrupted
+from collect.errors import TransientError
 from collect.ledger.models import Download, Tile, Upload, now
 from collect.ledger.transactions import insert_new, one_at_a_time, transaction
 from collect.ledger.workers import dead
@@ -118,7 +118,7 @@ class Ledger:
     ) -> None:
         """Confirm what the platform shows of a batch; the rest never arrived and is planned again.
 
-        `refused`: the reasons, by position, why some are not to go up again. Raises Interrupted when the batch is
+        `refused`: the reasons, by position, why some are not to go up again. Raises TransientError when the batch is
         another collector's by now, which took us for dead.
         """
         rows: list[dict[str, Any]] = []
@@ -138,7 +138,7 @@ class Ledger:
     def receive(self, uploads: Sequence[Upload], remote_ids: Mapping[int, str]) -> None:
         """Keep remote ids, by position, as soon as the site has said them, ahead of publication.
 
-        Raises Interrupted when the batch is another collector's by now, which took us for dead.
+        Raises TransientError when the batch is another collector's by now, which took us for dead.
         """
         told = [(uploads[position], remote_id) for position, remote_id in remote_ids.items()]
         with self.transaction() as session:
@@ -320,11 +320,11 @@ class Ledger:
             session.execute(ours.where(which).values(collector=None))
 
     def _lock(self, session: Session, batch: Sequence[Upload]) -> None:
-        """Lock a batch; raise Interrupted when it is another collector's by now."""
+        """Lock a batch; raise TransientError when it is another collector's by now."""
         ours = select(Upload.id).where(Upload.id.in_([each.id for each in batch]))
         ours = ours.where(Upload.collector == self.collector).order_by(Upload.id).with_for_update()
         if len(session.scalars(ours).all()) != len(batch):
-            raise Interrupted("Another collector has taken this one's work over, taking it for dead.")
+            raise TransientError("Another collector has taken this one's work over, taking it for dead.")
 
     def _free(self, session: Session, rows: Select[Upload]) -> list[Upload]:
         """Lock, in the order of their plan, the rows that no other living collector has in hand, and return them."""

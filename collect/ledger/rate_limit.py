@@ -16,7 +16,7 @@ AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes 
 LONGEST_KEPT = 24 * 3600.0  # seconds of rest that a site is believed: nobody could take back a nonsense of years
 
 
-class Rate:
+class RateLimit:
     """An account's token buckets, one for the minute and one for the day, in the ledger: they outlive a restart.
 
     All collectors of the account draw on the same ones. In any day no more than `per_day` go up, unless one batch

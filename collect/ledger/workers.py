@@ -25,7 +25,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")  # another for each start of each
 HEART = 10.0  # seconds between two beats, at least
 
 
-class Heart:
+class Heartbeat:
     """Our own entry among the collectors."""
 
     def __init__(self, engine: Engine) -> None:
@@ -50,9 +50,9 @@ class Heart:
 
 
 @contextmanager
-def at_work(engine: Engine) -> Iterator[Heart]:
+def at_work(engine: Engine) -> Iterator[Heartbeat]:
     """Be one of the collectors for as long as the `with` lasts."""
-    heart = Heart(engine)
+    heart = Heartbeat(engine)
     me = psutil.Process()
     with transaction(engine) as session:
         session.execute(delete(Collector).where(Collector.beat < time.time() - FORGOTTEN))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.errors import Trouble
-from collect.platform import Batch, Platform
+from collect.platform import Batch, LocalPlatform
 from params import PlatformRow, UserError, unwritable
 
 
-class Codec(Platform):
+class Codec(LocalPlatform):
     name = "codec"
     atomic = False
     renditions = ("file",)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.responses import arrived, expect_answers, no_more_than
-from collect.errors import SignedOut
+from collect.errors import NotSignedIn
 from collect.platform import Batch, Site, refusal
 from collect.retry import pause
 from params import UserError
@@ -39,7 +39,7 @@ class Douban(Site):
         answer = visit(self, page, self.at("https://www.douban.com/mine/"))
         person = re.search(r"/people/([^/]+)/", page.url)
         if answer.status == 403 or person is None:
-            raise SignedOut
+            raise NotSignedIn
         return person[1]
 
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -113,7 +113,7 @@ class Douban(Site):
         """Go to a page of the album; raise UserError where there is no such album."""
         status = visit(self, page, address).status
         if status == 403:
-            raise SignedOut
+            raise NotSignedIn
         if status == 404:
             self.account(page)  # raises where nobody is signed in any more
             raise UserError(

@@ -11,10 +11,10 @@ from html import unescape
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect import redaction as masking
+from collect import redaction
 from collect.browser.blocking import check, check_marks
 from collect.browser.navigation import expect_arrival, visit
-from collect.errors import Interrupted, Refused, SignedOut, Stayed
+from collect.errors import NotSignedIn, SubmitFailed, TransientError, UploadRejected
 from collect.platform import PASSING, Batch, Site
 from collect.retry import again, pause
 from params import UserError
@@ -44,7 +44,7 @@ class Facebook(Site):
         for cookie in page.context.cookies(page.url):
             if cookie.get("name") == "c_user":
                 return cookie["value"]
-        raise SignedOut
+        raise NotSignedIn
 
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         visit(self, page, self.at("https://www.facebook.com/media/set/create"))
@@ -57,15 +57,15 @@ class Facebook(Site):
         try:
             with expect_arrival(self, page, ALBUM, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
-        except Stayed as stayed:
+        except SubmitFailed as stayed:
             named = [position for position, file in enumerate(batch.files) if file.name in stayed.said]
             if len(named) != 1 or PASSING.search(stayed.said):
                 raise
             if self.is_live:
                 time.sleep(self.lag)
             if self._open_album(page, batch.title):  # it says one thing and has done another
-                raise Interrupted(f"{stayed.message} But there is the album.") from None
-            raise Refused(named[0], stayed.said) from None
+                raise TransientError(f"{stayed.message} But there is the album.") from None
+            raise UploadRejected(named[0], stayed.said) from None
         return dict(enumerate(self._listed(page, len(batch.files), batch.title)))
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -88,11 +88,11 @@ class Facebook(Site):
             answer = page.request.get(address)
             html = answer.text()
         except PlaywrightError as error:
-            raise Interrupted(f"facebook: a photo's page was cut off ({masking.reason(error)}).") from None
+            raise TransientError(f"facebook: a photo's page was cut off ({redaction.reason(error)}).") from None
         check(self, answer.status, answer.url, answer.headers.get("retry-after"))
         check_marks(self, answer.url, html, answer.headers.get("retry-after"))
         if self.is_for_guests(answer.url):
-            raise SignedOut
+            raise NotSignedIn
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
         return unescape(image[1]) if image else None
 
@@ -103,7 +103,7 @@ class Facebook(Site):
         if not set(photos) <= set(remote_ids):
             raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
         if not self._says_that_it_has(page, str(len(photos))):  # others may be among those that have not come
-            raise (Interrupted if self._says_that_it_has(page, r"\d+") else UserError)(
+            raise (TransientError if self._says_that_it_has(page, r"\d+") else UserError)(
                 f"facebook: the album {title!r} shows {len(photos)} photos, and does not say that it has no more. If it"
                 " stays so, delete it by hand."
             )
@@ -114,7 +114,7 @@ class Facebook(Site):
     def _open_album(self, page: Page, title: str) -> bool:
         """Go to the album of that title; tell whether there is one.
 
-        Raises Interrupted when a live site shows no album at all: nothing else tells a list that has not come.
+        Raises TransientError when a live site shows no album at all: nothing else tells a list that has not come.
         """
         came = False
         for _ in range(2):  # a list that has not come yet looks like one that lacks the album
@@ -128,7 +128,7 @@ class Facebook(Site):
                 visit(self, page, album.first.evaluate("link => link.href"))
                 return True
         if self.is_live and not came:
-            raise Interrupted(
+            raise TransientError(
                 "facebook: the list of albums did not come. If the account has no album at all, make one by hand, with"
                 " a photo of your own."
             )
@@ -139,7 +139,7 @@ class Facebook(Site):
         photos = self._photos(page, count)
         all_of_them = some_may_be_gone and len(photos) < count and self._says_that_it_has(page, str(len(photos)))
         if len(photos) != count and not all_of_them:
-            raise Interrupted(
+            raise TransientError(
                 f"facebook: the album {title!r} shows {len(photos)} of {count} photos, so that nobody can tell which is"
                 " which. If it stays so, delete the album on the site."
             )

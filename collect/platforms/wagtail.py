@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import FilePayload, Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.responses import expect_answer
-from collect.errors import SignedOut
-from collect.platform import Batch, Session, Site, refusal
+from collect.errors import NotSignedIn
+from collect.platform import Batch, Site, refusal
 from collect.retry import pause
 from params import UserError
 
@@ -42,9 +40,8 @@ class Wagtail(Site):
             raise UserError("wagtail: every Wagtail has an address of its own. Say which with --origin.")
         return super().at(url)
 
-    def session(self, storage: Path) -> AbstractContextManager[Session]:
-        self.at(self.root)  # where, before who
-        return super().session(storage)
+    def check_address(self) -> None:
+        self.at(self.root)
 
     def sign_in(self, page: Page) -> None:
         if not (os.environ.get(USER) and os.environ.get(PASSWORD)):
@@ -108,7 +105,7 @@ class Wagtail(Site):
     def _visit(self, page: Page, path: str) -> int:
         status = visit(self, page, self.at(urljoin(self.root, path))).status
         if "/login/" in page.url:
-            raise SignedOut
+            raise NotSignedIn
         return status
 
     def _library(self, page: Page) -> Iterator[tuple[str, str]]:

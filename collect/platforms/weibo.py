@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from collect.browser.navigation import visit
 from collect.browser.responses import Response, arrived, expect_answer, expect_answers, no_more_than
-from collect.errors import Interrupted, PageChanged, SignedOut, Stayed
+from collect.errors import NotSignedIn, PageChanged, SubmitFailed, TransientError
 from collect.platform import PASSING, Batch, Site, refusal
 from collect.redaction import reason, words
 from collect.retry import again, pause
@@ -41,7 +41,7 @@ class Weibo(Site):
         if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
             return number
         if again(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
-            raise SignedOut
+            raise NotSignedIn
         raise PageChanged(
             "weibo no longer says who is signed in (header X-Log-Uid of its first page). Mend account() in"
             " collect/platforms/weibo.py; docs/platforms.md tells what is known."
@@ -56,7 +56,7 @@ class Weibo(Site):
             page.locator('input[type="file"]').set_input_files(batch.files)
         pids: dict[int, str] = {}
         if any("<data>100006</data>" in each.text for each in answers):
-            raise SignedOut
+            raise NotSignedIn
         for position, told in arrived(answers, batch.files).items():
             if not told.get("ret"):
                 raise refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
@@ -71,12 +71,12 @@ class Weibo(Site):
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
             send.click()
         if posted.json().get("ok") == -100:
-            raise SignedOut
+            raise NotSignedIn
         if posted.json().get("ok") != 1:
             said = str(posted.json().get("msg") or "")
             if PASSING.search(said):
-                raise Stayed(f"weibo takes no post for now. It says: {words(said)}")  # and so rejects no image
-            raise Stayed("weibo refuses the post.", said)
+                raise SubmitFailed(f"weibo takes no post for now. It says: {words(said)}")  # and so rejects no image
+            raise SubmitFailed("weibo refuses the post.", said)
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -101,7 +101,7 @@ class Weibo(Site):
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
                 page.locator("body").evaluate(DESTROY, post)
             if destroyed.json().get("ok") == -100:
-                raise SignedOut
+                raise NotSignedIn
             if destroyed.json().get("ok") != 1:
                 said = words(str(destroyed.json().get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")
@@ -111,7 +111,7 @@ class Weibo(Site):
         while True:
             answer = again(self, partial(self._wall, page, uid, cursor))
             if answer.get("ok") != 1:
-                raise SignedOut
+                raise NotSignedIn
             yield from answer["data"]["list"]
             cursor = str(answer["data"]["since_id"] or 0)
             if cursor == "0":
@@ -127,7 +127,7 @@ class Weibo(Site):
             )
             return Response(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
         except PlaywrightError as error:
-            raise Interrupted(f"weibo: the album was cut off ({reason(error)}).") from None
+            raise TransientError(f"weibo: the album was cut off ({reason(error)}).") from None
 
 
 DESTROY = """(_, mid) => {

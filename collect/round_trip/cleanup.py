@@ -15,8 +15,8 @@ from collect.ledger.models import Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import at_work
 from collect.round_trip.connect import opened
-from collect.round_trip.retry_policy import Patience
-from collect.round_trip.uploads import Run, rate_of
+from collect.round_trip.retry_policy import RetryPolicy
+from collect.round_trip.uploads import Uploader, rate_of
 from params import Params, UserError
 
 
@@ -38,9 +38,9 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
             ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
             if ledger.held_elsewhere():
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
-            patience = Patience(platform, heart, console, rate_of(platform, ledger))
+            patience = RetryPolicy(platform, heart, console, rate_of(platform, ledger))
             patience.rest_as_asked()
-            run = Run(platform, session, ledger, heart, {})
+            run = Uploader(platform, session, ledger, heart, {})
             patience.outlast(run.settle)
             in_doubt |= run.in_doubt
             for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):

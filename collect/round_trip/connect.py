@@ -1,18 +1,20 @@
-"""DOC"""
+"""Open a platform of params.yaml: its sandbox, or the real site when it is asked for."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from collect import sandbox
+from collect.browser.session import open_session
 from collect.ledger.rate_limit import AT_HAND, DAY
-from collect.platform import Platform, Session, Site, load
+from collect.platform import LocalPlatform, Platform, Session, Site, load
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
 
@@ -50,12 +52,20 @@ def opened(
             )
         if live:
             refuse_sandbox(name, platform)
-        yield platform, stack.enter_context(platform.session(LIVE_STATE / "local" / name))
+        yield platform, stack.enter_context(open_account(platform, LIVE_STATE / "local" / name))
 
 
 def is_asked_for(live: bool) -> bool:
     """Tell whether the real site has been asked for, by --live or in the environment."""
     return live or os.environ.get(LIVE) == "1"
+
+
+def open_account(platform: Platform, storage: Path) -> AbstractContextManager[Session]:
+    """Open an account on a platform: a site's in a browser, signed in; `storage` is for what has no site to keep it."""
+    if isinstance(platform, Site):
+        return open_session(platform)
+    assert isinstance(platform, LocalPlatform)
+    return platform.session(storage)
 
 
 def refuse_sandbox(name: str, platform: Platform) -> None:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collect.browser.downloader import Gone
-from collect.errors import Challenged, Interrupted, Trouble, TurnedAway
+from collect.errors import CaptchaRequired, RateLimited, TransientError, Trouble
 from collect.ledger.ledger import Arrival, Ledger
 from collect.ledger.models import Download, Upload
 from collect.platform import Platform, Session
-from collect.round_trip.thumbnails import Looks, look, match
+from collect.round_trip.thumbnails import ThumbnailIndex, look, match
 from collect.store import LIVE_STATE, is_stored, stored
 from params import unwritable
 
@@ -21,7 +21,7 @@ AT_ONCE = 32  # files that are downloaded and written down together
 TRIES = 3  # at what a site may show otherwise for a while: a file that is not what went up, a part of a batch
 
 
-class Fetch:
+class Downloads:
     """Brings down what is up, in every rendition asked for.
 
     Args:
@@ -36,7 +36,7 @@ class Fetch:
         session: Session,
         ledger: Ledger,
         files: Mapping[str, Path],
-        looks: Looks,
+        looks: ThumbnailIndex,
         tell: Callable[[], None],
     ) -> None:
         self.platform = platform
@@ -74,9 +74,9 @@ class Fetch:
             found = self.session.download([each.remote_id or "" for each in uploads], rendition, files)
             for upload, address, file in zip(uploads, found, files, strict=True):
                 if not isinstance(address, str):
-                    asks_for_rest = isinstance(address, Challenged | TurnedAway)
+                    asks_for_rest = isinstance(address, CaptchaRequired | RateLimited)
                     if asks_for_rest or self._may_try_again(upload, address.message, rendition):
-                        trouble = trouble if isinstance(trouble, Challenged) else address
+                        trouble = trouble if isinstance(trouble, CaptchaRequired) else address
                     continue
                 arrived.append(Arrival(upload, address, _store(file)))
         for upload in uploads:
@@ -87,7 +87,7 @@ class Fetch:
         for each in arrived:
             if each not in verified:
                 strays[each.upload.batch or ""].append(each)
-        if isinstance(trouble, Challenged):
+        if isinstance(trouble, CaptchaRequired):
             raise trouble
         for batch in strays.values():
             self._find_owners(batch, rendition)
@@ -137,7 +137,7 @@ class Fetch:
                 if self._tries[each.upload.id] >= TRIES:
                     self._keep(rendition, [each._replace(reason="the site serves another picture")])
         if again:
-            raise Interrupted(f"{self.platform.name}: the site serves another picture than went up.")
+            raise TransientError(f"{self.platform.name}: the site serves another picture than went up.")
 
     def _trade(self, holder: Upload, file: Path) -> None:
         """Trade remote ids with the image of the batch that this one's id shows, had it from a passing fault's file."""
@@ -184,9 +184,9 @@ class Fetch:
             for download, address, file in zip(downloads, found, files, strict=True):
                 if isinstance(address, str) and _store(file).name == download.sha256:
                     self.downloaded += 1
-                elif isinstance(address, Challenged | TurnedAway):
+                elif isinstance(address, CaptchaRequired | RateLimited):
                     trouble.insert(0, address)
-                elif isinstance(address, Interrupted) and self._may_be_served_yet(download, address):
+                elif isinstance(address, TransientError) and self._may_be_served_yet(download, address):
                     trouble.append(address)
                 elif download.upload_id not in self._forgotten:
                     self._forgotten.add(download.upload_id)
@@ -195,7 +195,7 @@ class Fetch:
         if trouble:
             raise trouble[0]
 
-    def _may_be_served_yet(self, download: Download, trouble: Interrupted) -> bool:
+    def _may_be_served_yet(self, download: Download, trouble: TransientError) -> bool:
         """Count a try; tell whether the trouble may pass, or the address has served nothing too often."""
         self._tries[download.upload_id] += 1
         return not isinstance(trouble, Gone) or self._tries[download.upload_id] < TRIES

@@ -18,7 +18,7 @@ from collect.codecs import fingerprint
 from collect.ledger.ledger import GONE, HERE, Ledger
 from collect.ledger.models import Download
 from collect.platform import Platform
-from collect.round_trip.mosaic import Uncuttable
+from collect.round_trip.mosaic import MosaicResized
 from collect.round_trip.mosaic_packing import NEXT_RUN, cut_tiles, mosaic_file
 from collect.round_trip.original import Original
 from collect.store import LIVE_STATE, is_stored, stored
@@ -139,7 +139,7 @@ def _served(
             try:
                 files = cut_tiles(_here(download), sent, parts, folder)
                 served |= {sha256: Served(download, file, sent) for sha256, file in files.items()}
-            except Uncuttable as error:
+            except MosaicResized as error:
                 reason = f"{error}; {NEXT_RUN}" if rendition == platform.renditions[0] else str(error)
         if reason:
             missing |= {tile.sha256: reason for tile in parts}

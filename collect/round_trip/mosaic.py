@@ -24,7 +24,7 @@ BLOCK = 16  # pixels; both sides of a 4:2:0 JPEG's block, and of a WebP's
 BORDER = 16  # pixels around each tile, so 32 between two
 
 
-class Uncuttable(Exception):
+class MosaicResized(Exception):
     """A served mosaic that no tile can be cut from; its text is the reason, for a person."""
 
 
@@ -113,13 +113,13 @@ def _opened(served: Path, size: tuple[int, int]) -> Iterator[Image.Image]:
     try:
         with Image.open(served) as image:
             if image.size != size:
-                raise Uncuttable(
+                raise MosaicResized(
                     f"the mosaic went up at {size[0]}x{size[1]} pixels and is served at {image.width}x{image.height}"
                 )
             image.load()
             yield image
     except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise Uncuttable(f"the served mosaic can't be decoded: {error}") from error
+        raise MosaicResized(f"the served mosaic can't be decoded: {error}") from error
 
 
 def _decoded(image: Image.Image, boxes: Iterable[Box]) -> Iterable[bytes]:

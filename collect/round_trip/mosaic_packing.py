@@ -10,11 +10,11 @@ from pathlib import Path
 from PIL import Image
 
 from collect.images import DAMAGED
-from collect.ledger import models as tables
+from collect.ledger import models
 from collect.ledger.ledger import GONE, Ledger
 from collect.locks import held
 from collect.platform import Platform
-from collect.round_trip.mosaic import Mosaic, Tile, Uncuttable, check, cut, extent, pack
+from collect.round_trip.mosaic import Mosaic, MosaicResized, Tile, check, cut, extent, pack
 from collect.round_trip.original import Original
 from collect.store import LIVE_STATE, stored
 from params import UserError
@@ -46,7 +46,7 @@ def packed(originals: Sequence[Original], ledger: Ledger, platform: Platform, *,
     return files
 
 
-def mosaic_file(mosaic: str, tiles: Mapping[str, tables.Tile], originals: Sequence[Original]) -> Path:
+def mosaic_file(mosaic: str, tiles: Mapping[str, models.Tile], originals: Sequence[Original]) -> Path:
     """Name the file of a mosaic as uploaded; make it again where it is not here, or raise UserError.
 
     Args:
@@ -72,7 +72,7 @@ def mosaic_file(mosaic: str, tiles: Mapping[str, tables.Tile], originals: Sequen
     return file
 
 
-def cut_tiles(served: Path, mosaic: Path, tiles: Sequence[tables.Tile], folder: Path) -> dict[str, Path]:
+def cut_tiles(served: Path, mosaic: Path, tiles: Sequence[models.Tile], folder: Path) -> dict[str, Path]:
     """Cut a served mosaic into files in `folder`, by the sha256 of the images; raises mosaic.Uncuttable.
 
     JPEGs are cut without decoding; of another format the decoded pixels are written, as PNG.
@@ -104,7 +104,7 @@ def _pack(originals: Sequence[Original], ledger: Ledger, platform: Platform, to_
 
 def _unpack(ledger: Ledger, platform: Platform) -> set[str]:
     """Strike out the mosaics that failed; return the images of those that are larger than any is made now."""
-    parts: dict[str, list[tables.Tile]] = defaultdict(list)
+    parts: dict[str, list[models.Tile]] = defaultdict(list)
     for tile in ledger.tiles().values():
         parts[tile.mosaic].append(tile)
     rejections, downloads = ledger.rejections(), ledger.downloads(platform.renditions[0])
@@ -115,7 +115,7 @@ def _unpack(ledger: Ledger, platform: Platform) -> set[str]:
         if (download := downloads.get(mosaic)) and _is_whole(served := stored(download.sha256)):
             try:
                 check(served, size)
-            except Uncuttable as error:
+            except MosaicResized as error:
                 reason = str(error)
         if reason not in (None, GONE):
             ledger.unpack(mosaic, reason)

@@ -1,4 +1,4 @@
-"""DOC"""
+"""An image that is to go up, by name, file and content."""
 
 from __future__ import annotations
 

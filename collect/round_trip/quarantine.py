@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from collect.errors import Interrupted, Stayed
+from collect.errors import SubmitFailed, TransientError
 from collect.ledger.ledger import Ledger
 from collect.platform import Platform
 from collect.round_trip.downloads import TRIES
@@ -18,7 +18,7 @@ from collect.round_trip.downloads import TRIES
 MOST_REFUSALS = 12  # in a row; after the first TRIES of them one image is sent alone, whichever
 
 
-class Aside:
+class Quarantine:
     """Images by sha256, each with what was said of it; one is to blame when others have gone up since.
 
     `uploaded`, of each method, is how many images the run has sent up so far.
@@ -28,7 +28,7 @@ class Aside:
         self.platform = platform
         self.ledger = ledger
         self.failures: Counter[str] = Counter()  # of an image alone in its batch
-        self._images: dict[str, Interrupted] = {}
+        self._images: dict[str, TransientError] = {}
         self._up_before: dict[str, int] = {}  # how many were up when an image first failed
         self._refused: list[str] = []  # since one has gone up
 
@@ -36,12 +36,12 @@ class Aside:
         return sha256 in self._images
 
     @property
-    def verdict(self) -> Interrupted | None:
+    def verdict(self) -> TransientError | None:
         """Return why no more is to be sent, where the site refuses whatever it is sent."""
         if len(self._refused) < MOST_REFUSALS:
             return None
         last = self._images[self._refused[-1]].message.removesuffix(".")
-        return Interrupted(
+        return TransientError(
             f"{last}. It refuses one after the other, and nothing more is sent. If the images are to blame, take them"
             " out; else run again later."
         )
@@ -55,15 +55,17 @@ class Aside:
     def note_refusal(self, sha256: str, said: str, uploaded: int) -> None:
         """Set an image aside that the site refuses."""
         self._up_before[sha256] = uploaded
-        self._images[sha256] = Stayed(f"{self.platform.name} refuses the image.", said)
+        self._images[sha256] = SubmitFailed(f"{self.platform.name} refuses the image.", said)
         self._refused.append(sha256)
 
-    def note_failure(self, sha256: str, trouble: Interrupted, uploaded: int) -> bool:
+    def note_failure(self, sha256: str, trouble: TransientError, uploaded: int) -> bool:
         """Count a failure of an image alone in its batch; tell whether it is aside now, and to blame."""
         self._up_before.setdefault(sha256, uploaded)
         self.failures[sha256] += 1
         to_blame = uploaded > self._up_before[sha256]
-        if self.failures[sha256] < TRIES or not (to_blame or isinstance(trouble, Stayed)):  # others speak of the line
+        if self.failures[sha256] < TRIES or not (
+            to_blame or isinstance(trouble, SubmitFailed)
+        ):  # others speak of the line
             return False
         self._images[sha256] = trouble
         return to_blame
@@ -73,7 +75,7 @@ class Aside:
         self._refused.clear()
         self._reject_those_to_blame(uploaded)
 
-    def end(self, files: Mapping[str, Path], console: Console, uploaded: int) -> list[Interrupted]:
+    def end(self, files: Mapping[str, Path], console: Console, uploaded: int) -> list[TransientError]:
         """Reject the last few that the site refuses; say which are left for the next run, and return why."""
         self._reject_those_to_blame(uploaded)
         for sha256 in () if self.verdict else self._refused:
@@ -91,6 +93,6 @@ class Aside:
     def _reject(self, sha256: str) -> None:
         """Reject an image, if the site has said something against it."""
         trouble = self._images[sha256]
-        said = trouble.said if isinstance(trouble, Stayed) else ""
+        said = trouble.said if isinstance(trouble, SubmitFailed) else ""
         if said and (uploads := self.ledger.claim([sha256])):
             self.ledger.settle(uploads, {}, refused={0: said})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from collect.errors import Interrupted
+from collect.errors import TransientError
 from collect.platform import Batch, Platform, Session
 from collect.round_trip.thumbnails import clearly_shown, look
 from collect.store import LIVE_STATE
@@ -16,7 +16,7 @@ from params import UserError, unwritable
 def told_apart(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> dict[int, str]:
     """Find which images of a batch are behind some remote ids: position → remote id.
 
-    Raises UserError where not all images are here to be compared, Interrupted unless each id clearly shows another.
+    Raises UserError where not all images are here to be compared, TransientError unless each id clearly shows another.
     """
     shown = f"{platform.name}: the site shows {len(remote_ids)} of the {len(batch.files)} images that went up as"
     shown += f" {batch.title!r}, and nobody can tell which."
@@ -25,7 +25,7 @@ def told_apart(platform: Platform, session: Session, batch: Batch, remote_ids: S
     owners = _owners(platform, session, batch, remote_ids)
     whose = {owner: each for owner, each in zip(owners, remote_ids, strict=True) if owner is not None}
     if len(whose) < len(remote_ids):
-        raise Interrupted(f"{shown} If it stays so, delete it on the site.")
+        raise TransientError(f"{shown} If it stays so, delete it on the site.")
     return whose
 
 

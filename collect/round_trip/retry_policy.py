@@ -7,9 +7,9 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from collect.errors import Interrupted, PageChanged, TurnedAway
-from collect.ledger.rate_limit import LONGEST_KEPT, Rate
-from collect.ledger.workers import Heart
+from collect.errors import PageChanged, RateLimited, TransientError
+from collect.ledger.rate_limit import LONGEST_KEPT, RateLimit
+from collect.ledger.workers import Heartbeat
 from collect.platform import Platform
 from collect.retry import back_off
 
@@ -18,7 +18,7 @@ WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
 WITH_A_PAGE = 3  # that is not as the adapter expects
 
 
-class Patience:
+class RetryPolicy:
     """Waits trouble out, longer each time, until there is too much of it in a row, without any progress.
 
     Args:
@@ -27,7 +27,13 @@ class Patience:
     """
 
     def __init__(
-        self, platform: Platform, heart: Heart, console: Console, rate: Rate | None, *, with_a_site: int = WITH_A_SITE
+        self,
+        platform: Platform,
+        heart: Heartbeat,
+        console: Console,
+        rate: RateLimit | None,
+        *,
+        with_a_site: int = WITH_A_SITE,
     ) -> None:
         self.platform = platform
         self.heart = heart
@@ -40,14 +46,14 @@ class Patience:
         """Begin to count anew, for there is progress."""
         self._failures = self._changed = 0
 
-    def bear(self, trouble: Interrupted) -> None:
+    def bear(self, trouble: TransientError) -> None:
         """Wait, at least as long as the site asks for; raise the trouble when it is too much."""
         self._failures += 1
         self._changed = self._changed + 1 if isinstance(trouble, PageChanged) else 0
         wait = min(LONGEST_KEPT, back_off(trouble, self._failures, live=self.platform.is_live))
-        if self.rate and (trouble.wait or isinstance(trouble, TurnedAway)):
+        if self.rate and (trouble.wait or isinstance(trouble, RateLimited)):
             self.rate.leave_alone(wait)
-        most = self.with_a_site if isinstance(trouble, TurnedAway) else WITH_ANYTHING
+        most = self.with_a_site if isinstance(trouble, RateLimited) else WITH_ANYTHING
         if self._failures >= most or self._changed >= WITH_A_PAGE:
             raise trouble
         self._rest(wait, trouble.message)
@@ -57,7 +63,7 @@ class Patience:
         while True:
             try:
                 act()
-            except Interrupted as trouble:
+            except TransientError as trouble:
                 self.bear(trouble)
             else:
                 self.renew()

@@ -19,7 +19,7 @@ from collect.round_trip.connect import announce, opened
 from collect.round_trip.export import export
 from collect.round_trip.mosaic_packing import packed
 from collect.round_trip.original import Original
-from collect.round_trip.uploads import Run
+from collect.round_trip.uploads import Uploader
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
 
@@ -76,7 +76,7 @@ def round_trip(
             collector=heart.id,
         )
         files = packed(originals, ledger, platform, mosaic=mosaic)
-        run = Run(platform, session, ledger, heart, files)
+        run = Uploader(platform, session, ledger, heart, files)
         if isinstance(platform, Site) and platform.is_live:
             announce(name, platform, session.account, min(len(run.left()), limit or len(files)))
         try:

@@ -12,7 +12,7 @@ from PIL import Image
 from collect.images import DAMAGED
 from collect.round_trip.original import changed
 
-Look = NDArray[np.float32]
+Thumbnail = NDArray[np.float32]
 
 SIDE = 16  # cells
 MOST = 10.0  # grey levels, on average, that codecs, resizing and a watermark may change a cell by
@@ -20,14 +20,14 @@ CLEARLY = 2.0  # grey levels by which another image has to be nearer to be taken
 ALIKE = 8.0  # grey levels; images nearer to each other than this are not told apart for sure
 
 
-def look(file: Path) -> Look:
+def look(file: Path) -> Thumbnail:
     """Shrink an image to [16, 16, 3] mean colours, float32."""
     with Image.open(file) as image:
         image.draft("RGB", (4 * SIDE, 4 * SIDE))
         return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
 
 
-class Looks:
+class ThumbnailIndex:
     """Those of a run's files, by sha256, each looked at when it is first asked for."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -35,7 +35,7 @@ class Looks:
         self._rows: dict[str, int] = {}
         self._seen = np.empty((256, SIDE, SIDE, 3), np.float32)  # the rows beyond those are room for more
 
-    def of(self, sha256: str) -> Look:
+    def of(self, sha256: str) -> Thumbnail:
         if sha256 not in self._rows:
             row = len(self._rows)
             if row == len(self._seen):
@@ -45,32 +45,32 @@ class Looks:
             except (*DAMAGED, OSError):
                 raise changed(self._files[sha256]) from None
             self._rows[sha256] = row
-        own: Look = self._seen[self._rows[sha256]]
+        own: Thumbnail = self._seen[self._rows[sha256]]
         return own
 
-    def shown_by(self, served: Look, sha256: str) -> bool:
+    def shown_by(self, served: Thumbnail, sha256: str) -> bool:
         """Tell whether a file shows an image, rather than none or clearly another one that was asked for so far."""
         return shows(served, self.of(sha256), self._seen[: len(self._rows)])
 
 
-def distance(first: Look, second: Look) -> float:
+def distance(first: Thumbnail, second: Thumbnail) -> float:
     """Return the mean absolute difference, grey levels."""
     return float(np.abs(first - second).mean())
 
 
-def distances(one: Look, others: Sequence[Look] | NDArray[np.float32]) -> NDArray[np.float32]:
+def distances(one: Thumbnail, others: Sequence[Thumbnail] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean absolute difference from each of the others, grey levels."""
     together = np.asarray(others, np.float32).reshape(-1, one.size)
     return np.asarray(np.abs(together - one.ravel()).mean(axis=1))
 
 
-def shows(served: Look, original: Look, others: Sequence[Look] | NDArray[np.float32]) -> bool:
+def shows(served: Thumbnail, original: Thumbnail, others: Sequence[Thumbnail] | NDArray[np.float32]) -> bool:
     """Tell whether a file shows an image, rather than none of ours or clearly one of the others."""
     own = distance(served, original)
     return own <= MOST and bool((distances(served, others) + CLEARLY >= own).all())
 
 
-def clearly_shown(served: Look, originals: Sequence[Look]) -> int | None:
+def clearly_shown(served: Thumbnail, originals: Sequence[Thumbnail]) -> int | None:
     """Find the image that a file shows, clearly nearer than any other; None when it surely shows none."""
     costs = distances(served, originals)
     if not costs.size:
@@ -80,7 +80,7 @@ def clearly_shown(served: Look, originals: Sequence[Look]) -> int | None:
     return nearest if clearly and costs[nearest] <= MOST else None
 
 
-def match(served: Sequence[Look], originals: Sequence[Look]) -> dict[int, int]:
+def match(served: Sequence[Thumbnail], originals: Sequence[Thumbnail]) -> dict[int, int]:
     """Find which file shows which image: position of the file → of the image, only where it surely does."""
     from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
 

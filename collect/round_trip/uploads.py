@@ -13,24 +13,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from collect.errors import Interrupted, Refused, TurnedAway
+from collect.errors import RateLimited, TransientError, UploadRejected
 from collect.ledger.ledger import GONE, HERE, Ledger
 from collect.ledger.models import Upload
-from collect.ledger.rate_limit import Rate
-from collect.ledger.workers import Heart
+from collect.ledger.rate_limit import RateLimit
+from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
 from collect.retry import jitter
-from collect.round_trip.downloads import TRIES, Fetch
+from collect.round_trip.downloads import TRIES, Downloads
 from collect.round_trip.original import Original, changed
-from collect.round_trip.quarantine import Aside
+from collect.round_trip.quarantine import Quarantine
 from collect.round_trip.reconcile import told_apart
-from collect.round_trip.retry_policy import WITH_A_SITE, Patience
-from collect.round_trip.thumbnails import ALIKE, Look, Looks, distances
+from collect.round_trip.retry_policy import WITH_A_SITE, RetryPolicy
+from collect.round_trip.thumbnails import ALIKE, Thumbnail, ThumbnailIndex, distances
 from collect.store import LIVE_STATE
 from params import unwritable
 
 
-class Run:
+class Uploader:
     """One run over a set of files, by sha256.
 
     Args:
@@ -42,7 +42,7 @@ class Run:
         platform: Platform,
         session: Session,
         ledger: Ledger,
-        heart: Heart,
+        heart: Heartbeat,
         files: Mapping[str, Path],
         *,
         patience: int = WITH_A_SITE,
@@ -56,11 +56,11 @@ class Run:
         self.left_over = 0  # images that it has set aside for the next one
         self._size = platform.batch_size
         self._sent: set[int] = set()
-        self._looks = Looks(files)
-        self._fetch = Fetch(platform, session, ledger, files, self._looks, self._show)
+        self._looks = ThumbnailIndex(files)
+        self._fetch = Downloads(platform, session, ledger, files, self._looks, self._show)
         self._partly: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
-        self._aside = Aside(platform, ledger)
+        self._aside = Quarantine(platform, ledger)
         self.in_doubt: set[str] = set()  # the batches that only a run with all their images can settle
         self._rate = rate_of(platform, ledger)
         self.progress = Progress(
@@ -70,7 +70,7 @@ class Run:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.patience = Patience(platform, heart, self.progress.console, self._rate, with_a_site=patience)
+        self.patience = RetryPolicy(platform, heart, self.progress.console, self._rate, with_a_site=patience)
         ledger.plan(files)
         self._fetch.plan_what_is_lost()
 
@@ -100,7 +100,7 @@ class Run:
                             self.heart.rest(0.5)
                         elif not self._fetch.bring_home():
                             break
-                except Interrupted as trouble:
+                except TransientError as trouble:
                     if self.uploaded + self.downloaded > before:
                         self.patience.renew()
                     self._size = max(1, self._size // 2)
@@ -113,7 +113,7 @@ class Run:
         self.left_over = len(left)
 
     @property
-    def verdict(self) -> Interrupted | None:
+    def verdict(self) -> TransientError | None:
         """Return why the run has ended before its time, though what is there can be exported."""
         return self._aside.verdict
 
@@ -137,7 +137,9 @@ class Run:
             if self.platform.atomic and 0 < len(shown) < len(published):
                 self._partly[title] += 1
                 if self._partly[title] < TRIES:
-                    raise Interrupted(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
+                    raise TransientError(
+                        f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images."
+                    )
                 if not self.platform.ordered and not all(each.sha256 in self.files for each in uploads):
                     self._leave(title, uploads, f"{len(shown)} of its {len(published)} images")
                     continue
@@ -179,12 +181,12 @@ class Run:
             try:
                 shown = self.session.upload(batch)
                 self.ledger.settle(uploads, shown)
-            except Refused as refused:
+            except UploadRejected as refused:
                 self.ledger.settle(uploads, {})
                 self._aside.note_refusal(uploads[refused.position].sha256, str(refused), self.uploaded)
                 return True
-            except Interrupted as trouble:
-                alone = len(uploads) == 1 and not isinstance(trouble, TurnedAway)
+            except TransientError as trouble:
+                alone = len(uploads) == 1 and not isinstance(trouble, RateLimited)
                 if alone and self._aside.note_failure(uploads[0].sha256, trouble, self.uploaded):
                     self.patience.renew()
                 raise
@@ -193,7 +195,7 @@ class Run:
         self._show()
         if failed := [each.sha256 for each in uploads if each.position not in shown]:
             self._failed.update(failed)
-            raise Interrupted(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
+            raise TransientError(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
         self._size = min(self.platform.batch_size, 2 * self._size)
         return True
 
@@ -227,7 +229,7 @@ class Run:
         if self.platform.ordered:
             return list(candidates[: max(0, room)])
         chosen: list[str] = []
-        looks: list[Look] = []
+        looks: list[Thumbnail] = []
         for each in candidates:
             if len(chosen) >= room:
                 break
@@ -242,9 +244,9 @@ class Run:
             self.progress.update(task.id, completed=done)
 
 
-def rate_of(platform: Platform, ledger: Ledger) -> Rate | None:
+def rate_of(platform: Platform, ledger: Ledger) -> RateLimit | None:
     """Return the rate of a ledger's account on a live site; None elsewhere."""
     if not (isinstance(platform, Site) and platform.is_live):
         return None
     account = {key: ledger.key[key] for key in ("site", "account")} | {"platform": platform.name}  # whatever its row
-    return Rate(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)
+    return RateLimit(ledger.engine, account, per_minute=platform.per_minute, per_day=platform.per_day)

@@ -44,7 +44,7 @@ def serve(
 
     import uvicorn
 
-    from collect.codecs import chain as codecs
+    from collect import codecs
     from collect.sandbox.fault_middleware import Faulty
     from collect.sandbox.faults import Faults
     from collect.sandbox.store import Store

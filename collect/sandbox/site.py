@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.sandbox import images, pages, watermark
 from collect.sandbox.faults import Faults
 from collect.sandbox.records import Photo, Session

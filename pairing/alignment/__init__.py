@@ -1,1 +1,1 @@
-"""DOC"""
+"""Lay a rendition on its original: orientation, registration, canvas, watermark and mask."""

@@ -29,7 +29,7 @@ def pairs(
     Reads data/pairs/<platform>.db, or the database of pairing.database where there is one; writes
     reports/pairs-<platform>.png.
     """
-    from pairing import shared_database as shared
+    from pairing import shared_database
     from pairing.summary import picture, summarise
 
     settings = params.load(params_file)
@@ -40,10 +40,10 @@ def pairs(
     file, out = FOLDER / f"{platform}.db", Path("reports") / f"pairs-{platform}.png"
     try:
         if publish and address is not None:
-            with shared.open_shared(address) as engine:
-                shared.publish(file, platform, engine)
+            with shared_database.open_shared(address) as engine:
+                shared_database.publish(file, platform, engine)
             typer.echo(f"{platform}: {file} is in the shared database.")
-        with shared.open_platform(platform, file, address) as stored:
+        with shared_database.open_platform(platform, file, address) as stored:
             for line in summarise(platform, stored):
                 typer.echo(line)
             shown = picture(stored, out, worst)

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from torchvision import models
 
 import params
-from attack.evaluation.evaluate import Judge, Sent, Start
+from attack.evaluation.evaluate import Judge, Sent, WorkerInit
 from attack.generate import generate
 from attack.models import classifiers
 from train.cluster.executor import Ray
@@ -117,7 +117,7 @@ def test_a_cluster_judges_as_this_process_does(
         Image.open(tmp_path / "out" / row.file).save(jpeg, quality=75)
         some.append(Sent(vars(row), uploaded, photo, (row.file, jpeg.read_bytes())))
     some.append(replace(some[0], served=None))
-    start = Start("sandbox", params.Pairing(), classifiers.load(settings.classifier, settings.weights))
+    start = WorkerInit("sandbox", params.Pairing(), classifiers.load(settings.classifier, settings.weights))
     judge: Judge = start()
     expected = [judge(some[:5]), judge(some[5:])]
     assert list(on_ray.map(start, [some[:5], some[5:]])) == expected

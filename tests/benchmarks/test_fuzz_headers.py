@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_headers import FILES, box, mutated
 
-from collect.codecs.headers import reader as headers
+from collect.codecs.headers import reader
 
 sys.path.append(str(Path(__file__).parents[1] / "collect" / "codecs"))
 
@@ -40,7 +40,7 @@ HOSTILE = {
 def timed(content: bytes) -> float:
     start = time.perf_counter()
     with suppress(ValueError):
-        headers.read(content)
+        reader.read(content)
     return time.perf_counter() - start
 
 

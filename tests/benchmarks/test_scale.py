@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 
 import params
 from attack.generate import generate
-from collect.codecs import chain as codecs
+from collect import codecs
 from pairing.build import build
 from train.cluster.executor import Local, Ray
 from train.cluster.job import Job

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from collect.browser import launch as browser
-from collect.browser import login, storage_state
+from collect.browser import launch, login, storage_state
 from collect.platform import Site
 from collect.round_trip.original import Original
 
@@ -50,7 +49,7 @@ def sign_in() -> Callable[[Site], None]:
 
     def signed_in(adapter: Site) -> None:
         with sync_playwright() as playwright:
-            context = browser.launch(playwright, adapter).new_context()
+            context = launch.launch(playwright, adapter).new_context()
             login.sign_in_here(adapter, context.new_page())
             storage_state.store(adapter, context)
 

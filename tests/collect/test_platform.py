@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import params
+from collect import codecs
 from collect.browser.storage_state import state_folder
-from collect.codecs import chain as codecs
 from collect.platform import Batch, Platform, Site, load
 from collect.round_trip.export import read_manifest
 from collect.round_trip.round_trip import alone, round_trip

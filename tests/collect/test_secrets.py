@@ -15,12 +15,10 @@ from playwright.sync_api import sync_playwright
 from starlette.responses import JSONResponse
 
 import params
-from collect import redaction as masking
-from collect import sandbox
-from collect.browser import launch as browser
-from collect.browser import storage_state
+from collect import redaction, sandbox
+from collect.browser import launch, storage_state
 from collect.browser.downloader import Downloader
-from collect.errors import Interrupted, Stayed
+from collect.errors import SubmitFailed, TransientError
 from collect.platform import Site, load
 from collect.sandbox.sites import douban, facebook, weibo
 
@@ -132,7 +130,7 @@ def test_nothing_that_a_site_told_in_confidence_is_said_or_kept(
     kept = list((project / "state" / "comreadv" / "failures").iterdir())
     assert {file.suffix for file in kept} >= {".html", ".png"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in kept} == {0o600}
-    assert any(masking.MASK in file.read_text() for file in kept if file.suffix == ".html") or site == "weibo"
+    assert any(redaction.MASK in file.read_text() for file in kept if file.suffix == ".html") or site == "weibo"
 
 
 def redesigned(page, word: str):
@@ -169,14 +167,14 @@ def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, capl
     adapter = load("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
-        page = browser.launch(playwright, adapter).new_page()
+        page = launch.launch(playwright, adapter).new_page()
         with pytest.raises(PlaywrightError) as failed:
             page.goto(signed)
     assert "oh=0123" in failed.value.message
-    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in masking.reason(failed.value)
-    assert "0123456789abcdef" not in masking.reason(failed.value)
+    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in redaction.reason(failed.value)
+    assert "0123456789abcdef" not in redaction.reason(failed.value)
     downloader = Downloader(adapter, cookies=[], headers={})
-    with caplog.at_level(logging.INFO), pytest.raises(Interrupted) as cut:
+    with caplog.at_level(logging.INFO), pytest.raises(TransientError) as cut:
         downloader.fetch(signed, workplace / "file")
     told = "".join(traceback.format_exception(cut.value)) + caplog.text
     assert "http://127.0.0.1:9/v/1_n.jpg" in told
@@ -195,7 +193,7 @@ document.cookie = "cookie%2Fvalue"; let more = "cookie/value";</script><p title=
 
 
 def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
-    masked = masking.masked(PAGE, ["cookie/value", "1", "kept"])
+    masked = redaction.masked(PAGE, ["cookie/value", "1", "kept"])
     named = ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef")
     for secret in (*named, *SIGNATURES):
         assert secret not in masked, secret
@@ -220,20 +218,20 @@ def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
     ],
 )
 def test_short_tokens_and_escaped_ones_are_masked_where_they_stand_after_a_name(page: str) -> None:
-    masked = masking.masked(page, ["Ab3d"])
-    assert "Ab3d" not in masked and "s3cr3t" not in masked and masking.MASK in masked
-    assert masking.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
+    masked = redaction.masked(page, ["Ab3d"])
+    assert "Ab3d" not in masked and "s3cr3t" not in masked and redaction.MASK in masked
+    assert redaction.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
 
 
 def test_queries_and_fragments_of_addresses_are_not_shown() -> None:
     told = f"see <{SIGNED}>, https://weibo.example/#access_token=secret-1, and https://weibo.example/u/7."
     shown = "see <https://scontent.example/v/1_n.jpg?[masked]>, https://weibo.example/#[masked] and https://weibo.example/u/7."
-    assert masking.public(told) == masking.public(shown) == shown
+    assert redaction.public(told) == redaction.public(shown) == shown
 
 
 def test_a_sites_own_words_are_kept_and_told_without_its_secrets(project, tmp_path_factory, monkeypatch) -> None:
     secret = SIGNED.partition("oh=")[2]
-    assert secret not in Stayed("weibo: the page stays.", f"No: {SIGNED}").message
+    assert secret not in SubmitFailed("weibo: the page stays.", f"No: {SIGNED}").message
     refusal = {"ret": False, "msg": f'Not this one: {SIGNED} token="secret-1"'}
     monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse(refusal))
     with sandbox.serve("weibo", state=tmp_path_factory.mktemp("site")) as origin:

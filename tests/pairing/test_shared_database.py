@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, event, select, text
 from sqlalchemy.orm import Session
 
 from collect.ledger.transactions import open_ledger
-from pairing import shared_database as shared
+from pairing import shared_database
 from pairing.build import writing
 from pairing.database import Base, Pair, RoundTrip, Source, accepted, aligned, open_pairs
 from pairing.shared_database import PAIRS, open_platform, open_shared, publish
@@ -103,7 +103,7 @@ def test_platforms_share_a_database_and_replace_their_own_pairs_alone(pairs_url:
 def test_a_reader_sees_the_earlier_pairs_until_all_new_ones_are_there(
     pairs_url: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "AT_ONCE", 2)
+    monkeypatch.setattr(shared_database, "AT_ONCE", 2)
     put(pairs_url, make("weibo", 4))
     seen: list[list[int]] = []
 
@@ -182,7 +182,7 @@ def test_an_outdated_database_is_brought_up_to_date_and_a_later_one_left_alone(
         "def upgrade():\n    op.add_column('sources', sa.Column('licence', sa.String))\n"
     )
     with monkeypatch.context() as later:
-        later.setattr(shared, "PAIRS", replace(PAIRS, steps=steps))
+        later.setattr(shared_database, "PAIRS", replace(PAIRS, steps=steps))
         assert generations(pairs_url) == [1] * 4
     engine = engine_of(pairs_url)
     assert "licence" in schema(engine)["sources"]["columns"]

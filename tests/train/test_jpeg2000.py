@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from tests.train.conftest import photo_crop
 from train.data.tensors import from_pixels
 from train.jpeg2000.bit_planes import join, split, truncate

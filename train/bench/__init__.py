@@ -1,1 +1,1 @@
-"""DOC"""
+"""ComModels side by side on a real codec."""

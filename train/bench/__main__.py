@@ -11,7 +11,7 @@ from params import Cluster
 from train.bench import rows as bench_rows
 from train.bench.compare import check, check_writable, compare
 from train.cluster.options import ExecutorOption, RayAddressOption, chosen
-from train.data import synthetic_pairs as real_pairs
+from train.data import synthetic_pairs
 
 
 def bench(
@@ -36,9 +36,9 @@ def bench(
     on = chosen(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder) / f"{size}"
-        training = real_pairs.prepare(train, kept / "photos", size, limit_train)
-        tested = real_pairs.prepare(test, kept / "photos", size, limit_test)
-        real_pairs.refuse_shared(training, tested, (train, test))
+        training = synthetic_pairs.prepare(train, kept / "photos", size, limit_train)
+        tested = synthetic_pairs.prepare(test, kept / "photos", size, limit_test)
+        synthetic_pairs.refuse_shared(training, tested, (train, test))
         rows = list(compare(training, tested, codec, model, minutes, kept, out, on))
     Console().print(bench_rows.table(rows))
 

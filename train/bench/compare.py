@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 import params
-from collect.codecs import chain as codecs
+from collect import codecs
 from params import UserError
-from train.bench import rows as bench_rows
+from train.bench import rows
 from train.bench.rows import Row
-from train.data import synthetic_pairs as real_pairs
+from train.data import synthetic_pairs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,10 +81,10 @@ def compare(
 
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
-    known = bench_rows.read_rows(out)
+    known = rows.read_rows(out)
     photos = {
         "images": {"train": len(training), "test": len(test)},
-        "photos": {"train": real_pairs.digest(training), "test": real_pairs.digest(test)},
+        "photos": {"train": synthetic_pairs.digest(training), "test": synthetic_pairs.digest(test)},
     }
     keys: list[Row] = [
         {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
@@ -92,7 +92,7 @@ def compare(
     ]
     found = [next((row for row in known if all(row.get(each) == key[each] for each in key)), None) for key in keys]
     todo = [key for key, row in zip(keys, found, strict=True) if row is None]
-    start = partial(Measure, real_pairs.names(training, work), real_pairs.names(test, work))
+    start = partial(Measure, synthetic_pairs.names(training, work), synthetic_pairs.names(test, work))
     made = map_with_files(on, start, work, [*training, *test], todo)
     for row in found:
         for each in [row] if row else next(made):
@@ -115,7 +115,8 @@ class Measure:
     def __call__(self, key: Row) -> Iterator[Row]:
         folder = self.folder / re.sub(r"[^a-z0-9.]+", "-", key["codec"])
         training, test = (
-            real_pairs.encode_all([self.folder / name for name in some], key["codec"], folder) for some in self.photos
+            synthetic_pairs.encode_all([self.folder / name for name in some], key["codec"], folder)
+            for some in self.photos
         )
         yield key | measure(training, test, key["codec"], key["model"], key["minutes"])
 
@@ -134,11 +135,11 @@ def learn(training: Files, name: str, minutes: float) -> Learned:
     """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
     from train.data.pairs import Pairs
     from train.emulator.identify import identify
-    from train.training import fit as stage
-    from train.training.trainer import Run
+    from train.training import fit
+    from train.training.trainer import Trainer
 
     start = time.monotonic()
-    settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(stage.PAPER if name == "paper" else {}))
+    settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(fit.PAPER if name == "paper" else {}))
     held = training[::VALIDATION]
     learned = [each for each in training if each not in held]
     emulator = None
@@ -147,27 +148,27 @@ def learn(training: Files, name: str, minutes: float) -> Learned:
     left = minutes - (time.monotonic() - start) / 60
     settings = settings.model_copy(update={"minutes": max(left, 1e-6)})
     real = emulator if emulator and emulator.identified else None
-    run = Run(stage.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
+    run = Trainer(fit.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
     run.train()
     seconds = time.monotonic() - start
-    model, _ = stage.finished(run, settings, emulator)
+    model, _ = fit.finished(run, settings, emulator)
     return Learned(model, emulator, settings, seconds, run.step)
 
 
 def measure(training: Files, test: Files, chain: str, name: str, minutes: float) -> Row:
     """Train a model for so many minutes, and measure it on the test files."""
     from train.data.pairs import Pairs
-    from train.training import fit as stage
+    from train.training import fit
     from train.training.metrics import mean_absolute_error
 
     model, emulator, settings, seconds, steps = learn(training, name, minutes)
-    errors = stage.perturbed_errors(model, Pairs(test), real_pairs.decoded(chain), settings)
+    errors = fit.perturbed_errors(model, Pairs(test), synthetic_pairs.decoded(chain), settings)
     return {
         "identity_mae": round(mean_absolute_error(None, Pairs(test)), 4),
         "mae": round(mean_absolute_error(model, Pairs(test)), 4),
         **{key: value and round(value, 4) for key, value in errors.items()},
         "seconds": round(seconds, 1),
-        "parameters": stage.parameters(model),
+        "parameters": fit.parameters(model),
         "images_per_second": round(images_per_second(model, Pairs(test)[0][0].shape[-1]), 1),
         "steps": steps,
         "emulator": emulator and emulator.model_dump(include={"chain", "identified", "mae"}),

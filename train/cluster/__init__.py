@@ -1,1 +1,1 @@
-"""DOC"""
+"""Where work is computed: in this process, or on a Ray cluster."""

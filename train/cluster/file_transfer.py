@@ -19,13 +19,13 @@ PREFIX = "comreadv-sent-"  # of the folders for what was sent
 LOCK = ".lock"
 LARGE = 64 * 2**20  # bytes; a parcel takes no more files once it has as many
 
-Parcel = list[tuple[str, bytes]]  # files: the path below a folder, and the content
+FileBatch = list[tuple[str, bytes]]  # files: the path below a folder, and the content
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 Work = Callable[[Item], Iterable[Row]]
 
 
-def packed(files: Iterable[Path], below: Path = Path()) -> Iterator[Parcel]:
+def packed(files: Iterable[Path], below: Path = Path()) -> Iterator[FileBatch]:
     """Read files below a folder into parcels, some at a time.
 
     Those by an absolute path, where the folder's is none, are left out: they are read where they are.
@@ -33,7 +33,7 @@ def packed(files: Iterable[Path], below: Path = Path()) -> Iterator[Parcel]:
     Raises:
         UserError: a file can't be read.
     """
-    parcel: Parcel = []
+    parcel: FileBatch = []
     size = 0
     for file in files:
         if file.is_absolute() and not below.is_absolute():
@@ -49,7 +49,7 @@ def packed(files: Iterable[Path], below: Path = Path()) -> Iterator[Parcel]:
     yield parcel
 
 
-def unpack(parcel: Parcel, below: Path = Path()) -> None:
+def unpack(parcel: FileBatch, below: Path = Path()) -> None:
     """Write files below a folder, in their order, each whole or not at all."""
     for name, content in parcel:
         file = below / name
@@ -59,7 +59,7 @@ def unpack(parcel: Parcel, below: Path = Path()) -> None:
         new.replace(file)
 
 
-class OwnFolder:
+class ScratchDir:
     """A folder for the files that this process is sent, gone at the latest when the process ends.
 
     A process that is killed leaves its own behind, with people's photos: the next one on the machine removes it. A
@@ -110,10 +110,10 @@ class Elsewhere(Generic[Item, Row]):
     """Start work on another machine."""
 
     start: Callable[[Path], Work[Item, Row]]
-    sent: list[Parcel]
+    sent: list[FileBatch]
 
     def __call__(self) -> Callable[[Item], list[Row]]:
-        folder = OwnFolder()
+        folder = ScratchDir()
         for parcel in self.sent:
             unpack(parcel, folder.path)
         return Listed(self.start(folder.path), folder)
@@ -124,7 +124,7 @@ class Listed(Generic[Item, Row]):
     """Work whose rows are all made before they are sent."""
 
     work: Work[Item, Row]
-    folder: OwnFolder  # held, since it is gone when nobody holds it
+    folder: ScratchDir  # held, since it is gone when nobody holds it
 
     def __call__(self, item: Item) -> list[Row]:
         return list(self.work(item))

@@ -10,8 +10,8 @@ from typing import Any
 import params
 from train.data import pairs
 from train.training.fit import fit
-from train.training.process_group import ALONE, Ranks
-from train.training.trainer import Tell
+from train.training.process_group import ALONE, ProcessGroup
+from train.training.trainer import OnProgress
 
 MODELS = Path("models")
 SPLITS = ("train", "validation", "test")
@@ -52,7 +52,7 @@ class Job:
             {file for split in SPLITS for pair in pairs.load(self.pairs_db, split).files for file in pair}
         )
 
-    def fit(self, ranks: Ranks = ALONE, tell: Tell | None = None) -> dict[str, Any] | None:
+    def fit(self, ranks: ProcessGroup = ALONE, tell: OnProgress | None = None) -> dict[str, Any] | None:
         """Train, in the project's folder or one with the inputs; takes, returns and raises what `training.fit` does."""
         metrics, curve, _, checkpoint = self.outputs
         return fit(

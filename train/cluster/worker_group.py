@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from params import UserError
 from train.cluster.executor import TRIES, Ray, died
-from train.cluster.file_transfer import OwnFolder, Parcel, packed, unpack
+from train.cluster.file_transfer import FileBatch, ScratchDir, packed, unpack
 from train.cluster.job import Job
 from train.training.process_group import joined
 
@@ -39,7 +39,7 @@ class Process:
     def __init__(self, sent: Sequence[ObjectRef[Any]], threads: int) -> None:
         import ray
 
-        self.threads, self.folder = threads, OwnFolder()
+        self.threads, self.folder = threads, ScratchDir()
         self.done, self.how = 0.0, "Identify the codec"
         self.shown: dict[Path, int] = {}  # parts that were handed out, and when they had been written
         os.chdir(self.folder.path)
@@ -55,7 +55,7 @@ class Process:
             port: int = free.getsockname()[1]
         return str(ray.util.get_node_ip_address()), str(port)  # type: ignore[no-untyped-call]
 
-    def fit(self, job: Job, rank: int, count: int, address: tuple[str, str]) -> tuple[dict[str, Any], Parcel] | None:
+    def fit(self, job: Job, rank: int, count: int, address: tuple[str, str]) -> tuple[dict[str, Any], FileBatch] | None:
         """Train; return the metrics and what was written, None from all but the first process."""
         torch.set_num_threads(self.threads)
         host, port = address
@@ -65,9 +65,9 @@ class Process:
             found = job.fit(ranks, self._tell)
         return None if found is None else (found, next(packed(job.outputs)))
 
-    def look(self) -> tuple[float, str, Parcel]:
+    def look(self) -> tuple[float, str, FileBatch]:
         """Tell how far the training is, and hand out what an unfinished one has written since the last look."""
-        new: Parcel = []
+        new: FileBatch = []
         for part in Path().glob("models/*.part"):
             try:
                 written = part.stat().st_mtime_ns
@@ -86,7 +86,7 @@ class Process:
         self.done, self.how = done, how
 
 
-class Gang:
+class WorkerGroup:
     """The processes of one training; when one of them dies, all begin again where the last part was written.
 
     Args:
@@ -191,12 +191,12 @@ def fit_all(jobs: Sequence[Job], count: int, on: Ray) -> Iterator[tuple[Job, dic
     """
     on.refuse_fewer_than(count)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    gangs: dict[TaskID, Gang] = {}
+    gangs: dict[TaskID, WorkerGroup] = {}
     with Progress(*columns, console=Console(stderr=True)) as bar:
         try:
             for job in jobs:
                 try:
-                    gangs[bar.add_task(job.platform, total=1.0)] = Gang(job, count, on)
+                    gangs[bar.add_task(job.platform, total=1.0)] = WorkerGroup(job, count, on)
                 except UserError as error:
                     yield job, error
             while gangs:

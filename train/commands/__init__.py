@@ -1,1 +1,1 @@
-"""DOC"""
+"""The commands that fit ComModels and keep them fresh, one file each."""

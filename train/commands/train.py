@@ -48,7 +48,7 @@ def train(
 
     from train.cluster.executor import Local
     from train.cluster.job import Job
-    from train.retraining import model_archive as kept_models
+    from train.retraining import model_archive
 
     if ranks and isinstance(on, Local):
         raise UserError(
@@ -56,7 +56,7 @@ def train(
             f" `torchrun --nproc-per-node {ranks} --module train --platform {platform[0]}`."
         )
     names = list(dict.fromkeys(platform))
-    jobs = [Job(name, settings.train, kept_models.start(name) if warm_start else None) for name in names]
+    jobs = [Job(name, settings.train, model_archive.start(name) if warm_start else None) for name in names]
     failed = []
     for job, found in _fit(jobs, on, ranks or settings.cluster.ranks):
         if isinstance(found, UserError):

@@ -1,1 +1,1 @@
-"""DOC"""
+"""Pairs as tensors, with perturbed and synthetic ones."""

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.dataset.folder import folder_photos
 from collect.dataset.photos import in_seeded_order, shape
 from collect.images import Unusable, decode

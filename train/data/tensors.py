@@ -1,4 +1,4 @@
-"""DOC"""
+"""Images as tensors, and back."""
 
 from __future__ import annotations
 

@@ -13,13 +13,12 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs.encoders import SAMPLINGS
-from collect.codecs.headers import jpeg2000
-from collect.codecs.headers import webp as bitstream
+from collect.codecs.headers import jpeg2000, webp
 from collect.codecs.headers.avif import avif
 from train.emulator.observations import Header, Observed, Steps, jpeg_quality
-from train.emulator.search import Plan
+from train.emulator.search import Candidate
 
 PROBES = 2  # pairs that a guess encodes again and again
 QUALITIES = 101
@@ -27,7 +26,7 @@ METHODS = (4, 6, 5, 3, 2, 1, 0)  # of WebP encoders, the likeliest first
 SPEEDS = (6, 8, 9, 10, 7, 5, 4)  # of AVIF encoders, the likeliest first; the others take seconds an image
 RATES = 0.92, 1.15  # times raw over encoded bytes: where a rate is looked for; small files overshoot
 
-Guesser = Callable[[Plan], Iterable[str]]
+Guesser = Callable[[Candidate], Iterable[str]]
 
 
 def alike(pairs: Sequence[Observed]) -> list[Observed]:
@@ -41,7 +40,7 @@ def _way(pair: Observed) -> bool | str | None:
     """Tell what an encoder's options are guessed from; None for a file that can't be read so."""
     try:
         if pair.header.format == "WEBP":
-            return bitstream.webp(_bytes(pair)).lossless
+            return webp.webp(_bytes(pair)).lossless
         if pair.header.format == "AVIF":
             return avif(_bytes(pair)).sampling
         if pair.header.format == "JPEG2000":
@@ -65,7 +64,7 @@ def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> G
         if kind == "PNG":
             return _constant("png")
         if kind == "WEBP":
-            is_lossless = bitstream.webp(_bytes(probes[0])).lossless
+            is_lossless = webp.webp(_bytes(probes[0])).lossless
             return _constant("webp:lossless") if is_lossless else partial(_webp, probes)
         if kind == "AVIF":
             seen = avif(_bytes(probes[0]))
@@ -98,7 +97,7 @@ def strength(tables: Sequence[tuple[Steps, ...]]) -> str:
     return str(quality or "tables")
 
 
-def _webp(pairs: Sequence[Observed], plan: Plan) -> Iterator[str]:
+def _webp(pairs: Sequence[Observed], plan: Candidate) -> Iterator[str]:
     served = sum(_quantisers(_bytes(pair)) for pair in pairs)
     for method in METHODS:  # each cuts an image into segments in its own way
         quality = _bisect(partial(_fineness, pairs, plan, method), -served)
@@ -106,17 +105,17 @@ def _webp(pairs: Sequence[Observed], plan: Plan) -> Iterator[str]:
             yield f"webp:{other}:m{method}"
 
 
-def _fineness(pairs: Sequence[Observed], plan: Plan, method: int, quality: int) -> float:
+def _fineness(pairs: Sequence[Observed], plan: Candidate, method: int, quality: int) -> float:
     chain = replace(plan, encoder=f"webp:{quality}:m{method}").chain
     return -sum(_quantisers(codecs.encode(pair.original, chain)) for pair in pairs)
 
 
 def _quantisers(data: bytes) -> float:
-    found = bitstream.webp(data)
+    found = webp.webp(data)
     return found.quantiser + fmean(found.segments)
 
 
-def _avif(quantiser: int, sampling: str, _: Plan) -> Iterator[str]:
+def _avif(quantiser: int, sampling: str, _: Candidate) -> Iterator[str]:
     quality = _bisect(lambda quality: -_quantiser(quality), -quantiser)
     alike = [other for other in _around(quality) if _quantiser(other) == _quantiser(quality)]
     for speed, other in product(SPEEDS, alike):
@@ -135,7 +134,7 @@ def _around(quality: int) -> list[int]:
     return sorted(near, key=lambda other: abs(other - quality))
 
 
-def _jpeg2000(pairs: Sequence[Observed], irreversible: bool, plan: Plan) -> Iterator[str]:
+def _jpeg2000(pairs: Sequence[Observed], irreversible: bool, plan: Candidate) -> Iterator[str]:
     """List rates around what the files were shrunk by, and PSNRs around theirs."""
     wavelet = ":irreversible" if irreversible else ""
     shrunk = min(3 * math.prod(pair.rendition.size) / pair.header.payload for pair in pairs)
@@ -152,7 +151,7 @@ def _jpeg2000(pairs: Sequence[Observed], irreversible: bool, plan: Plan) -> Iter
     yield f"jp2:1{wavelet}"
 
 
-def _square_error(pair: Observed, plan: Plan) -> float:
+def _square_error(pair: Observed, plan: Candidate) -> float:
     before = codecs.before_encoding(pair.original, plan.chain)
     if before.size != pair.rendition.size:
         return 0.0

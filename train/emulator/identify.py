@@ -16,14 +16,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs import quantisation
 from params import UserError
-from train.emulator import table_rules as rule
+from train.emulator import table_rules
 from train.emulator.encoder_guesses import alike, guesser, strength
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
 from train.emulator.observations import Header, read, read_image, resize_rules, skim
-from train.emulator.search import Plan, Search, decode, find
+from train.emulator.search import Candidate, Search, decode, find
 
 MOST_PAIRS = 16  # that a search measures on
 MOST_RULED = 400  # pairs from which a rule is learned
@@ -53,7 +53,7 @@ def search_and_score(pairs: Sequence[tuple[Path, Path]], seconds: float) -> Emul
 
 
 def _found(
-    headers: Sequence[Header], deadline: float, rule_deadline: float, tell: Callable[[Plan, float], None]
+    headers: Sequence[Header], deadline: float, rule_deadline: float, tell: Callable[[Candidate, float], None]
 ) -> Emulator:
     """Search on pairs; the emulator's score and verdict are still to come."""
     formats = Counter(header.format for header in headers)
@@ -66,9 +66,9 @@ def _found(
     encoders = guesser(observed, [each.steps for each in tables])
     search = Search(observed, deadline, tell)
     if encoders is None:
-        plan, doubt = Plan("png"), f"no encoder here makes such {kind or 'unknown'} files"
+        plan, doubt = Candidate("png"), f"no encoder here makes such {kind or 'unknown'} files"
     elif not rules:
-        plan, doubt = Plan(next(iter(encoders(Plan("png"))))), "no resize step here explains the served sizes"
+        plan, doubt = Candidate(next(iter(encoders(Candidate("png"))))), "no resize step here explains the served sizes"
     else:
         plan = find(search, rules[0], encoders)
         doubt = "the platform does something that this search doesn't know"
@@ -122,7 +122,9 @@ def _rules(
         return None, None
     known = known[:: math.ceil(len(known) / MOST_RULED)]
     images = (codecs.before_encoding(read_image(header.original), chain) for header in known)
-    return rule.learn(images, [places[header.tables] for header in known], chain.split("+")[-1], tables, deadline)
+    return table_rules.learn(
+        images, [places[header.tables] for header in known], chain.split("+")[-1], tables, deadline
+    )
 
 
 def _refitted(scored: Emulator, headers: Sequence[Header], score: str, deadline: float) -> Emulator:

@@ -13,7 +13,7 @@ from typing import Annotated
 from PIL import Image
 from pydantic import Field, ValidationError, model_validator
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from params import Block, Count, Positive, Share, UserError
 
 IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs import quantisation
 from collect.codecs.encoders import LARGEST_STEP
 from collect.images import DAMAGED

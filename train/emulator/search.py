@@ -11,7 +11,7 @@ from statistics import fmean
 
 from PIL import Image
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs.kernels import KERNELS
 from train.emulator.observations import Observed
 
@@ -25,7 +25,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class Candidate:
     """A chain in its parts. `place` says where `earlier` encodes: first, after the resize, after the sharpening."""
 
     encoder: str
@@ -55,7 +55,7 @@ class Search:
     """
 
     def __init__(
-        self, pairs: Sequence[Observed], deadline: float, tell: Callable[[Plan, float], None] = lambda *_: None
+        self, pairs: Sequence[Observed], deadline: float, tell: Callable[[Candidate, float], None] = lambda *_: None
     ) -> None:
         self.pairs, self.deadline, self.tell = pairs, deadline, tell
         self.errors: dict[tuple[str, int], float] = {}
@@ -63,7 +63,7 @@ class Search:
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    def error(self, plan: Plan, count: int | None = None) -> float:
+    def error(self, plan: Candidate, count: int | None = None) -> float:
         """Return the mean error over the first `count` pairs, or over all, in grey levels."""
         chain = plan.chain
         for index, pair in enumerate(self.pairs[:count]):
@@ -71,14 +71,14 @@ class Search:
                 self.errors[chain, index] = pair.error(decode(pair, chain))
         return fmean(self.errors[chain, index] for index in range(len(self.pairs[:count])))
 
-    def best(self, plans: Iterable[Plan]) -> Plan:
+    def best(self, plans: Iterable[Candidate]) -> Candidate:
         """Return the plan of the least error, the earlier listed among equals; when late, of those measured.
 
         Stops at the first that reproduces all pairs.
         """
         left, count = plans, 1
         while True:
-            measured: dict[str, tuple[float, Plan]] = {}
+            measured: dict[str, tuple[float, Candidate]] = {}
             for plan in left:
                 measured.setdefault(plan.chain, (self.error(plan, count), plan))
                 if self.is_late():
@@ -91,7 +91,7 @@ class Search:
                 return ranked[0][1]
             left, count = [plan for _, plan in ranked[: math.ceil(len(ranked) * KEPT)]], 2 * count
 
-    def is_found(self, plan: Plan) -> bool:
+    def is_found(self, plan: Candidate) -> bool:
         """Tell whether a plan reproduces the pairs, as far as there is time to know.
 
         Looks at no more of them than it takes to see that it doesn't.
@@ -106,14 +106,14 @@ def decode(pair: Observed, chain: str) -> Image.Image:
     return codecs.decoded(pair.original, chain, pair.header.tables or None)
 
 
-def find(search: Search, rule: str, encoders: Callable[[Plan], Iterable[str]]) -> Plan:
+def find(search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
     """Find the plan that reproduces the pairs best, by one part after the other, until nothing gets better.
 
     Args:
         rule: the resize step, without its kernel.
         encoders: lists the encoders worth a try after the steps of a plan, the likeliest first.
     """
-    plan = search.best(Plan(encoder, rule) for encoder in encoders(Plan("png", rule)))
+    plan = search.best(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
     plan = _settle(search, plan, encoders)
     if search.is_found(plan) or search.is_late():
         return plan
@@ -122,7 +122,7 @@ def find(search: Search, rule: str, encoders: Callable[[Plan], Iterable[str]]) -
     return second if search.error(second) <= (1 - GAIN) * search.error(plan) else plan
 
 
-def _settle(search: Search, plan: Plan, encoders: Callable[[Plan], Iterable[str]]) -> Plan:
+def _settle(search: Search, plan: Candidate, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
     for _ in range(ROUNDS):
         if search.is_late() or search.is_found(plan):
             break
@@ -139,12 +139,12 @@ def _settle(search: Search, plan: Plan, encoders: Callable[[Plan], Iterable[str]
     return plan
 
 
-def _sharpened(plan: Plan, kernels: Iterable[str], amounts: Iterable[float]) -> Iterator[Plan]:
+def _sharpened(plan: Candidate, kernels: Iterable[str], amounts: Iterable[float]) -> Iterator[Candidate]:
     yield plan
     for kernel, amount in product(kernels, amounts):
         yield replace(plan, kernel=kernel, amount=amount)
 
 
-def _with_earlier(plan: Plan) -> Iterator[Plan]:
+def _with_earlier(plan: Candidate) -> Iterator[Candidate]:
     for place, sampling, quality in product((0, 1, 2), ("420", "444"), EARLIER):
         yield replace(plan, earlier=f"jpeg:{quality}:{sampling}", place=place)

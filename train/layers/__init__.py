@@ -1,1 +1,1 @@
-"""DOC"""
+"""The steps of a codec chain as differentiable layers."""

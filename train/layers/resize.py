@@ -1,4 +1,4 @@
-"""DOC"""
+"""Resizing as Pillow does it, as a layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from collect.codecs import chain as codecs
+from collect import codecs
 
 
 class Resize(nn.Module):

@@ -1,4 +1,4 @@
-"""DOC"""
+"""Sharpening as Pillow does it, as a layer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""DOC"""
+"""The ComModels, and how they are kept."""

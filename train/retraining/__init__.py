@@ -1,1 +1,1 @@
-"""DOC"""
+"""Retrain where a codec changed, and keep the models before."""

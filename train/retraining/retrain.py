@@ -14,13 +14,13 @@ from typing import IO, Any
 
 from collect import webhook
 from collect.codecs import fingerprint
-from collect.drift import detect as drift
+from collect.drift import detect
 from collect.locks import FRESHNESS, held
 from collect.platform import load
 from collect.round_trip.connect import LIVE
 from collect.store import LIVE_STATE
 from params import Params, UserError
-from train.retraining import model_archive as kept_models
+from train.retraining import model_archive
 from train.retraining.model_archive import WARM_START
 
 PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
@@ -70,13 +70,13 @@ def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
 
 def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> dict[str, Any]:
     try:
-        if kept_models.unfinished(name):
+        if model_archive.unfinished(name):
             put_back(name, lock)
-        found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
+        found = detect.examine(name, params, live=live and load(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
-        drift.keep(name, found)
-        if kept_models.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
+        detect.keep(name, found)
+        if model_archive.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
             _keep_and_note(name)
     except (UserError, OSError) as error:  # which holds no other platform up
         said = error.message.rstrip(".") if isinstance(error, UserError) else f"{error.strerror}: {error.filename}"
@@ -86,8 +86,8 @@ def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> dict[str,
 
 
 def _keep_and_note(name: str) -> None:
-    if name not in _pending() and (folder := kept_models.keep(name)):
-        kept_models.start_from(folder)
+    if name not in _pending() and (folder := model_archive.keep(name)):
+        model_archive.start_from(folder)
     _write(PENDING, sorted({*_pending(), name}))
 
 
@@ -97,11 +97,11 @@ def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
 
 def put_back(name: str, lock: IO[str]) -> int:
     """Put a platform's model before in use again, and leave it so until the codec changes; return its generation."""
-    generation = kept_models.put_back(name, fingerprint.generation(name))
+    generation = model_archive.put_back(name, fingerprint.generation(name))
     _write(PENDING, [each for each in _pending() if each != name])
     if Path("dvc.lock").is_file():
         _dvc(["commit", "--force", f"train@{name}"], lock, {})
-    kept_models.put_back_is_done(name)
+    model_archive.put_back_is_done(name)
     return generation
 
 
@@ -114,12 +114,12 @@ def _dvc(arguments: Sequence[str], lock: IO[str], settings: Mapping[str, str]) -
 
 def _outcome(name: str) -> dict[str, Any]:
     """Tell from what training wrote what became of a platform that changed."""
-    trained = _read(kept_models.MODELS / f"{name}.json")
+    trained = _read(model_archive.MODELS / f"{name}.json")
     if trained.get("generation") != fingerprint.generation(name):
-        kept_models.restore(name)
+        model_archive.restore(name)
         said = f"`dvc repro train@{name}` did not get to its end (its log is above); the next run tries again"
         return {"outcome": "failed", "said": said}
-    evaluated = _read(kept_models.REPORTS / f"{name}.json")
+    evaluated = _read(model_archive.REPORTS / f"{name}.json")
     if evaluated.get("generation") != fingerprint.generation(name):
         said = f"the new model is in place, but `dvc repro evaluate@{name}` failed; the next run tries again"
         return {"outcome": "failed", "said": said}

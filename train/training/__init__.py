@@ -1,1 +1,1 @@
-"""DOC"""
+"""The training loop, its schedule, its processes and its metrics."""

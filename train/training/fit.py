@@ -23,9 +23,9 @@ from train.emulator.identify import identify
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.training.metrics import mean_absolute_error, perturbed_error
-from train.training.process_group import ALONE, Ranks
-from train.training.resume import Part
-from train.training.trainer import Run, Tell
+from train.training.process_group import ALONE, ProcessGroup
+from train.training.resume import ResumeFile
+from train.training.trainer import OnProgress, Trainer
 
 PROJECT = Path(__file__).parents[2]
 CODE = ("collect/codecs", "train")  # folders that decide what a run makes
@@ -42,8 +42,8 @@ def fit(
     *,
     platform: str,
     before: Path | None = None,
-    ranks: Ranks = ALONE,
-    tell: Tell | None = None,
+    ranks: ProcessGroup = ALONE,
+    tell: OnProgress | None = None,
 ) -> dict[str, Any] | None:
     """Identify the platform's codec, train a ComModel on the accepted pairs, and keep what is best on validation.
 
@@ -71,7 +71,7 @@ def fit(
         UserError: a split has no accepted pairs, or an image can't be read.
     """
     training, validation, test = (pairs.load(pairs_db, name) for name in ("train", "validation", "test"))
-    part = Part(out.with_suffix(".part"), _key(pairs_db, settings, platform, before))
+    part = ResumeFile(out.with_suffix(".part"), _key(pairs_db, settings, platform, before))
     emulator = ranks.from_first(_emulator(part, training, validation) if ranks.is_first else None)
     assert emulator is not None
     chain = emulator if emulator.mae <= NEAR_ENOUGH else None
@@ -80,10 +80,10 @@ def fit(
     described = emulator.model_dump(mode="json")
     started = build(settings, emulator)
     is_warm = before is not None and warm_start(started, before)
-    run = Run(started, training, validation, settings, chain=chain, part=part, emulator=described, ranks=ranks)
+    run = Trainer(started, training, validation, settings, chain=chain, part=part, emulator=described, ranks=ranks)
     run.train(tell)
     seconds = run.seconds
-    paper = paper_net(training, validation, settings, Part(out.with_suffix(".paper.part"), part.key), ranks, tell)
+    paper = paper_net(training, validation, settings, ResumeFile(out.with_suffix(".paper.part"), part.key), ranks, tell)
     if not ranks.is_first:
         return None
     model, kept = (run.model.eval(), config(settings, emulator)) if is_warm else finished(run, settings, emulator)
@@ -121,7 +121,7 @@ def fit(
     return found
 
 
-def _emulator(part: Part, training: Pairs, validation: Pairs) -> Emulator:
+def _emulator(part: ResumeFile, training: Pairs, validation: Pairs) -> Emulator:
     """Identify the codec, or read from the part of an unfinished run what was."""
     if unfinished := part.read():
         return Emulator.model_validate(unfinished["emulator"])
@@ -130,13 +130,18 @@ def _emulator(part: Part, training: Pairs, validation: Pairs) -> Emulator:
 
 
 def paper_net(
-    training: Pairs, validation: Pairs, settings: params.Train, part: Part, ranks: Ranks, tell: Tell | None
+    training: Pairs,
+    validation: Pairs,
+    settings: params.Train,
+    part: ResumeFile,
+    ranks: ProcessGroup,
+    tell: OnProgress | None,
 ) -> nn.Module | None:
     """Train the paper's net beside the hybrid, where the settings ask for it."""
     model = None
     if settings.model != "paper" and settings.paper_beside:
         settings = settings.model_copy(update=PAPER)
-        run = Run(build(settings, None), training, validation, settings, part=part, ranks=ranks)
+        run = Trainer(build(settings, None), training, validation, settings, part=part, ranks=ranks)
         run.train(tell)
         model = run.model.eval()
     if ranks.is_first:
@@ -156,7 +161,7 @@ def config(settings: params.Train, emulator: Emulator | None) -> dict[str, Any]:
     return {"emulator": emulator.model_dump(mode="json")} if settings.model == "hybrid" and emulator else {}
 
 
-def finished(run: Run, settings: params.Train, emulator: Emulator | None) -> tuple[nn.Module, dict[str, Any]]:
+def finished(run: Trainer, settings: params.Train, emulator: Emulator | None) -> tuple[nn.Module, dict[str, Any]]:
     """Return a run's network in evaluation mode, and its configuration; without a residual that gained nothing."""
     kept = config(settings, emulator)
     if settings.model == "paper" or run.gained:

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 Value = TypeVar("Value")
 
 
-class Ranks:
+class ProcessGroup:
     """This process's place among those that train one model: the first decides, reads what is kept and writes.
 
     Args:
@@ -62,11 +62,11 @@ class Ranks:
         return DistributedDataParallel(module, forward_sync_buffers=False) if self.count > 1 else module
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def joined() -> Iterator[ProcessGroup]:
     """Join the processes that `torchrun` started with this one, as its environment variables say, if it did."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
@@ -81,6 +81,6 @@ def joined() -> Iterator[Ranks]:
     store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
-        yield Ranks(rank, count)
+        yield ProcessGroup(rank, count)
     finally:
         distributed.destroy_process_group()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 
-class Part:
+class ResumeFile:
     """A file that holds a run's state and the key of what the run was made from; another key's state is no state."""
 
     def __init__(self, path: Path, key: str) -> None:

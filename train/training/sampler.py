@@ -11,7 +11,7 @@ import params
 from train.data.pairs import Cache, Pairs, crops
 from train.data.perturbations import Chain, Kind, perturbed, serve
 from train.data.tensors import opaque, scaled, to_float
-from train.training.process_group import ALONE, Ranks
+from train.training.process_group import ALONE, ProcessGroup
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn
 APART = 400_000_009  # seeds of two processes in one step; PyTorch takes 32 bits of them
@@ -37,7 +37,7 @@ class Sampler:
         settings: params.Train,
         chain: Chain | None,
         on: torch.device,
-        ranks: Ranks = ALONE,
+        ranks: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.training, self.settings, self.chain, self.on = model, training, settings, chain, on
         self.ranks = ranks

@@ -22,8 +22,8 @@ from train.data.perturbations import Chain
 from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.device import where
 from train.training.metrics import difference, mean_absolute_error
-from train.training.process_group import ALONE, Ranks
-from train.training.resume import Part
+from train.training.process_group import ALONE, ProcessGroup
+from train.training.resume import ResumeFile
 from train.training.sampler import Sampler
 from train.training.schedule import SCHEDULES, approach
 
@@ -37,10 +37,10 @@ SAVE_EVERY = 30.0  # seconds
 MODULES = ("model", "average", "optimizer")  # of the state of an unfinished run
 COUNTS = ("step", "validating", "validated_at", "losses", "curve", "best_error", "best_at", "best")
 
-Tell = Callable[[float, str], None]  # is told the share of the run that is done, 0 to 1, and how it goes
+OnProgress = Callable[[float, str], None]  # is told the share of the run that is done, 0 to 1, and how it goes
 
 
-class Run:
+class Trainer:
     """A model, and how far its training is; `train` leaves the model with the best weights it had.
 
     What is random in a step comes from the seed and the step's number alone, so that a run that was killed ends
@@ -62,9 +62,9 @@ class Run:
         settings: params.Train,
         *,
         chain: Chain | None = None,
-        part: Part | None = None,
+        part: ResumeFile | None = None,
         emulator: dict[str, Any] | None = None,
-        ranks: Ranks = ALONE,
+        ranks: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.settings, self.part, self.emulator, self.ranks = model, settings, part, emulator, ranks
         self.on = where(model)
@@ -113,7 +113,7 @@ class Run:
         """Whether any of the training was better on validation than none."""
         return self.best_at > 0
 
-    def train(self, tell: Tell | None = None) -> None:
+    def train(self, tell: OnProgress | None = None) -> None:
         """Train to the end of the run, from where it was killed if it was, then put the best weights back.
 
         Args:
@@ -237,7 +237,7 @@ def absolute_error(outputs: Tensor, renditions: Tensor, on: torch.device) -> tup
 
 
 @contextmanager
-def _bar(ranks: Ranks) -> Iterator[Tell]:
+def _bar(ranks: ProcessGroup) -> Iterator[OnProgress]:
     """Show a progress bar, of the first process alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not ranks.is_first) as bar:

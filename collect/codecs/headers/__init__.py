@@ -1,1 +1,1 @@
-"""DOC"""
+"""What the headers of image files tell, byte by byte."""

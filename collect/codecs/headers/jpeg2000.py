@@ -1,4 +1,4 @@
-"""DOC"""
+"""How a JPEG 2000 file was quantised."""
 
 from __future__ import annotations
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from collect.codecs.headers import jpeg as jpeg_header
-from collect.codecs.headers import jpeg2000
-from collect.codecs.headers import png as png_header
-from collect.codecs.headers import webp as bitstream
+from collect.codecs.headers import jpeg, jpeg2000, png, webp
 from collect.codecs.headers.avif import avif
 from collect.codecs.headers.isobmff import boxes
 
@@ -26,9 +23,9 @@ def read(data: bytes) -> dict[str, Any]:
     Raises ValueError for any other file than JPEG, PNG, WebP, JPEG 2000, AVIF and HEIF, and for a damaged header.
     """
     if data[:2] == b"\xff\xd8":
-        return jpeg_header.jpeg(data)
-    if data[:8] == png_header.SIGNATURE:
-        return png_header.png(data)
+        return jpeg.jpeg(data)
+    if data[:8] == png.SIGNATURE:
+        return png.png(data)
     if data[:4] == b"RIFF":
         return _webp(data)
     if data[:4] == b"\xff\x4f\xff\x51" or data[4:12] == b"jP  \r\n\x87\n":
@@ -39,7 +36,7 @@ def read(data: bytes) -> dict[str, Any]:
 
 
 def _webp(data: bytes) -> dict[str, Any]:
-    told = bitstream.webp(data[:FARTHEST])._asdict()
+    told = webp.webp(data[:FARTHEST])._asdict()
     chunks: dict[bytes, bytes] = {}
     place = 12
     for _ in range(MOST_CHUNKS):
@@ -74,7 +71,7 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
     if right <= left or bottom <= top or not all(map(all, steps)):
         raise ValueError("a JPEG 2000 without a size")
     coarsest = [max(step[axis] for step in steps) for axis in (0, 1)]
-    sampling = jpeg_header.sampling([(coarsest[0] // across, coarsest[1] // down) for across, down in steps])
+    sampling = jpeg.sampling([(coarsest[0] // across, coarsest[1] // down) for across, down in steps])
     is_profiled = any(kind == b"colr" and content[:1] == b"\2" for kind, content in boxes(data))
     told |= {"width": right - left, "height": bottom - top, "bits": (size[38] & 127) + 1, "sampling": sampling}
     return {"format": "JPEG2000", "metadata": ["ICC"] if is_profiled else []} | told

@@ -1,1 +1,1 @@
-"""DOC"""
+"""The sandboxes, one file a site, with its script and style beside it."""

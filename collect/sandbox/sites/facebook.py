@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.sandbox import images
 from collect.sandbox.faults import Faults
 from collect.sandbox.records import Album, Entry, Session, number

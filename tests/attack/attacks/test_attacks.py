@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from attack.attacks import base as attack
+from attack.attacks import base
 from attack.attacks.base import Attack
 from attack.attacks.best import SMOOTHING, WIDTH, Best, smoothed
 from attack.attacks.bim import BIM
@@ -155,14 +155,14 @@ def test_through_an_identity_com_model_is_the_plain_attack(small_net: nn.Module)
 
 
 def test_attacks_are_found_by_their_module() -> None:
-    assert attack.load("fgsm") is FGSM
-    assert attack.load("comreadv_mim") is MIM
+    assert base.load("fgsm") is FGSM
+    assert base.load("comreadv_mim") is MIM
 
 
 @pytest.mark.parametrize("name", ["nosuch", "attack", "classifiers", "comreadv_", "os", "../mim", "mim.MIM", ""])
 def test_an_unknown_attack_is_told_those_that_exist(name: str) -> None:
     with pytest.raises(UserError, match=r"There are best, bim, fgsm, mim, .*, each plain or through"):
-        attack.load(name)
+        base.load(name)
 
 
 def test_l2_holds_exactly_and_uses_its_budget(small_net: nn.Module) -> None:

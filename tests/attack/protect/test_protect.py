@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 import comreadv
 import params
-from attack.evaluation import visibility as perception
+from attack.evaluation import visibility
 from attack.models import classifiers
 from attack.protect import photo
-from attack.protect.photo_model import Lifted, Processing, respond, shrink, working_size
-from attack.protect.protector import Protector, Wish
+from attack.protect.photo_model import FullResolution, Processing, respond, shrink, working_size
+from attack.protect.protector import ProtectionRequest, Protector
 from attack.protect.record import Record
 from collect import images, sandbox
 from collect.round_trip.export import read_manifest
@@ -296,7 +296,7 @@ def test_several_classifiers_and_a_learned_model_are_told_apart(here: Path) -> N
 def test_a_large_photo_survives_what_its_model_does_not_know_too(tmp_path: Path) -> None:
     picture(6, (1500, 1000)).save(tmp_path / "a.png")
     net = classifiers.load("efficientnet_lite0")
-    wish = Wish(goal="untargeted", eps=5, visibility=None, kind="png", keep_metadata=False)
+    wish = ProtectionRequest(goal="untargeted", eps=5, visibility=None, kind="png", keep_metadata=False)
     through = [Processing("weibo", emulator(), torch.nn.Identity())]
     protector = Protector(wish, through, {"efficientnet_lite0": net}, {})
     made, encoded = protector.protect((tmp_path / "a.png").read_bytes(), "a.png", "b.png")
@@ -310,7 +310,7 @@ def test_a_large_photo_survives_what_its_model_does_not_know_too(tmp_path: Path)
 def test_the_small_images_change_is_added_within_its_bounds() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     net = classifiers.load("efficientnet_lite0")
-    model = Lifted(pixels, (224, 224), [], [net])
+    model = FullResolution(pixels, (224, 224), [], [net])
     moved = ((model.small * 255).round() + torch.randint(-5, 6, model.small.shape)).clamp(0, 255) / 255
     change = model.copy(moved).astype(int) - pixels
     assert 0 < abs(change).max() <= 5
@@ -338,12 +338,12 @@ def test_ssim_by_strips_is_scikit_images(height: int) -> None:
     random = np.random.default_rng(height)
     first = random.integers(0, 256, (height, 40, 3), dtype=np.uint8)
     second = (first + random.integers(0, 9, first.shape)).clip(0, 255).astype(np.uint8)
-    assert perception.ssim(first, second) == pytest.approx(structural_similarity(first, second, channel_axis=2))
+    assert visibility.ssim(first, second) == pytest.approx(structural_similarity(first, second, channel_axis=2))
 
 
 def test_lpips_is_left_out_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert perception.lpips(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)) is None
+    assert visibility.lpips(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)) is None
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from attack.models import classifiers
 from attack.protect import photo
 from attack.protect.batch import Result, run
 from attack.protect.photo_model import Processing
-from attack.protect.protector import Protector, Wish
+from attack.protect.protector import ProtectionRequest, Protector
 from train.cluster.executor import Local, Ray
 from train.emulator.model import Emulator
 
@@ -47,7 +47,7 @@ def test_a_cluster_protects_as_this_process_does_though_a_worker_is_killed(
     album: Path, tmp_path: Path, on_ray: Ray
 ) -> None:
     emulator = Emulator(chain="jpeg:85:444", format="JPEG", identified=True, mae=0, exact=1, pairs=9, why="the test's")
-    wish = Wish(goal="untargeted", eps=4, visibility=None, kind="png", keep_metadata=False)
+    wish = ProtectionRequest(goal="untargeted", eps=4, visibility=None, kind="png", keep_metadata=False)
     models = {"efficientnet_lite0": classifiers.load("efficientnet_lite0")}
     protector = Protector(wish, [Processing("weibo", emulator, torch.nn.Identity())], models, {"of": "the test"})
     killed: list[int] = []

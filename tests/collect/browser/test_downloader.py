@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from collect.browser import downloader as download
+from collect.browser import downloader
 from collect.browser.blocking import seconds
 from collect.browser.downloader import Downloader, Gone, body_problem
-from collect.errors import Challenged, Interrupted, TurnedAway
+from collect.errors import CaptchaRequired, RateLimited, TransientError
 from collect.platform import Site, load
 from params import PlatformRow, UserError
 
@@ -100,7 +100,7 @@ def server(*answers: Answering) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch, clock) -> None:
-    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(downloader, "time", clock)
 
 
 def fetch(origin: str, destination: Path, **cookie: object) -> None:
@@ -147,9 +147,9 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, status: int, clock) -> N
 
 
 def test_a_lasting_fault_is_told_in_the_end(tmp_path: Path) -> None:
-    with server(Answer(503)) as (origin, asked), pytest.raises(Interrupted, match="HTTP 503"):
+    with server(Answer(503)) as (origin, asked), pytest.raises(TransientError, match="HTTP 503"):
         fetch(origin, tmp_path / "file")
-    assert len(asked) == download.ATTEMPTS
+    assert len(asked) == downloader.ATTEMPTS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,8 +160,8 @@ def test_what_the_site_asks_to_wait_is_waited(tmp_path: Path, status: int, clock
     assert clock.slept == [7]
 
 
-@pytest.mark.parametrize(("status", "kind"), [(429, TurnedAway), (503, Interrupted)])
-def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind: type[Interrupted], clock) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, TransientError)])
+def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind: type[TransientError], clock) -> None:
     with server(Answer(status, headers={"Retry-After": "3600"})) as (origin, asked), pytest.raises(kind) as caught:
         fetch(origin, tmp_path / "file")
     assert caught.value.wait == 3600
@@ -172,7 +172,7 @@ def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind:
 def test_a_block_page_is_told_with_the_wait(tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collect.platforms.weibo.Weibo.block_marks", ("too often",))
     answer = Answer(status, b"<p>too often</p>", {"Retry-After": "3600"})
-    with server(answer) as (origin, asked), pytest.raises(TurnedAway, match="a block page") as caught:
+    with server(answer) as (origin, asked), pytest.raises(RateLimited, match="a block page") as caught:
         fetch(origin, tmp_path / "file")
     assert (caught.value.wait, len(asked)) == (3600, 1)
 
@@ -191,7 +191,7 @@ CAPTCHA = "<html>请输入验证码</html>".encode()
 
 @pytest.mark.parametrize("answer", [Answer(200, CAPTCHA), Answer(200, b"\xef\xbb\xbf" + CAPTCHA), Answer(403, CAPTCHA)])
 def test_a_page_that_wants_a_person_stops_at_once(tmp_path: Path, answer: Answer) -> None:
-    with server(answer) as (origin, asked), pytest.raises(Challenged) as caught:
+    with server(answer) as (origin, asked), pytest.raises(CaptchaRequired) as caught:
         fetch(origin, tmp_path / "file")
     assert len(asked) == 1
     assert tells_no_secret(caught.value)
@@ -200,7 +200,7 @@ def test_a_page_that_wants_a_person_stops_at_once(tmp_path: Path, answer: Answer
 
 def test_a_way_to_where_a_person_is_wanted_stops_at_once(tmp_path: Path) -> None:
     away = Answer(302, headers={"Location": "/signin/captcha?from=s1gnature"})
-    with server(away, Answer(200, b"<html>hello</html>")) as (origin, asked), pytest.raises(Challenged) as caught:
+    with server(away, Answer(200, b"<html>hello</html>")) as (origin, asked), pytest.raises(CaptchaRequired) as caught:
         fetch(origin, tmp_path / "file")
     assert len(asked) == 2
     assert tells_no_secret(caught.value)
@@ -233,7 +233,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("answer", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_is_no_whole_image_is_refused_without_telling_secrets(tmp_path: Path, answer: Answer, said: str) -> None:
-    with server(answer) as (origin, _), pytest.raises(Interrupted) as caught:
+    with server(answer) as (origin, _), pytest.raises(TransientError) as caught:
         fetch(origin, tmp_path / "file")
     assert said in caught.value.message
     assert "/large/1.jpg" in caught.value.message
@@ -244,21 +244,24 @@ def test_what_is_no_whole_image_is_refused_without_telling_secrets(tmp_path: Pat
 def test_a_server_that_is_gone_is_told_without_secrets(tmp_path: Path) -> None:
     with server(Answer()) as (origin, _):
         pass
-    with pytest.raises(Interrupted, match="cut off") as caught:
+    with pytest.raises(TransientError, match="cut off") as caught:
         fetch(origin, tmp_path / "file")
     assert tells_no_secret(caught.value)
 
 
 def test_what_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "LARGEST", 1 << 20)
+    monkeypatch.setattr(downloader, "LARGEST", 1 << 20)
     seen: list[int] = []
 
     def problem(body: bytes) -> str | None:
         seen.append(len(body))
         return body_problem(body)
 
-    monkeypatch.setattr(download, "body_problem", problem)
-    with server(Answer(200, JPEG + bytes(8 << 20))) as (origin, _), pytest.raises(Interrupted, match="more than 1 MB"):
+    monkeypatch.setattr(downloader, "body_problem", problem)
+    with (
+        server(Answer(200, JPEG + bytes(8 << 20))) as (origin, _),
+        pytest.raises(TransientError, match="more than 1 MB"),
+    ):
         fetch(origin, tmp_path / "file")
     assert max(seen) <= (1 << 20) + CHUNK
     assert list(tmp_path.iterdir()) == []
@@ -276,7 +279,7 @@ def test_a_download_that_was_cut_goes_on_from_there(tmp_path: Path) -> None:
 
 
 def test_a_download_that_was_cut_goes_on_after_a_restart(tmp_path: Path) -> None:
-    with server(ranged(FIRST, '"v1"', cut=CHUNK)) as (origin, asked), pytest.raises(Interrupted):
+    with server(ranged(FIRST, '"v1"', cut=CHUNK)) as (origin, asked), pytest.raises(TransientError):
         fetch(origin, tmp_path / "file")
     assert [each.get("Range") for each in asked] == [
         None,
@@ -363,7 +366,7 @@ def test_a_full_disk_is_a_user_error_and_leaves_nothing(small_disk: Path, tmp_pa
     with server(ranged(large, '"v1"')) as (origin, asked):
         with pytest.raises(UserError, match="can't be written: No space") as caught:
             fetch(origin, small_disk / "file")
-        assert not isinstance(caught.value, Interrupted)
+        assert not isinstance(caught.value, TransientError)
         assert tells_no_secret(caught.value)
         assert list(small_disk.iterdir()) == []
         fetch(origin, tmp_path / "file")
@@ -373,7 +376,7 @@ def test_a_full_disk_is_a_user_error_and_leaves_nothing(small_disk: Path, tmp_pa
 
 def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(SECOND)
-    with server(Answer(200, JPEG, cut=300)) as (origin, _), pytest.raises(Interrupted):
+    with server(Answer(200, JPEG, cut=300)) as (origin, _), pytest.raises(TransientError):
         fetch(origin, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == SECOND
 

@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
 from collect import retry
-from collect.browser import navigation as visits
-from collect.browser import responses as answers
+from collect.browser import navigation, responses
 from collect.browser.blocking import check, check_marks
 from collect.browser.launch import launch
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.page import value
-from collect.errors import Challenged, Interrupted, SignedOut, Stayed, TurnedAway
+from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
 from collect.platform import Site, load
 from collect.retry import again
 from params import PlatformRow, UserError
@@ -54,18 +53,18 @@ def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_gue
 
 @pytest.mark.parametrize("status", [418, 420, 429])
 def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
-    with pytest.raises(TurnedAway, match=f"HTTP {status}") as caught:
+    with pytest.raises(RateLimited, match=f"HTTP {status}") as caught:
         check(adapter(), status, "", "12")
     assert caught.value.wait == 12
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_the_servers_own_trouble_is_no_turning_away(status: int) -> None:
-    with pytest.raises(Interrupted, match=f"HTTP {status}") as caught:
+    with pytest.raises(TransientError, match=f"HTTP {status}") as caught:
         check(adapter(), status, "", "12")
-    assert not isinstance(caught.value, TurnedAway)
+    assert not isinstance(caught.value, RateLimited)
     assert caught.value.wait == 12
-    with pytest.raises(Interrupted) as caught:
+    with pytest.raises(TransientError) as caught:
         check(adapter(), status, "")
     assert caught.value.wait is None
 
@@ -78,12 +77,12 @@ def test_other_statuses_pass(status: int) -> None:
 def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     site = adapter()
     for where, text in (("https://weibo.com/signin/captcha?t=s3cret", ""), ("", "<p>请输入验证码</p>")):
-        with pytest.raises(Challenged, match="asks for a person") as caught:
+        with pytest.raises(CaptchaRequired, match="asks for a person") as caught:
             check_marks(site, where, text)
-        assert not isinstance(caught.value, Interrupted)  # nobody tries again
+        assert not isinstance(caught.value, TransientError)  # nobody tries again
         assert "s3cret" not in caught.value.message
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
-    with pytest.raises(TurnedAway, match="block page") as turned_away:
+    with pytest.raises(RateLimited, match="block page") as turned_away:
         check_marks(site, "", "you come too often", "12")
     assert turned_away.value.wait == 12
     check_marks(site, "https://weibo.com/", "<p>hello</p>")
@@ -91,7 +90,7 @@ def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.Mo
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch, clock) -> list[float]:
-    monkeypatch.setattr(visits, "time", clock)
+    monkeypatch.setattr(navigation, "time", clock)
     return clock.slept
 
 
@@ -109,16 +108,16 @@ def failing(*troubles: Exception):
 
 
 def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
-    read, calls = failing(*[Interrupted("x")] * (retry.ATTEMPTS - 1))
+    read, calls = failing(*[TransientError("x")] * (retry.ATTEMPTS - 1))
     assert again(adapter(), read) == "done"
     assert (len(calls), len(waits)) == (retry.ATTEMPTS, retry.ATTEMPTS - 1)
-    read, calls = failing(*[Interrupted("x")] * retry.ATTEMPTS)
-    with pytest.raises(Interrupted):
+    read, calls = failing(*[TransientError("x")] * retry.ATTEMPTS)
+    with pytest.raises(TransientError):
         again(adapter(), read)
     assert len(calls) == retry.ATTEMPTS
 
 
-@pytest.mark.parametrize("trouble", [Challenged("x"), SignedOut(), UserError("x"), KeyError("x")])
+@pytest.mark.parametrize("trouble", [CaptchaRequired("x"), NotSignedIn(), UserError("x"), KeyError("x")])
 def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, waits: list[float]) -> None:
     read, calls = failing(trouble)
     with pytest.raises(type(trouble)):
@@ -127,11 +126,11 @@ def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, wa
 
 
 def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
-    read, calls = failing(TurnedAway("x", retry.LONGEST_ON_THE_SPOT + 1))
-    with pytest.raises(TurnedAway):
+    read, calls = failing(RateLimited("x", retry.LONGEST_ON_THE_SPOT + 1))
+    with pytest.raises(RateLimited):
         again(adapter(), read)
     assert (len(calls), waits) == (1, [])
-    read, calls = failing(TurnedAway("x", 9))
+    read, calls = failing(RateLimited("x", 9))
     assert again(adapter(), read) == "done"
     assert waits == [9]
 
@@ -299,13 +298,13 @@ def test_a_page_that_is_whole_is_visited(page: Page, origin: str) -> None:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/captcha", Challenged),
-        ("/to-captcha", Challenged),
-        ("/to-sign-in", SignedOut),
-        ("/to-guests", SignedOut),
-        ("/busy", TurnedAway),
-        ("/broken", Interrupted),
-        ("/cut", Interrupted),
+        ("/captcha", CaptchaRequired),
+        ("/to-captcha", CaptchaRequired),
+        ("/to-sign-in", NotSignedIn),
+        ("/to-guests", NotSignedIn),
+        ("/busy", RateLimited),
+        ("/broken", TransientError),
+        ("/cut", TransientError),
     ],
 )
 def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str, kind: type[Exception]) -> None:
@@ -314,7 +313,7 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
     assert type(caught.value) is kind
     assert "s3cret" not in str(caught.value)
     if path in ("/busy", "/broken"):
-        assert isinstance(caught.value, Interrupted)
+        assert isinstance(caught.value, TransientError)
         assert caught.value.wait == 3600
 
 
@@ -322,10 +321,10 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
 @pytest.mark.parametrize(("marks", "said"), [(("too often",), "a block page"), ((), "a page where data should be")])
 def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin, marks, said, monkeypatch) -> None:
     site = adapter(origin)
-    monkeypatch.setattr(visits, "WHOLE", 3.0)  # in which a text that nobody has kept may still lead on
+    monkeypatch.setattr(navigation, "WHOLE", 3.0)  # in which a text that nobody has kept may still lead on
     monkeypatch.setattr(type(site), "block_marks", marks)
     for path in ("/blocked", "/blocked-form") if marks else ("/data-form",):
-        with pytest.raises(TurnedAway, match=said) as caught:
+        with pytest.raises(RateLimited, match=said) as caught:
             visit(site, page, f"{origin}{path}")
             with expect_arrival(site, page, re.compile("/(blocked|done)$")):
                 page.get_by_role("button").click()
@@ -334,7 +333,7 @@ def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin
 
 @pytest.mark.browser
 def test_a_server_that_is_not_there_is_an_interruption(page: Page) -> None:
-    with pytest.raises(Interrupted, match=r"did not load|was cut") as caught:
+    with pytest.raises(TransientError, match=r"did not load|was cut") as caught:
         visit(adapter(), page, f"{ORIGIN}/?ticket=s3cret")
     assert "s3cret" not in caught.value.message
 
@@ -343,10 +342,10 @@ def test_a_server_that_is_not_there_is_an_interruption(page: Page) -> None:
 @pytest.mark.parametrize(
     ("form", "kind"),
     [
-        ("/bad-form", Interrupted),
-        ("/cut-form", Interrupted),
-        ("/guest-form", SignedOut),
-        ("/forbidden-form", SignedOut),
+        ("/bad-form", TransientError),
+        ("/cut-form", TransientError),
+        ("/guest-form", NotSignedIn),
+        ("/forbidden-form", NotSignedIn),
     ],
 )
 def test_where_a_form_leads_is_seen_to(page: Page, origin: str, form: str, kind: type[Exception]) -> None:
@@ -378,7 +377,7 @@ def test_others_that_turn_away_a_page_on_its_way_are_not_the_site(page: Page, or
         page.get_by_role("button").click()
     assert page.inner_text("p") == "done"
     visit(site, page, f"{origin}/own-busy-form")
-    with pytest.raises(TurnedAway, match="429"), expect_arrival(site, page, re.compile("/done$")):
+    with pytest.raises(RateLimited, match="429"), expect_arrival(site, page, re.compile("/done$")):
         page.get_by_role("button").click()
 
 
@@ -387,7 +386,7 @@ def keeping(page: Page) -> Iterator[Page]:
     """Open a page that keeps the answers which its scripts read."""
     opened = page.context.browser.new_page()
     opened.set_default_timeout(8_000)
-    opened.add_init_script(answers.KEEP)
+    opened.add_init_script(responses.KEEP)
     yield opened
     opened.close()
 
@@ -399,27 +398,27 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
         visit(site, keeping, f"{origin}{path}")
         with expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
-    monkeypatch.setattr(visits, "WHOLE", 1.0)
+    monkeypatch.setattr(navigation, "WHOLE", 1.0)
     visit(site, keeping, f"{origin}/json-stays")
-    with pytest.raises(Stayed), expect_arrival(site, keeping, re.compile("/done$")):
+    with pytest.raises(SubmitFailed), expect_arrival(site, keeping, re.compile("/done$")):
         keeping.get_by_role("button").click()
 
 
 @pytest.mark.browser
 def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: str, monkeypatch) -> None:
     site = adapter(origin)
-    check_data, stayed = visits._check_data, list[bool]()
+    check_data, stayed = navigation._check_data, list[bool]()
 
     def noted(*given: Any, stays: bool = False) -> None:
         stayed.append(stays)
         check_data(*given, stays=stays)
 
-    monkeypatch.setattr(visits, "_check_data", noted)
+    monkeypatch.setattr(navigation, "_check_data", noted)
     for path, whole, once_it_stays in (("/page-form", 30.0, False), ("/typed-form", 1.0, True)):
-        monkeypatch.setattr(visits, "WHOLE", whole)
+        monkeypatch.setattr(navigation, "WHOLE", whole)
         stayed.clear()
         visit(site, keeping, f"{origin}{path}")
-        turned_away = pytest.raises(TurnedAway, match="data should be")
+        turned_away = pytest.raises(RateLimited, match="data should be")
         with turned_away as caught, expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
         assert caught.value.wait == 3600
@@ -428,9 +427,9 @@ def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: 
 
 @pytest.mark.browser
 def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(visits, "WHOLE", 0.5)
+    monkeypatch.setattr(navigation, "WHOLE", 0.5)
     site = adapter(origin)
-    for form, kind in (("/alert-form", Stayed), ("/captcha-form", Challenged)):
+    for form, kind in (("/alert-form", SubmitFailed), ("/captcha-form", CaptchaRequired)):
         visit(site, page, f"{origin}{form}")
         with pytest.raises(kind) as caught, expect_arrival(site, page, re.compile("/done$")):
             page.get_by_role("button").click()
@@ -441,8 +440,8 @@ def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: s
 
 @pytest.mark.browser
 def test_files_that_go_up_over_a_real_line_have_their_time(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(visits, "WHOLE", 0.5)
-    for live, kind in ((False, pytest.raises(Stayed)), (True, contextlib.nullcontext())):
+    monkeypatch.setattr(navigation, "WHOLE", 0.5)
+    for live, kind in ((False, pytest.raises(SubmitFailed)), (True, contextlib.nullcontext())):
         site = adapter(origin)
         monkeypatch.setattr(type(site), "is_live", live)
         visit(site, page, f"{origin}/slow-form")

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 import params
 from collect.browser.launch import launch
 from collect.browser.responses import KEEP, Response, arrived, expect_answers, no_more_than
-from collect.errors import Challenged, Interrupted, PageChanged, SignedOut, TurnedAway
+from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
 from collect.platform import Site, load
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
@@ -53,35 +53,35 @@ def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) ->
 @pytest.mark.parametrize(
     ("status", "text", "kind"),
     [
-        (503, "", Interrupted),
-        (418, "", TurnedAway),
-        (403, "", SignedOut),
-        (200, "<p>请输入验证码</p>", Challenged),
-        (200, "<p>another page</p>", TurnedAway),
+        (503, "", TransientError),
+        (418, "", RateLimited),
+        (403, "", NotSignedIn),
+        (200, "<p>请输入验证码</p>", CaptchaRequired),
+        (200, "<p>another page</p>", RateLimited),
     ],
 )
 def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
     bad = Response(site, status, text, file="000.png", retry_after="120")
     with pytest.raises(kind) as stopped:
         arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
-    assert not isinstance(stopped.value, Interrupted) or stopped.value.wait == 120
+    assert not isinstance(stopped.value, TransientError) or stopped.value.wait == 120
 
 
 def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
-    with pytest.raises(TurnedAway, match="a block page") as turned_away:
+    with pytest.raises(RateLimited, match="a block page") as turned_away:
         Response(site, 200, "<p>too often</p>", retry_after="120").json()
     assert turned_away.value.wait == 120
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:
-    with pytest.raises(Interrupted, match="HTTP 502"):
+    with pytest.raises(TransientError, match="HTTP 502"):
         arrived([Response(site, 502, file=file.name) for file in FILES], FILES)
 
 
 def test_a_file_that_was_sent_twice_stands_for_no_other(site: Site) -> None:
     answers = [Response(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
-    with pytest.raises(Interrupted, match="sent a file twice"):
+    with pytest.raises(TransientError, match="sent a file twice"):
         arrived(answers, FILES)
     with pytest.raises(PageChanged):
         arrived([Response(site, 200, "{}", file=None)] * 3, FILES)
@@ -95,7 +95,7 @@ def test_a_page_that_sends_a_file_again_by_itself_is_not_made_to_publish(site: S
         " document.querySelector('button').disabled = false; }, 300)</script>"
     )
     shown, button = page.get_by_title("删除"), page.get_by_role("button")
-    with pytest.raises(Interrupted, match="Nothing of the batch was published"):
+    with pytest.raises(TransientError, match="Nothing of the batch was published"):
         no_more_than(site, {0: "a"}, shown, button)
     no_more_than(site, {0: "a", 2: "b"}, shown, button)
 
@@ -107,7 +107,7 @@ def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
     monkeypatch.setattr("collect.browser.responses.FIRST", 0.0)
     monkeypatch.setattr("collect.browser.responses.A_FILE", 0.3)
     page.set_content("<script>window.comreadvAnswers = []</script>")
-    with pytest.raises(Interrupted, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
+    with pytest.raises(TransientError, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
         page.evaluate("comreadvAnswers.push(['/beacon', null, 204, '', null, ''])")  # nobody waits for this one
         page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
     assert stopped.value.wait == 7
@@ -174,15 +174,15 @@ def elsewhere() -> Iterator[int]:
 @pytest.mark.parametrize(
     ("kind", "trouble", "wait"),
     [
-        ("429-withheld", TurnedAway, 3600),
-        ("429-of-which-the-wait-is-withheld", TurnedAway, 3600),
-        ("418-before-the-upload", TurnedAway, 3600),
-        ("503", Interrupted, 3600),
-        ("captcha", Challenged, None),
-        ("captcha-led-to", Challenged, None),
-        ("page", TurnedAway, None),
-        ("403", SignedOut, None),
-        ("cut-off", Interrupted, None),
+        ("429-withheld", RateLimited, 3600),
+        ("429-of-which-the-wait-is-withheld", RateLimited, 3600),
+        ("418-before-the-upload", RateLimited, 3600),
+        ("503", TransientError, 3600),
+        ("captcha", CaptchaRequired, None),
+        ("captcha-led-to", CaptchaRequired, None),
+        ("page", RateLimited, None),
+        ("403", NotSignedIn, None),
+        ("cut-off", TransientError, None),
     ],
 )
 def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
@@ -196,7 +196,7 @@ def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
     with pytest.raises(trouble) as told:
         arrived(answers, FILES)
     assert type(told.value) is trouble
-    assert not isinstance(told.value, Interrupted) or told.value.wait == wait
+    assert not isinstance(told.value, TransientError) or told.value.wait == wait
     assert "s3cret" not in str(told.value)
 
 
@@ -209,7 +209,7 @@ def test_one_answer_that_is_withheld_tells_of_the_whole_batch(
     monkeypatch.setattr("collect.browser.responses.A_FILE", 0.5)
     page.add_init_script(KEEP)
     page.goto(f"http://127.0.0.1:{elsewhere}/")
-    with pytest.raises(TurnedAway) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
+    with pytest.raises(RateLimited) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
         for kind, name in (("cut-off", "000.png"), ("429-withheld", "001.png")):
             page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [name]])
     assert told.value.wait == 3600

@@ -12,8 +12,8 @@ import params
 from collect import sandbox
 from collect.browser import storage_state
 from collect.browser.session import BrowserSession, open_session
-from collect.errors import Interrupted, PageChanged, TurnedAway
-from collect.ledger.workers import Heart
+from collect.errors import PageChanged, RateLimited, TransientError
+from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
@@ -45,18 +45,18 @@ def test_a_context_is_retired_after_so_many_steps(session, monkeypatch) -> None:
 @pytest.mark.browser
 def test_a_context_that_meets_trouble_again_and_again_is_retired(session, monkeypatch) -> None:
     def trouble(*_: object) -> None:
-        raise Interrupted("trouble")
+        raise TransientError("trouble")
 
     first, read_back = session.context, Weibo.read_back
     for step in (trouble, trouble, read_back, trouble):  # each step without one counts half a trouble off
         monkeypatch.setattr(Weibo, "read_back", step)
-        with pytest.raises(Interrupted) if step is trouble else nullcontext():
+        with pytest.raises(TransientError) if step is trouble else nullcontext():
             session.read_back(NOTHING)
         assert session.context is first
-    with pytest.raises(Interrupted):
+    with pytest.raises(TransientError):
         session.read_back(NOTHING)
     assert session.context is first
-    with pytest.raises(Interrupted):
+    with pytest.raises(TransientError):
         session.read_back(NOTHING)
     assert session.context is not first and session.account == session.platform.account(session.page)
 
@@ -98,12 +98,12 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
 
 def test_a_run_ends_when_a_site_has_turned_it_away_for_a_day(photos, workplace, monkeypatch) -> None:
     def upload(*_: object) -> None:
-        raise TurnedAway("The site turns us away.")
+        raise RateLimited("The site turns us away.")
 
     waits: list[float] = []
     monkeypatch.setattr(LocalSession, "upload", upload)
     monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
-    monkeypatch.setattr(Heart, "rest", lambda _, seconds: waits.append(seconds))
-    with pytest.raises(TurnedAway):
+    monkeypatch.setattr(Heartbeat, "rest", lambda _, seconds: waits.append(seconds))
+    with pytest.raises(RateLimited):
         round_trip("jpeg-75", SETTINGS, photos(1), workplace / "out", generation=1)
     assert len(waits) == 35

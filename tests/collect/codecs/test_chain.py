@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from collect.codecs import chain as codecs
+from collect import codecs
 
 RANDOM = np.random.default_rng(2012)
 PIXELS = np.kron(RANDOM.integers(0, 256, (12, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from collect.codecs import chain as codecs
-from collect.codecs.headers import reader as headers
+from collect import codecs
+from collect.codecs.headers import reader
 
 PHOTO = Image.fromarray(data.astronaut()).resize((97, 61))
 CODINGS: list[dict[str, Any]] = [{}, {"optimize": True}, {"progressive": True}]
@@ -57,7 +57,7 @@ FILES = PLAIN | {
     ],
 )
 def test_format_and_odd_size_are_read(name: str, format: str) -> None:
-    found = headers.read(FILES[name])
+    found = reader.read(FILES[name])
     metadata = ["JFIF"] if format == "JPEG" else []
     assert (found["format"], found["width"], found["height"], found["metadata"]) == (format, 97, 61, metadata)
 
@@ -66,7 +66,7 @@ def test_format_and_odd_size_are_read(name: str, format: str) -> None:
 def test_jpeg_tables_are_pillow_s(quality: int) -> None:
     content = saved("JPEG", quality=quality)
     with Image.open(io.BytesIO(content)) as image:
-        assert headers.read(content)["tables"] == list(image.quantization.values())
+        assert reader.read(content)["tables"] == list(image.quantization.values())
 
 
 def test_jpeg_tables_of_16_bits_are_pillow_s() -> None:
@@ -74,40 +74,40 @@ def test_jpeg_tables_of_16_bits_are_pillow_s() -> None:
     wide = b"\xff\xdb\0\x83\x10" + struct.pack(">64H", *range(300, 364))
     content = content.replace(b"\xff\xc0", wide + b"\xff\xc0", 1)
     with Image.open(io.BytesIO(content)) as image:
-        assert headers.read(content)["tables"] == [list(image.quantization[name]) for name in (0, 1)]
+        assert reader.read(content)["tables"] == [list(image.quantization[name]) for name in (0, 1)]
 
 
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
 def test_sampling_is_read(sampling: str) -> None:
-    assert headers.read(saved("JPEG", subsampling=sampling))["sampling"] == sampling
-    assert headers.read(saved("AVIF", subsampling=sampling))["sampling"] == sampling
+    assert reader.read(saved("JPEG", subsampling=sampling))["sampling"] == sampling
+    assert reader.read(saved("AVIF", subsampling=sampling))["sampling"] == sampling
 
 
 def test_jpeg_coding_is_read() -> None:
-    assert headers.read(saved("JPEG", PHOTO.convert("L")))["sampling"] == "grey"
-    codings = [headers.read(saved("JPEG", **options)) for options in CODINGS]
+    assert reader.read(saved("JPEG", PHOTO.convert("L")))["sampling"] == "grey"
+    codings = [reader.read(saved("JPEG", **options)) for options in CODINGS]
     assert [found["huffman"] for found in codings] == ["standard", "optimised", "optimised"]
     assert [found["progressive"] for found in codings] == [False, False, True]
-    assert headers.read(saved("JPEG", restart_marker_blocks=5))["restart"] == 5
+    assert reader.read(saved("JPEG", restart_marker_blocks=5))["restart"] == 5
 
 
 def test_metadata_are_named() -> None:
     exif = Image.Exif()
     exif[271] = "maker"
-    found = headers.read(saved("JPEG", exif=exif, icc_profile=b"x" * 99, comment=b"hello", xmp=b"<x/>"))
+    found = reader.read(saved("JPEG", exif=exif, icc_profile=b"x" * 99, comment=b"hello", xmp=b"<x/>"))
     assert found["metadata"] == ["COM", "EXIF", "ICC", "JFIF", "XMP"]
     for format in ("WEBP", "AVIF", "PNG"):
-        assert {"EXIF", "ICC"} <= set(headers.read(saved(format, exif=exif, icc_profile=b"x" * 131))["metadata"])
+        assert {"EXIF", "ICC"} <= set(reader.read(saved(format, exif=exif, icc_profile=b"x" * 131))["metadata"])
 
 
 def test_facebook_s_mark_is_found() -> None:
     text = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0d\x1c\x02\x28\0\x08FBMD0123\0"
     content = FILES["jpeg:75"][:2] + b"\xff\xed" + struct.pack(">H", 2 + len(text)) + text + FILES["jpeg:75"][2:]
-    assert {"IPTC", "FBMD"} <= set(headers.read(content)["metadata"])
+    assert {"IPTC", "FBMD"} <= set(reader.read(content)["metadata"])
 
 
 def test_heif_tells_its_pixel_format() -> None:
-    found = headers.read(HEIF)
+    found = reader.read(HEIF)
     assert (found["bits"], found["sampling"]) == (10, "4:2:0")
 
 
@@ -133,10 +133,10 @@ def mutated(seed: int) -> bytes:
 @settings(max_examples=int(300 * SCALE), deadline=1000)
 def test_random_bytes_are_read_or_refused(content: bytes, start: bytes) -> None:
     with suppress(ValueError):
-        headers.read(start + content)
+        reader.read(start + content)
 
 
 def test_damaged_files_are_read_or_refused() -> None:
     for seed in range(int(300 * SCALE)):
         with suppress(ValueError):
-            headers.read(mutated(seed))
+            reader.read(mutated(seed))

@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from collect.codecs import chain as codecs
-from collect.codecs.headers import jpeg2000
-from collect.codecs.headers import webp as bitstream
+from collect import codecs
+from collect.codecs.headers import jpeg2000, webp
 from collect.codecs.headers.avif import AVIF, avif
 
 PHOTO = Image.fromarray(data.astronaut()).resize((96, 80))
-READERS = (bitstream.webp, jpeg2000.jpeg2000, avif)
+READERS = (webp.webp, jpeg2000.jpeg2000, avif)
 FILES = {codec: codecs.encode(PHOTO, codec) for codec in ("webp:50", "webp:80:m0", "jp2:10", "avif:60", "jpeg:75")}
 
 
 def test_webp_tells_its_quantiser_which_falls_as_quality_rises() -> None:
-    quantisers = [bitstream.webp(codecs.encode(PHOTO, f"webp:{quality}")).quantiser for quality in range(0, 101, 5)]
+    quantisers = [webp.webp(codecs.encode(PHOTO, f"webp:{quality}")).quantiser for quality in range(0, 101, 5)]
     assert quantisers == sorted(quantisers, reverse=True)
     assert (quantisers[0], quantisers[-1]) == (127, 0)
     assert len(set(quantisers)) == len(quantisers)
@@ -31,21 +30,21 @@ def test_webp_tells_its_quantiser_which_falls_as_quality_rises() -> None:
 @pytest.mark.parametrize("method", range(7))
 def test_webp_quantiser_is_the_quality_s_whatever_the_photo_and_the_method(method: int) -> None:
     for image in (PHOTO, PHOTO.rotate(90), Image.fromarray(data.cat()).resize((96, 64))):
-        assert bitstream.webp(codecs.encode(image, f"webp:75:m{method}")).quantiser == 36
+        assert webp.webp(codecs.encode(image, f"webp:75:m{method}")).quantiser == 36
 
 
 def test_webp_tells_its_segments_and_filter() -> None:
-    found = bitstream.webp(FILES["webp:50"])
+    found = webp.webp(FILES["webp:50"])
     assert len(found.segments) == 4 and found.segments[0] == found.quantiser == 52
     assert 0 < found.filter_level < 64 and not found.simple_filter and found.sharpness == 0
-    assert bitstream.webp(codecs.encode(PHOTO, "webp:100")).filter_level == 0
-    assert bitstream.webp(codecs.encode(PHOTO, "webp:lossless")) == bitstream.WebP(lossless=True)
+    assert webp.webp(codecs.encode(PHOTO, "webp:100")).filter_level == 0
+    assert webp.webp(codecs.encode(PHOTO, "webp:lossless")) == webp.WebP(lossless=True)
 
 
 def test_a_webp_with_a_profile_before_its_frame_is_read() -> None:
     image = PHOTO.copy()
     image.info["icc_profile"] = b"x" * 131
-    assert bitstream.webp(codecs.encode(image, "webp:50")) == bitstream.webp(FILES["webp:50"])
+    assert webp.webp(codecs.encode(image, "webp:50")) == webp.webp(FILES["webp:50"])
 
 
 @pytest.mark.parametrize(("option", "irreversible"), [("", False), (":irreversible", True)])

@@ -17,11 +17,10 @@ from typer.testing import CliRunner
 import comreadv
 import params
 from collect import sandbox
-from collect.browser import launch as browser
-from collect.browser import storage_state
+from collect.browser import launch, storage_state
 from collect.codecs import fingerprint
 from collect.codecs.chain import encode
-from collect.doctor import pending_deletions as leftovers
+from collect.doctor import pending_deletions
 from collect.doctor.checks import Web
 from collect.platform import Batch, Platform, Site, load
 from collect.platforms import weibo as weibo_adapter
@@ -311,13 +310,13 @@ def test_what_is_left_in_another_account_is_left_to_it(workplace) -> None:
     site = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
     assert isinstance(site, Site)
     one, other = Batch("one", []), Batch("other", [], known={0: "7"})
-    leftovers.note(site, "me", one)
-    leftovers.note(site, "you", other)
-    assert [each.title for each in leftovers.noted(site, "me", workplace)] == ["one"]
-    assert [each.known for each in leftovers.noted(site, "you", workplace)] == [{0: "7"}]
-    leftovers.strike_out(site, one)
-    assert leftovers.noted(site, "me", workplace) == []
-    assert [each.title for each in leftovers.noted(site, "you", workplace)] == ["other"]
+    pending_deletions.note(site, "me", one)
+    pending_deletions.note(site, "you", other)
+    assert [each.title for each in pending_deletions.noted(site, "me", workplace)] == ["one"]
+    assert [each.known for each in pending_deletions.noted(site, "you", workplace)] == [{0: "7"}]
+    pending_deletions.strike_out(site, one)
+    assert pending_deletions.noted(site, "me", workplace) == []
+    assert [each.title for each in pending_deletions.noted(site, "you", workplace)] == ["other"]
 
 
 def test_a_person_is_told_who_sees_the_image() -> None:
@@ -371,7 +370,7 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign
 
 def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, sign_in, monkeypatch) -> None:
     def upload(_site: Site, page: Page, _batch: Batch) -> dict[int, str]:
-        browser.end_browsers()
+        launch.end_browsers()
         page.wait_for_timeout(10_000)
         return {}
 

@@ -15,9 +15,7 @@ import comreadv
 import params
 from collect import sandbox
 from collect.codecs import fingerprint
-from collect.drift import detect as drift
-from collect.drift import probe
-from collect.drift import probe_images as probes
+from collect.drift import detect, probe, probe_images
 from params import UserError
 
 BASE = "fit:1600:lanczos+jpeg:85:444"
@@ -42,26 +40,26 @@ def settings_for(folder: Path, **row: str) -> params.Params:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> drift.Drift:
+def first(tmp_path_factory: pytest.TempPathFactory) -> detect.Drift:
     """Probe a local encoder that nobody has seen before."""
     folder = tmp_path_factory.mktemp("first")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        found = drift.examine("site", settings_for(folder, adapter="codec", codec=BASE))
+        found = detect.examine("site", settings_for(folder, adapter="codec", codec=BASE))
     assert (found.kind, found.is_change) == ("first", False)
     return found
 
 
 @pytest.fixture
-def seen(first: drift.Drift, workplace: Path) -> probe.Seen:
+def seen(first: detect.Drift, workplace: Path) -> probe.Seen:
     """Keep that encoder's fingerprint."""
-    drift.keep("site", first)
+    detect.keep("site", first)
     return copy.deepcopy(first.seen)
 
 
 @pytest.mark.parametrize("codec", CHANGES)
 def test_a_change_is_noticed_by_the_next_probe_and_named(codec: str, seen: probe.Seen, workplace: Path) -> None:
-    found = drift.examine("site", settings_for(workplace, adapter="codec", codec=codec))
+    found = detect.examine("site", settings_for(workplace, adapter="codec", codec=codec))
     assert found.is_change and found.kind == CHANGES[codec][0]
     assert CHANGES[codec][1] in found.said
     if found.kind == "header":  # and nothing besides
@@ -73,9 +71,9 @@ def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, wo
     assert probe.last(settings, "site") is None
     before = (workplace / "fingerprints/site.json").read_bytes()
     for _ in range(2):
-        found = drift.examine("site", settings)
+        found = detect.examine("site", settings)
         assert (found.kind, found.said) == ("none", "unchanged")
-        drift.keep("site", found)
+        detect.keep("site", found)
     assert (workplace / "fingerprints/site.json").read_bytes() == before
     assert probe.kept(seen) == json.loads(before)["probes"]
     assert len(probe.earlier(settings, "site", 1, seen)) == 2 and probe.last(settings, "site")
@@ -85,12 +83,12 @@ def test_a_restored_fingerprint_is_compared_with_no_probe_of_another(seen: probe
     other = settings_for(workplace, adapter="codec", codec="webp:80")
     file = workplace / "fingerprints/site.json"
     restored = file.read_bytes()
-    drift.keep("site", drift.examine("site", other))
-    assert fingerprint.generation("site") == 2 and not drift.examine("site", other).is_change
+    detect.keep("site", detect.examine("site", other))
+    assert fingerprint.generation("site") == 2 and not detect.examine("site", other).is_change
     file.write_bytes(restored)
-    drift.keep("site", drift.examine("site", settings_for(workplace, adapter="codec", codec="jpeg:60")))
+    detect.keep("site", detect.examine("site", settings_for(workplace, adapter="codec", codec="jpeg:60")))
     assert fingerprint.generation("site") == 2
-    assert drift.examine("site", other).is_change  # its own headers were seen in that generation, of another branch
+    assert detect.examine("site", other).is_change  # its own headers were seen in that generation, of another branch
 
 
 def test_there_and_back_is_three_generations_with_dates(seen: probe.Seen, workplace: Path) -> None:
@@ -115,7 +113,7 @@ def test_a_change_that_passes_is_none(seen: probe.Seen, workplace: Path) -> None
     strange = copy.deepcopy(seen)
     strange["photo"]["header"]["quality"] = 10
     answers = iter([strange, seen])
-    found = drift.examine("site", settings, take=lambda *_, **__: next(answers))
+    found = detect.examine("site", settings, take=lambda *_, **__: next(answers))
     assert found.kind == "none" and "not again" in found.said
 
 
@@ -128,7 +126,7 @@ def test_a_site_that_varies_by_itself_is_learned_from_the_first_day(seen: probe.
             each["header"]["quality"] = int(random.choice([84, 85, 86]))
         return found
 
-    assert not any(drift.examine("site", settings, take=jittered).is_change for _ in range(60))
+    assert not any(detect.examine("site", settings, take=jittered).is_change for _ in range(60))
 
     def other(*_: object, **__: object) -> probe.Seen:
         found = jittered()
@@ -136,7 +134,7 @@ def test_a_site_that_varies_by_itself_is_learned_from_the_first_day(seen: probe.
             each["header"]["quality"] -= 20
         return found
 
-    assert drift.examine("site", settings, take=other).is_change
+    assert detect.examine("site", settings, take=other).is_change
 
 
 def test_qualities_drawn_at_random_are_no_change_once_they_were_seen(seen: probe.Seen) -> None:
@@ -149,11 +147,11 @@ def test_qualities_drawn_at_random_are_no_change_once_they_were_seen(seen: probe
         return found
 
     history = [jittered() for _ in range(8)]
-    assert all(drift.header_changes(history, jittered()) == "" for _ in range(365))
+    assert all(detect.header_changes(history, jittered()) == "" for _ in range(365))
     other = jittered()
     for each in other.values():
         each["header"]["quality"] = 70
-    assert "quality 84 to 86 → 70" in drift.header_changes(history, other)
+    assert "quality 84 to 86 → 70" in detect.header_changes(history, other)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
@@ -169,19 +167,19 @@ def test_pixels_that_vary_by_themselves_raise_no_alarm_in_a_year_and_a_shift_doe
     history = [varied()]
     for _ in range(365):
         fresh = [varied(), varied()]
-        assert not drift.pixel_changes(history, fresh, alarm=True)
+        assert not detect.pixel_changes(history, fresh, alarm=True)
         history = [*history, fresh[0]][-probe.KEPT :]
     shift = 0.1 + 8 * spread
-    assert drift.pixel_changes(history, [varied(shift), varied(shift)], alarm=True)
+    assert detect.pixel_changes(history, [varied(shift), varied(shift)], alarm=True)
 
 
 def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(workplace: Path) -> None:
     settings = settings_for(workplace, adapter="codec", codec="jpeg:85:444")
-    first = drift.examine("site", settings)
+    first = detect.examine("site", settings)
     fingerprint.save("site", {"codec": probe.codec_of(first.seen)["codec"]})
-    found = drift.examine("site", settings)
+    found = detect.examine("site", settings)
     assert found.kind == "first" and not found.is_change
-    drift.keep("site", found)
+    detect.keep("site", found)
     assert fingerprint.generation("site") == 1 and fingerprint.load("site")["probes"]
 
 
@@ -190,7 +188,7 @@ def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> Non
 
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    one, other = (probes.make(tmp_path / name) for name in ("one", "other"))
+    one, other = (probe_images.make(tmp_path / name) for name in ("one", "other"))
     assert len(one) >= 12
     for name in one:
         assert one[name].read_bytes() != other[name].read_bytes()
@@ -212,7 +210,7 @@ def test_why_probes_stay_on_a_site_is_told_to_the_letter(workplace: Path, monkey
         raise UserError('no [/b] textarea[name^="desc_"]')
 
     monkeypatch.setattr("collect.platforms.codec.LocalSession.delete", refuse)
-    drift.examine("site", settings_for(workplace, adapter="codec", codec=BASE))
+    detect.examine("site", settings_for(workplace, adapter="codec", codec=BASE))
     assert 'probes stay on the site (no [/b] textarea[name^="desc_"]);' in capsys.readouterr().err
 
 
@@ -222,10 +220,10 @@ def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
     settings = settings_for(workplace, adapter="weibo")
     state = workplace / "site"
     with sandbox.serve("weibo", state=state) as origin:
-        drift.keep("site", drift.examine("site", settings, origin=origin))
-        assert drift.examine("site", settings, origin=origin).kind == "none"
+        detect.keep("site", detect.examine("site", settings, origin=origin))
+        assert detect.examine("site", settings, origin=origin).kind == "none"
     with sandbox.serve("weibo", state=state, faults={"watermark": 1.0}) as origin:
-        found = drift.examine("site", settings, origin=origin)
+        found = detect.examine("site", settings, origin=origin)
         assert (found.kind, found.said) == ("pixels", "a mark is put on images at the bottom right")
         assert not shown(origin)
 
@@ -238,16 +236,16 @@ def test_what_other_clients_get_is_noticed_and_a_killed_probe_is_deleted_by_the_
     settings = settings_for(workplace, adapter="weibo")
     state = workplace / "site"
     with sandbox.serve("weibo", state=state, negotiates="webp:80") as origin:
-        first = drift.examine("site", settings, origin=origin)
-        drift.keep("site", first)
+        first = detect.examine("site", settings, origin=origin)
+        detect.keep("site", first)
     header = first.seen["photo"]["header"]
     assert (header["format"], header["negotiated"]) == ("WEBP", ["*/*: JPEG", "image/jpeg,image/png: JPEG"])
     with sandbox.serve("weibo", state=state, codec="fit:2048:lanczos+webp:80") as origin:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(probe, "_delete", stop)
-            drift.examine("site", settings, origin=origin)
-        assert len(shown(origin)) == len(probes.PROBES)
-        found = drift.examine("site", settings, origin=origin)
+            detect.examine("site", settings, origin=origin)
+        assert len(shown(origin)) == len(probe_images.PROBES)
+        found = detect.examine("site", settings, origin=origin)
         assert not shown(origin)
     assert found.kind == "header"
     assert found.said.startswith("for another Accept */*: JPEG, image/jpeg,image/png: JPEG → none")
@@ -256,6 +254,6 @@ def test_what_other_clients_get_is_noticed_and_a_killed_probe_is_deleted_by_the_
 def test_a_platform_that_can_not_be_reached_is_an_error_and_no_change(workplace: Path) -> None:
     settings = settings_for(workplace, adapter="weibo")
     with pytest.raises(UserError):
-        drift.examine("site", settings, origin="http://127.0.0.1:9")
+        detect.examine("site", settings, origin="http://127.0.0.1:9")
     answer = CliRunner().invoke(comreadv.app, ["drift", "--platform", "site", "--origin", "http://127.0.0.1:9"])
     assert answer.exit_code not in (0, 10)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
-from collect.errors import Interrupted
+from collect.errors import TransientError
 from collect.ledger.ledger import GONE, Arrival, Ledger
 from collect.ledger.models import Collector, Download, Tile, Upload
 from collect.ledger.transactions import open_ledger
@@ -235,7 +235,7 @@ def test_a_collector_that_was_taken_for_dead_publishes_nothing_more(ledger: Ledg
     ((taken,),) = other.doubt().values()
     other.settle([taken], {})
     (theirs,) = other.claim(["a"])
-    with pytest.raises(Interrupted, match="taking it for dead"):
+    with pytest.raises(TransientError, match="taking it for dead"):
         ledger.receive(claimed, {0: "remote-a"})
     assert [(each.id, each.remote_id) for each in ledger.uploads("sent")] == [(theirs.id, None)]
 

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from collect.errors import Interrupted, PageChanged, TurnedAway
-from collect.ledger import rate_limit as rates
+from collect.errors import PageChanged, RateLimited, TransientError
+from collect.ledger import rate_limit
 from collect.ledger.ledger import Ledger
-from collect.ledger.rate_limit import Rate
+from collect.ledger.rate_limit import RateLimit
 from collect.ledger.transactions import open_ledger
 from collect.platform import load
 from collect.retry import LONGEST, back_off, jitter
@@ -31,11 +31,11 @@ def engine(ledger_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def the_clock(monkeypatch: pytest.MonkeyPatch, clock) -> None:
-    monkeypatch.setattr(rates, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
 
 
-def rate(engine: Engine, per_minute: float = 6, per_day: float = 1000, **account: str) -> Rate:
-    return Rate(engine, ACCOUNT | account, per_minute=per_minute, per_day=per_day)
+def rate(engine: Engine, per_minute: float = 6, per_day: float = 1000, **account: str) -> RateLimit:
+    return RateLimit(engine, ACCOUNT | account, per_minute=per_minute, per_day=per_day)
 
 
 def test_rows_of_one_adapter_share_an_accounts_rate(engine: Engine) -> None:
@@ -175,8 +175,10 @@ def test_over_any_time_no_more_goes_up_than_a_full_bucket_and_what_flows_in(
             assert total <= max(per_day / 10, most) + 0.9 * per_day * (now - start) / DAY + 1e-3
 
 
-@pytest.mark.parametrize(("trouble", "first"), [(Interrupted("x"), 4), (PageChanged("x"), 4), (TurnedAway("x"), 60)])
-def test_waits_double_up_to_the_longest_and_are_never_in_step(trouble: Interrupted, first: float) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "first"), [(TransientError("x"), 4), (PageChanged("x"), 4), (RateLimited("x"), 60)]
+)
+def test_waits_double_up_to_the_longest_and_are_never_in_step(trouble: TransientError, first: float) -> None:
     for failures in (1, 2, 3, 5, 8, 20, 100, 10_000):
         waits = [back_off(trouble, failures, live=True) for _ in range(200)]
         full = min(first * 2.0 ** min(failures - 1, 50), LONGEST)
@@ -186,14 +188,14 @@ def test_waits_double_up_to_the_longest_and_are_never_in_step(trouble: Interrupt
 
 
 def test_on_this_computer_nobody_waits_long() -> None:
-    assert back_off(TurnedAway("x"), 1, live=False) <= 0.05
-    assert 0.5 <= back_off(Interrupted("x"), 100, live=False) <= 2
+    assert back_off(RateLimited("x"), 1, live=False) <= 0.05
+    assert 0.5 <= back_off(TransientError("x"), 100, live=False) <= 2
 
 
 @pytest.mark.parametrize("live", [True, False])
 @given(st.floats(0, 10 * DAY), st.integers(1, 100))
 def test_what_the_site_asks_for_is_the_least(live: bool, asks: float, failures: int) -> None:
-    wait = back_off(TurnedAway("x", asks), failures, live=live)
+    wait = back_off(RateLimited("x", asks), failures, live=live)
     assert wait >= asks
     assert wait == asks or wait <= LONGEST
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from collect.ledger import workers as collectors
+from collect.ledger import workers
 from collect.ledger.models import Collector
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import HEART, LEASE, at_work, dead
@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_kills_nobody(engine: Engine, monkeypatch: pytest.Mo
 
 
 def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     nobody = 2**22 + 1  # no process here has this number
     write(engine, "far", host=f"not-{socket.gethostname()}", pid=nobody)
     write(engine, "here", pid=nobody)
@@ -122,7 +122,7 @@ def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, mo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's number of the machine's start")
 def test_one_on_another_machine_of_our_name_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     boot, nobody = clock.now - 60, 2**22 + 1
     monkeypatch.setattr(psutil, "boot_time", lambda: boot)
     write(engine, "here", pid=nobody)
@@ -135,7 +135,7 @@ def test_one_on_another_machine_of_our_name_lives_until_its_lease_is_over(engine
     assert found_dead(engine, "here", "there", "before our start", "elsewhere") == {"here", "before our start"}
     clock.now += LEASE
     assert found_dead(engine, "there") == {"there"}
-    monkeypatch.setattr(collectors, "BOOT", Path("/nowhere"))
+    monkeypatch.setattr(workers, "BOOT", Path("/nowhere"))
     with at_work(engine) as heart:
         assert row(engine, heart.id).host == ours.rpartition(" ")[0]
 
@@ -150,7 +150,7 @@ def test_another_users_process_that_is_hidden_lives_until_its_lease_is_over(
     def refused(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     write(engine, "hidden")
     monkeypatch.setattr(psutil.Process, "status", hidden)
     monkeypatch.setattr(os, "kill", refused)
@@ -160,7 +160,7 @@ def test_another_users_process_that_is_hidden_lives_until_its_lease_is_over(
 
 
 def test_one_in_another_container_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     write(engine, "contained", host=f"{socket.gethostname()} pid:[1]", pid=2**22 + 1)
     assert found_dead(engine, "contained") == set()
     clock.now += LEASE
@@ -181,7 +181,7 @@ def test_a_living_one_whose_number_is_another_process_here_is_not_dead(engine: E
 
 
 def test_a_heart_beats_while_it_rests_and_not_at_every_step(engine: Engine, monkeypatch, clock) -> None:
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     with at_work(engine) as heart:
         born = clock.now
         heart.beat()
@@ -204,10 +204,10 @@ def test_a_database_that_is_away_for_a_while_ends_no_rest(engine: Engine, monkey
     def away(*_: object) -> None:
         raise UserError("The ledger can't be written.")
 
-    monkeypatch.setattr(collectors, "time", clock)
+    monkeypatch.setattr(workers, "time", clock)
     with at_work(engine) as heart:
         with monkeypatch.context() as patch:
-            patch.setattr(collectors, "transaction", away)
+            patch.setattr(workers, "transaction", away)
             heart.rest(3 * HEART)
         heart.rest(2 * HEART)
         assert clock.now - row(engine, heart.id).beat <= 2 * HEART

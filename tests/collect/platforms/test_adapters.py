@@ -28,7 +28,7 @@ import params
 from collect import sandbox
 from collect.browser.launch import end_browsers
 from collect.browser.session import BrowserSession, open_session
-from collect.errors import Interrupted, PageChanged, Stayed, TurnedAway
+from collect.errors import PageChanged, RateLimited, SubmitFailed, TransientError
 from collect.ledger.ledger import Ledger
 from collect.platform import Batch, Site, load
 from collect.platforms.facebook import Facebook
@@ -430,7 +430,7 @@ def test_what_is_gone_from_douban_is_no_error_but_to_be_signed_out_is(photos, wo
         with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
             session.delete(ids[:1], "")
             session.page.context.clear_cookies()
-            with pytest.raises(Interrupted, match="nobody is signed in any more"):
+            with pytest.raises(TransientError, match="nobody is signed in any more"):
                 session.delete(ids, "")
             assert shown() == 2
             session.delete(ids, "")
@@ -473,7 +473,7 @@ def test_an_upload_that_is_asked_to_wait_is_no_refusal_of_its_image(site, photos
     assert (outcome.complete, outcome.rejected) == (3, 0)
 
 
-TROUBLE, CHANGED = Interrupted("weibo: the connection was cut."), PageChanged("weibo: the page is another.")
+TROUBLE, CHANGED = TransientError("weibo: the connection was cut."), PageChanged("weibo: the page is another.")
 
 
 @pytest.mark.parametrize(
@@ -504,18 +504,18 @@ ODD = '[/b] textarea[name^="desc_"] :cat:'  # what rich takes for marks of its o
 
 
 def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, capsys) -> None:
-    upload, left = Weibo.upload, [Interrupted(f"weibo: {ODD}")]
+    upload, left = Weibo.upload, [TransientError(f"weibo: {ODD}")]
 
     def troubled(self, page: Page, batch: Batch) -> list[str]:
         if left or batch.files[0].read_bytes() == originals[1].path.read_bytes():
-            raise left.pop(0) if left else Stayed("weibo: the page stays.", ODD)
+            raise left.pop(0) if left else SubmitFailed("weibo: the page stays.", ODD)
         return upload(self, page, batch)
 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
     monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
     monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 6.0)
-    monkeypatch.setattr("collect.ledger.workers.Heart.rest", lambda *_: None)
+    monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         assert collect("weibo", originals, origin).complete == 1
     said = capsys.readouterr().err
@@ -620,7 +620,7 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
             assert len(session.read_back(batch)) == 2
         else:
             for act in (lambda: session.read_back(batch), lambda: session.delete(["1"], batch.title)):
-                with pytest.raises(Interrupted, match="the list of albums did not come"):
+                with pytest.raises(TransientError, match="the list of albums did not come"):
                     act()
 
 
@@ -645,7 +645,7 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
             )
             with pytest.raises(UserError, match="shows 2 photos, and does not say that it has no more") as stays:
                 session.delete(list(ours.values()), "comreadv x")
-        assert isinstance(stays.value, Interrupted) == bool(says)
+        assert isinstance(stays.value, TransientError) == bool(says)
         session.page.unroute_all()
         with pytest.raises(UserError, match="holds other photos too"):
             session.delete(list(ours.values()), "comreadv x")
@@ -770,9 +770,9 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
             assert sorted(session.upload(batch)) == [0, 1]
             assert received(origin) == {each.sha256: 1 for each in originals}
             return
-        with pytest.raises(Interrupted) as told:
+        with pytest.raises(TransientError) as told:
             session.upload(batch)
-    assert isinstance(told.value, TurnedAway) == (fault != "cut")
+    assert isinstance(told.value, RateLimited) == (fault != "cut")
     assert told.value.wait == (1 if "HTTP 429" in told.value.message else None)
 
 
@@ -861,11 +861,11 @@ def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
 
 def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:
     live = load("weibo", PlatformRow(adapter="weibo", site="live"))
-    with pytest.raises(UserError, match="comreadv login --platform weibo"), live.session(workplace):
+    with pytest.raises(UserError, match="comreadv login --platform weibo"), open_session(live):
         pass
 
 
 def test_a_row_that_says_sandbox_never_goes_to_the_real_site(workplace) -> None:
     homeless = load("weibo", PlatformRow(adapter="weibo", site="sandbox"))
-    with pytest.raises(UserError, match="weibo has no sandbox"):
-        homeless.session(workplace)
+    with pytest.raises(UserError, match="weibo has no sandbox"), open_session(homeless):
+        pass

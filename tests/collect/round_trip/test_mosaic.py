@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs import quantisation
 from collect.codecs.lossless_crop import STANDARD_CODES
-from collect.round_trip.mosaic import Mosaic, Uncuttable, cut, pack
+from collect.round_trip.mosaic import Mosaic, MosaicResized, cut, pack
 from collect.round_trip.original import Original
 from params import UserError
 
@@ -255,7 +255,7 @@ def test_a_jpeg_that_can_not_be_written_back_is_cut_as_png(kind: str, mosaic: Mo
 
 def test_a_mosaic_of_another_size_is_refused(mosaic: Mosaic, tmp_path: Path) -> None:
     served = served_by("resize:0.5+jpeg:75", mosaic, tmp_path / "served")
-    with pytest.raises(Uncuttable, match="288x288 pixels and is served at 144x144"):
+    with pytest.raises(MosaicResized, match="288x288 pixels and is served at 144x144"):
         cut(served, mosaic.size, [mosaic.tiles[0].box], [tmp_path / "tile"])
     assert not (tmp_path / "tile").exists()
 
@@ -265,7 +265,7 @@ def test_a_header_that_tells_an_enormous_size_is_refused(mosaic: Mosaic, tmp_pat
     data = mosaic.png()
     served = tmp_path / "served"
     served.write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
-    with pytest.raises(Uncuttable, match="bomb"):
+    with pytest.raises(MosaicResized, match="bomb"):
         cut(served, mosaic.size, [mosaic.tiles[0].box], [tmp_path / "tile"])
 
 

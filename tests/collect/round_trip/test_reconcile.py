@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import Interrupted
+from collect.errors import TransientError
 from collect.platform import Batch, load
 from collect.platforms.codec import LocalSession
 from collect.round_trip.original import Original
@@ -43,6 +43,6 @@ def test_what_is_not_sure_is_not_told(photos, workplace, monkeypatch) -> None:
     shutil.copyfile(first.path, third.path)
     with unsure:
         told([first, second, third], [first])
-    monkeypatch.setattr(LocalSession, "download", lambda *_: [Interrupted("the connection was cut")])
-    with pytest.raises(Interrupted, match="the connection was cut"):
+    monkeypatch.setattr(LocalSession, "download", lambda *_: [TransientError("the connection was cut")])
+    with pytest.raises(TransientError, match="the connection was cut"):
         told([first, second, third], [first])

@@ -23,11 +23,11 @@ from collect import sandbox
 from collect.browser.launch import end_browsers
 from collect.browser.session import open_session
 from collect.codecs import quantisation
-from collect.errors import Challenged, Interrupted, Refused, Stayed, Trouble, TurnedAway
+from collect.errors import CaptchaRequired, RateLimited, SubmitFailed, TransientError, Trouble, UploadRejected
 from collect.ledger.ledger import GONE
 from collect.ledger.models import Upload
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import Heart
+from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, load
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
@@ -37,7 +37,7 @@ from collect.round_trip.original import Original
 from collect.round_trip.retry_policy import WITH_A_SITE
 from collect.round_trip.round_trip import round_trip
 from collect.round_trip.thumbnails import distance, look, shows
-from collect.round_trip.uploads import Run
+from collect.round_trip.uploads import Uploader
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.sites.douban import Sandbox as Douban
@@ -330,7 +330,7 @@ def test_a_mosaic_whose_file_is_damaged_here_is_fetched_again(photos, workplace)
 
 
 def test_a_mosaic_that_does_not_come_down_is_told_for_each_of_its_images(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr(LocalSession, "download", lambda _, ids, *__: [Interrupted("no download")] * len(ids))
+    monkeypatch.setattr(LocalSession, "download", lambda _, ids, *__: [TransientError("no download")] * len(ids))
     outcome = round_trip("jpeg-75", SETTINGS, photos(6), Path("out"), generation=1, mosaic=True)
     assert (outcome.complete, outcome.missing) == (0, 6)
     rows = [json.loads(line) for line in Path("out/manifest.jsonl").read_text().splitlines()]
@@ -349,18 +349,20 @@ def troubled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Original], E
             sizes.append(len(batch.files))
             for position, file in enumerate(batch.files):
                 if file.read_bytes() in contents:
-                    raise Refused(position, str(trouble)) if isinstance(trouble, Refused) else trouble
+                    raise UploadRejected(position, str(trouble)) if isinstance(trouble, UploadRejected) else trouble
             return upload(session, batch)
 
         monkeypatch.setattr(LocalSession, "upload", raising)
         monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
-        monkeypatch.setattr(Heart, "rest", lambda *_: None)
+        monkeypatch.setattr(Heartbeat, "rest", lambda *_: None)
         return sizes
 
     return troubled_by
 
 
-@pytest.mark.parametrize("trouble", [Stayed("The page stays.", "unfit"), Refused(0, "unfit")], ids=["stays", "refuses"])
+@pytest.mark.parametrize(
+    "trouble", [SubmitFailed("The page stays.", "unfit"), UploadRejected(0, "unfit")], ids=["stays", "refuses"]
+)
 def test_images_that_a_site_refuses_hold_up_no_others_though_they_come_first(
     trouble, troubled, photos, workplace
 ) -> None:
@@ -379,8 +381,8 @@ def test_a_site_that_refuses_every_image_rejects_none_and_what_came_is_exported(
     originals = photos(20)
     round_trip("jpeg-75", SETTINGS, originals[:5], Path("out"), generation=1)
     shutil.rmtree("out")
-    sizes = troubled(originals[5:], Refused(0, "the album is full"))
-    with pytest.raises(Interrupted, match=r"It says: the album is full\. It refuses one after the other"):
+    sizes = troubled(originals[5:], UploadRejected(0, "the album is full"))
+    with pytest.raises(TransientError, match=r"It says: the album is full\. It refuses one after the other"):
         round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert sizes == [15, 14, 13, *[1] * 9]
     assert (rejected(), len(read_manifest(Path("out")))) == (0, 5)
@@ -388,7 +390,7 @@ def test_a_site_that_refuses_every_image_rejects_none_and_what_came_is_exported(
 
 def test_many_images_that_a_site_refuses_hold_up_no_others(troubled, photos, workplace) -> None:
     originals = photos(30)
-    troubled([*originals[:16], *originals[20:26]], Refused(0, "unfit"))
+    troubled([*originals[:16], *originals[20:26]], UploadRejected(0, "unfit"))
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert (outcome.complete, outcome.rejected, outcome.missing) == (8, 22, 0)
 
@@ -396,15 +398,15 @@ def test_many_images_that_a_site_refuses_hold_up_no_others(troubled, photos, wor
 def test_passing_trouble_with_the_last_image_is_not_its_own(troubled, photos, workplace) -> None:
     originals = photos(3)
     round_trip("jpeg-75", SETTINGS, originals[:2], Path("out"), generation=1)
-    sizes = troubled(originals[2:], Interrupted("HTTP 500."))
-    with pytest.raises(Interrupted, match="HTTP 500"):
+    sizes = troubled(originals[2:], TransientError("HTTP 500."))
+    with pytest.raises(TransientError, match="HTTP 500"):
         round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert len(sizes) == 12
 
 
 def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, photos, workplace, capsys) -> None:
     originals = photos(6)
-    troubled(originals[2:3], Interrupted("HTTP 500."))
+    troubled(originals[2:3], TransientError("HTTP 500."))
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert (outcome.complete, outcome.rejected, outcome.missing, len(read_manifest(Path("out")))) == (5, 0, 1, 5)
     assert f"{originals[2].path} is left for the next run. HTTP 500." in capsys.readouterr().err
@@ -412,8 +414,8 @@ def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, p
 
 def test_a_run_that_has_nothing_more_to_try_ends_at_once(troubled, photos, workplace) -> None:
     originals = photos(1)
-    sizes = troubled(originals, Stayed("The page stays.", "unfit"))
-    with pytest.raises(Stayed, match=r"The page stays\. It says: unfit"):
+    sizes = troubled(originals, SubmitFailed("The page stays.", "unfit"))
+    with pytest.raises(SubmitFailed, match=r"The page stays\. It says: unfit"):
         round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert len(sizes) == 3
 
@@ -455,7 +457,7 @@ def test_a_file_is_taken_for_no_image_that_another_of_its_batch_is_nearer_to(wor
 
     def cut_first(session: LocalSession, remote_ids: Sequence[str], *rest: Any) -> list[str | Trouble]:
         told = download(session, remote_ids, *rest)
-        return [Interrupted("It was cut off."), *told[1:]] if cut and cut.pop() else told
+        return [TransientError("It was cut off."), *told[1:]] if cut and cut.pop() else told
 
     monkeypatch.setattr(Codec, "ordered", False)
     monkeypatch.setattr(LocalSession, "upload", crossed)
@@ -473,13 +475,13 @@ def test_a_run_after_one_that_a_captcha_has_ended_sends_fewer_at_once(photos, wo
     def challenged(session: LocalSession, batch: Batch) -> dict[int, str]:
         sizes.append(len(batch.files))
         if len(batch.files) > 2:
-            raise Challenged("A captcha.")
+            raise CaptchaRequired("A captcha.")
         return upload(session, batch)
 
     monkeypatch.setattr(LocalSession, "upload", challenged)
     monkeypatch.setattr(LocalSession, "read_back", lambda *_: {})
     for _ in range(3):
-        with pytest.raises(Challenged):
+        with pytest.raises(CaptchaRequired):
             round_trip("jpeg-75", SETTINGS, photos(12), Path("out"), generation=1)
     assert sizes == [12, 6, 3]
 
@@ -503,7 +505,7 @@ def test_cleanup_from_another_folder_sends_nothing_up_again(photos, workplace, s
     assert (again.complete, again.uploaded) == (4, 0)
 
 
-@pytest.mark.parametrize("trouble", [Challenged, Interrupted], ids=["a captcha", "a fault that stays"])
+@pytest.mark.parametrize("trouble", [CaptchaRequired, TransientError], ids=["a captcha", "a fault that stays"])
 def test_what_cannot_be_fetched_from_another_folder_stays_verified(
     trouble, photos, workplace, shared, monkeypatch
 ) -> None:
@@ -519,7 +521,7 @@ def test_what_cannot_be_fetched_from_another_folder_stays_verified(
     monkeypatch.setattr(LocalSession, "download", download)
     with pytest.raises(UserError, match=r"the site says no|is not here: another collector"):
         round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
-    assert asked == ([32] if trouble is Challenged else [32] * 3 + [8] * 3)
+    assert asked == ([32] if trouble is CaptchaRequired else [32] * 3 + [8] * 3)
     with sqlite3.connect(workplace / "shared.db") as books:
         assert books.execute("SELECT count(*) FROM downloads WHERE verified").fetchone() == (40,)
         assert books.execute("SELECT DISTINCT state FROM uploads").fetchall() == [("verified",)]
@@ -527,16 +529,16 @@ def test_what_cannot_be_fetched_from_another_folder_stays_verified(
 
 def test_cleanup_leaves_all_as_it_is_while_another_collects(photos, workplace, shared, monkeypatch) -> None:
     """The other one waits for its rate, with nothing in hand but what is up and down already."""
-    originals, send, refused = photos(3), Run._send, []
+    originals, send, refused = photos(3), Uploader._send, []
 
-    def waiting(run: Run, limit: int | None) -> bool:
+    def waiting(run: Uploader, limit: int | None) -> bool:
         if run.uploaded and not refused:
             with pytest.raises(UserError, match="is being collected from by another process"):
                 cleanup("jpeg-75", shared)
             refused.append(True)
         return send(run, limit)
 
-    monkeypatch.setattr(Run, "_send", waiting)
+    monkeypatch.setattr(Uploader, "_send", waiting)
     monkeypatch.setattr(Codec, "batch_size", 2)
     outcome = round_trip("jpeg-75", shared, originals, Path("out"), generation=1)
     assert (outcome.uploaded, outcome.complete, refused) == (3, 3, [True])
@@ -585,7 +587,7 @@ def answering(site: str, answers: list[Callable[[Sandbox], Response]], monkeypat
         return answers.pop(0)(self) if answers else await delete(self, request)
 
     monkeypatch.setattr(kind, name, instead)
-    monkeypatch.setattr("collect.ledger.workers.Heart.rest", lambda _heart, seconds: waited.append(seconds))
+    monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: waited.append(seconds))
     return waited
 
 
@@ -626,11 +628,11 @@ def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace
     monkeypatch.setattr("collect.browser.session.MOST_TROUBLE", 1000.0)  # no new context every few times, for speed
     waited = answering("weibo", answers, monkeypatch)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with pytest.raises(TurnedAway, match="HTTP 418"):
+        with pytest.raises(RateLimited, match="HTTP 418"):
             cleanup("weibo", SETTINGS, origin=origin)
         assert len(waited) == WITH_A_SITE - 1
         answers[:] = [lambda sandbox: sandbox.captcha()]
-        with pytest.raises(Challenged):
+        with pytest.raises(CaptchaRequired):
             cleanup("weibo", SETTINGS, origin=origin)
         assert len(waited) == WITH_A_SITE - 1
         assert cleanup("weibo", SETTINGS, origin=origin) == 1
@@ -683,7 +685,7 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
-    monkeypatch.setattr("collect.ledger.workers.Heart.rest", lambda _heart, seconds: clock.sleep(seconds))
+    monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
 
 
 @pytest.mark.browser
@@ -718,7 +720,7 @@ def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
     def turned_away_once(self, page: Page, batch: Batch) -> dict[int, str]:
         uploads.append(clock.now)
         if len(uploads) == 1:
-            raise TurnedAway("weibo: the site turns us away for now (HTTP 429).", 3600)
+            raise RateLimited("weibo: the site turns us away for now (HTTP 429).", 3600)
         return upload(self, page, batch)
 
     def stopped(_heart, seconds: float) -> None:
@@ -731,7 +733,7 @@ def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
         as_if_live(monkeypatch, clock)
         monkeypatch.setattr(Weibo, "upload", turned_away_once)
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr("collect.ledger.workers.Heart.rest", stopped)
+            patched.setattr("collect.ledger.workers.Heartbeat.rest", stopped)
             round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
         outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
     assert outcome.complete == 1
@@ -752,6 +754,6 @@ def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workpla
         monkeypatch.setattr("collect.ledger.rate_limit.random.uniform", lambda *_: 0.0)  # nobody waits
         with open_session(adapter) as session:
             end_browsers()
-            with pytest.raises(Interrupted, match="the browser has ended"):
+            with pytest.raises(TransientError, match="the browser has ended"):
                 session.read_back(batch)
             assert session.read_back(batch) == {}

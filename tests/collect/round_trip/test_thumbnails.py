@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from collect.codecs.chain import encode
 from collect.round_trip.original import Original
-from collect.round_trip.thumbnails import ALIKE, MOST, Look, Looks, distance, look, match, shows
+from collect.round_trip.thumbnails import ALIKE, MOST, Thumbnail, ThumbnailIndex, distance, look, match, shows
 
 Change = Callable[[Image.Image], Image.Image]
 
 
-def of(image: Image.Image, folder: Path) -> Look:
+def of(image: Image.Image, folder: Path) -> Thumbnail:
     file = folder / "changed.png"
     image.save(file)
     return look(file)
 
 
-def looks(originals: Sequence[Original]) -> list[Look]:
+def looks(originals: Sequence[Original]) -> list[Thumbnail]:
     return [look(each.path) for each in originals]
 
 
@@ -138,7 +138,7 @@ def test_hundreds_of_looks_are_kept_and_told_apart(workplace: Path) -> None:
     for number, file in enumerate(files.values()):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC).save(file)
-    looks = Looks(files)
+    looks = ThumbnailIndex(files)
     first = looks.of("000")
     for each, file in files.items():
         assert looks.shown_by(look(file), each)

@@ -22,8 +22,8 @@ from playwright.sync_api import sync_playwright
 from test_sandbox import LOGIN, SITES, Visitor, file, picture
 from typer.testing import CliRunner
 
-from collect.browser import launch as browser
-from collect.commands import sandbox as cli
+from collect.browser import launch
+from collect.commands import sandbox
 from collect.sandbox import serve, watermark
 from collect.sandbox.faults import NAMES, Faults, parse
 from params import UserError
@@ -152,7 +152,7 @@ def test_the_command_takes_faults(tmp_path: Path) -> None:
         origin = re.findall(r"http://[0-9.:]+", process.stdout.readline())[0]
         assert "请输入验证码" in requests.get(origin).text
         process.kill()
-    answer = CliRunner().invoke(cli.app, ["weibo", "--fault", "nosuch=1"])
+    answer = CliRunner().invoke(sandbox.app, ["weibo", "--fault", "nosuch=1"])
     assert answer.exit_code == 1
     assert "There are: all, latency" in " ".join(answer.output.replace("│", " ").split())
 
@@ -598,7 +598,7 @@ def test_the_pages_delete_after_a_question(visitor: Owner) -> None:
     learn_album(visitor)
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=browser.found(playwright, whole=False)[0]) as chromium,
+        playwright.chromium.launch(executable_path=launch.found(playwright, whole=False)[0]) as chromium,
     ):
         context = chromium.new_context(base_url=visitor.origin)
         page = context.new_page()

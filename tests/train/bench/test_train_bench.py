@@ -8,12 +8,11 @@ from rich.console import Console
 from skimage import data
 from typer.testing import CliRunner, Result
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from params import UserError
-from train.bench import __main__
-from train.bench import compare as bench
+from train.bench import __main__, compare
 from train.bench import rows as bench_rows
-from train.data import synthetic_pairs as real_pairs
+from train.data import synthetic_pairs
 from train.data.pairs import Pairs
 from train.training.metrics import mean_absolute_error
 
@@ -31,7 +30,7 @@ COLUMNS = {
 
 @pytest.fixture(autouse=True)
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "SPEED_SECONDS", 0.1)
+    monkeypatch.setattr(compare, "SPEED_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -169,9 +168,9 @@ def test_a_file_of_something_else_is_not_written_to(photos: Path) -> None:
 
 def test_equal_pictures_are_prepared_once_and_the_limit_is_kept(photos: Path) -> None:
     (photos / "train" / "again.png").write_bytes((photos / "train" / "inner" / "0.png").read_bytes())
-    assert len(real_pairs.prepare(photos / "train", photos / "out", 32, None)) == 6
-    few = real_pairs.prepare(photos / "train", photos / "out", 32, 4)
-    assert len(few) == 4 and few == real_pairs.prepare(photos / "train", photos / "out", 32, 4)
+    assert len(synthetic_pairs.prepare(photos / "train", photos / "out", 32, None)) == 6
+    few = synthetic_pairs.prepare(photos / "train", photos / "out", 32, 4)
+    assert len(few) == 4 and few == synthetic_pairs.prepare(photos / "train", photos / "out", 32, 4)
     with Image.open(few[0]) as image:
         assert image.size == (32, 32)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from train.cluster.file_transfer import OwnFolder
+from train.cluster.file_transfer import ScratchDir
 
 MAKE_ONE = """
 from train.parcels import OwnFolder
@@ -40,7 +40,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_ones_sta
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert (left / "photo.png").is_file()
-    ours = OwnFolder()
+    ours = ScratchDir()
     assert not left.exists() and (its / "photo.png").is_file() and ours.path.is_dir()
     living.communicate("\n")
     assert living.returncode == 0 and not its.exists()

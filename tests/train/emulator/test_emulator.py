@@ -18,15 +18,15 @@ from PIL import Image, ImageFilter
 from skimage import data
 from typer.testing import CliRunner
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from params import UserError
-from train.emulator import table_rules as rule
+from train.emulator import table_rules
 from train.emulator.__main__ import app, matching
 from train.emulator.encoder_guesses import alike
 from train.emulator.identify import identify
 from train.emulator.model import Emulator, Limit, Tables, bits_a_pixel
 from train.emulator.observations import read, resize_rules, skim
-from train.emulator.search import Plan, Search
+from train.emulator.search import Candidate, Search
 from train.layers.bitrate import busyness
 
 Platform = Callable[[Image.Image], bytes]
@@ -100,7 +100,7 @@ def test_a_plan_that_is_right_on_one_pair_by_chance_gives_way_to_one_that_is_rig
         (tmp_path / f"{index}.bin").write_bytes(codecs.encode(image, "jpeg:80"))
         pairs.append(read(skim(tmp_path / f"{index}.png", tmp_path / f"{index}.bin")))
     search = Search(pairs, deadline=float("inf"))
-    plans = [Plan("jpeg:80", amount=0.5), Plan("jpeg:80", kernel="box"), Plan("jpeg:80", amount=0.1)]
+    plans = [Candidate("jpeg:80", amount=0.5), Candidate("jpeg:80", kernel="box"), Candidate("jpeg:80", amount=0.1)]
     assert [search.error(plan, 1) for plan in plans] == [0, 0, 0]
     assert search.best(plans) == plans[1]
     late = Search(pairs, deadline=0)
@@ -116,10 +116,10 @@ def test_a_search_that_runs_out_of_time_keeps_the_best_of_what_it_measured(tmp_p
         asked = 0
 
         def is_late(self) -> bool:  # between what is measured of the worse plan and what is told of it
-            self.asked += (Plan("jpeg:10").chain, 0) in self.errors
+            self.asked += (Candidate("jpeg:10").chain, 0) in self.errors
             return self.asked > 1
 
-    better, worse = Plan("jpeg:75"), Plan("jpeg:10")
+    better, worse = Candidate("jpeg:75"), Candidate("jpeg:10")
     search = Hurried([read(skim(tmp_path / "1.png", tmp_path / "1.bin"))], deadline=float("inf"))
     assert search.best([better, worse]) == better
 
@@ -227,7 +227,7 @@ def test_a_rule_is_proved_on_other_photos_than_it_was_learned_from() -> None:
         folds.append(set(range(30)) - set(kept.tolist()))
         return lambda _: 0
 
-    rule._right(np.zeros(30, int), learned)
+    table_rules._right(np.zeros(30, int), learned)
     assert folds == [set(range(start, start + 6)) for start in range(0, 30, 6)]
 
 
@@ -236,7 +236,8 @@ def test_a_rule_is_seldom_learned_from_tables_that_are_drawn() -> None:
     images = [photo(index).resize((32, 32)) for index in range(24)]
     draw = random.Random(1)
     learned = [
-        rule.learn(images, [draw.randrange(2) for _ in images], "jpeg:tables", tables, float("inf")) for _ in range(20)
+        table_rules.learn(images, [draw.randrange(2) for _ in images], "jpeg:tables", tables, float("inf"))
+        for _ in range(20)
     ]
     assert sum(each != (None, None) for each in learned) <= 4
 
@@ -250,7 +251,7 @@ def test_a_rule_forgets_images_and_stops_in_time() -> None:
             yield photo(index)
 
     tables = [Tables(quality=0, share=0.5, luma=LUMA, chroma=CHROMA)] * 2
-    assert rule.learn(images(), [0, 1] * 10, "jpeg:tables", tables, deadline=0) == (None, None)
+    assert table_rules.learn(images(), [0, 1] * 10, "jpeg:tables", tables, deadline=0) == (None, None)
     assert len(taken) == 1
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs import quantisation
 from train.data.tensors import from_pixels
 from train.layers.gradient_steering import Quantisation, dct_matrix, steer

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from torch import Tensor
 
-from collect.codecs import chain as codecs
+from collect import codecs
 from collect.codecs.encoders import Tables
 from tests.train.conftest import photo_crop
 from train.data.tensors import from_pixels

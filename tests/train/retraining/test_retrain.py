@@ -23,9 +23,8 @@ from collect import sandbox
 from params import UserError
 from train.emulator.model import Emulator
 from train.models import checkpoint
-from train.retraining import model_archive as kept_models
-from train.retraining import retrain
-from train.training import fit as training
+from train.retraining import model_archive, retrain
+from train.training import fit
 
 ROOT = Path(__file__).parents[3]
 COMREADV = Path(sys.executable).parent / "comreadv"
@@ -137,32 +136,32 @@ def test_what_was_learned_is_taken_over_where_it_fits(tmp_path: Path) -> None:
     before, after = checkpoint.build("paper"), checkpoint.build("paper")
     checkpoint.save(tmp_path / "p.safetensors", before, model="paper", config={}, generation=1)
     assert not torch.equal(next(before.parameters()), next(after.parameters()))
-    assert training.warm_start(after, tmp_path / "p.safetensors")
+    assert fit.warm_start(after, tmp_path / "p.safetensors")
     assert all(torch.equal(one, other) for one, other in zip(before.parameters(), after.parameters(), strict=True))
     emulator = Emulator(
         chain="avif:50", format="AVIF", identified=False, mae=1.0, exact=0.0, pairs=1, why="for the test"
     ).model_dump(mode="json")
-    assert not training.warm_start(checkpoint.build("hybrid", emulator=emulator), tmp_path / "p.safetensors")
+    assert not fit.warm_start(checkpoint.build("hybrid", emulator=emulator), tmp_path / "p.safetensors")
 
 
 def test_models_are_kept_by_generation_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert kept_models.keep("weibo") is None
+    assert model_archive.keep("weibo") is None
     with pytest.raises(UserError, match="No earlier model of weibo"):
-        kept_models.put_back("weibo", 1)
+        model_archive.put_back("weibo", 1)
     Path("models").mkdir()
     for generation in (1, 2, 10):
         Path("models/weibo.json").write_text(json.dumps({"generation": generation}))
         Path("models/weibo.safetensors").write_text(f"model {generation}")
-        kept_models.keep("weibo")
-    assert kept_models.put_back("weibo", 10) == 2
+        model_archive.keep("weibo")
+    assert model_archive.put_back("weibo", 10) == 2
     assert Path("models/weibo.safetensors").read_text() == "model 2"
-    assert kept_models.earlier("weibo", None).read_text() == "model 10"
-    assert not kept_models.is_behind("weibo", 10)  # as a person wants it
-    assert kept_models.is_behind("weibo", 11)
-    kept_models.start_from(kept_models.keep("weibo"))
+    assert model_archive.earlier("weibo", None).read_text() == "model 10"
+    assert not model_archive.is_behind("weibo", 10)  # as a person wants it
+    assert model_archive.is_behind("weibo", 11)
+    model_archive.start_from(model_archive.keep("weibo"))
     Path("models/weibo.safetensors").unlink()  # as DVC does before it trains
-    kept_models.restore("weibo")
+    model_archive.restore("weibo")
     assert Path("models/weibo.safetensors").read_text() == "model 2"
 
 
@@ -177,7 +176,7 @@ def three_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for generation in (1, 2, 3):
         for name in MODEL:
             Path(name).write_text(json.dumps({"generation": generation}))
-        kept_models.keep("weibo")
+        model_archive.keep("weibo")
 
 
 def generations(folder: Path | str) -> list[int]:
@@ -203,39 +202,39 @@ def test_a_put_back_that_is_killed_mixes_no_models_and_is_finished_by_the_next(
         patch.setattr(shutil, "copyfile", killing(shutil.copyfile))
         patch.setattr(Path, "unlink", killing(Path.unlink))
         patch.setattr(Path, "replace", killing(Path.replace))
-        kept_models.put_back("weibo", 3)
-        kept_models.put_back_is_done("weibo")
+        model_archive.put_back("weibo", 3)
+        model_archive.put_back_is_done("weibo")
     assert len(set(generations("models"))) <= 1
-    assert kept_models.put_back("weibo", 3) == 2
-    kept_models.put_back_is_done("weibo")
+    assert model_archive.put_back("weibo", 3) == 2
+    model_archive.put_back_is_done("weibo")
     assert generations("models") == [2] * 4
-    assert not kept_models.is_behind("weibo", 3)
+    assert not model_archive.is_behind("weibo", 3)
     assert [generations(f"data/kept_models/weibo/{number}") for number in (1, 2, 3)] == [[1] * 4, [2] * 4, [3] * 4]
-    assert kept_models.put_back("weibo", 3) == 1
+    assert model_archive.put_back("weibo", 3) == 1
 
 
 def test_a_put_back_that_was_killed_is_forgotten_after_a_training(three_models: None) -> None:
-    kept_models.put_back("weibo", 3)
+    model_archive.put_back("weibo", 3)
     for name in MODEL:
         Path(name).write_text(json.dumps({"generation": 4}))
-    assert kept_models.unfinished("weibo") is None
-    assert kept_models.put_back("weibo", 4) == 3
+    assert model_archive.unfinished("weibo") is None
+    assert model_archive.put_back("weibo", 4) == 3
 
 
 def test_a_damaged_or_missing_kept_model_takes_the_present_one_from_nobody(three_models: None) -> None:
     kept = Path("data/kept_models/weibo/2")
     (kept / "weibo.json").write_text("{")
     with pytest.raises(UserError, match=r"kept_models/weibo/2/weibo.json is damaged. Delete its folder"):
-        kept_models.put_back("weibo", 3)
+        model_archive.put_back("weibo", 3)
     assert generations("models") == [3] * 4
-    kept_models.start_from(kept)
+    model_archive.start_from(kept)
     Path("models/weibo.safetensors").unlink()
-    kept_models.restore("weibo")  # as it is: one platform's kept file holds up no other's retraining
+    model_archive.restore("weibo")  # as it is: one platform's kept file holds up no other's retraining
     assert Path("models/weibo.json").read_text() == "{"
     for name in MODEL:
         Path(name).write_text(json.dumps({"generation": 3}))
     (kept / "weibo.json").unlink()
-    assert kept_models.put_back("weibo", 3) == 1
+    assert model_archive.put_back("weibo", 3) == 1
 
 
 def test_the_next_retraining_finishes_a_put_back_that_was_killed(

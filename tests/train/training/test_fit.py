@@ -12,7 +12,7 @@ from train.data import pairs
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.training import fit as training
-from train.training import trainer as run
+from train.training import trainer
 from train.training.metrics import mean_absolute_error
 
 SHORT = params.Train(model="paper", epochs=2, minutes=None, batch_size=2, crop=16, perturbed=0.5, patience=1, seed=1)
@@ -32,14 +32,14 @@ def changed(settings: params.Train, **values: object) -> params.Train:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Interrupt runs after so many steps."""
-    step = run.Run._train_step
+    step = trainer.Trainer._train_step
 
-    def interrupted(self: run.Run) -> None:
+    def interrupted(self: trainer.Trainer) -> None:
         step(self)
         if self.step == steps:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.Run, "_train_step", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "_train_step", interrupted)
 
 
 def test_a_trained_model_is_nearer_than_the_identity_and_reloads(
@@ -91,7 +91,7 @@ def test_a_run_repeats_with_its_seed_and_goes_on_after_a_kill_as_if_unbroken(
 ) -> None:
     database, settings = make_pairs(side=32, suffix=suffix, train=5, validation=2, test=1), changed(SHORT, model=model)
     found = [fit(database, settings, tmp_path / name) for name in ("first", "second")]
-    monkeypatch.setattr(run, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 5)
         fit(database, settings, tmp_path / "killed")

@@ -23,9 +23,9 @@ import params
 from train.cluster.executor import Ray
 from train.cluster.job import Job
 from train.cluster.worker_group import fit_all
-from train.training import trainer as run
-from train.training.process_group import Ranks
-from train.training.trainer import Tell
+from train.training import trainer
+from train.training.process_group import ProcessGroup
+from train.training.trainer import OnProgress
 
 SETTINGS = params.Train(
     model="hybrid", epochs=8, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
@@ -54,10 +54,10 @@ class Watched(Job):
     log: Path = Path("steps")
     dies: bool = False
 
-    def fit(self, ranks: Ranks = Ranks(), tell: Tell | None = None) -> dict[str, Any] | None:  # noqa: B008
-        step, run.SAVE_EVERY = run.Run._train_step, 0.0
+    def fit(self, ranks: ProcessGroup = ProcessGroup(), tell: OnProgress | None = None) -> dict[str, Any] | None:  # noqa: B008
+        step, trainer.SAVE_EVERY = trainer.Trainer._train_step, 0.0
 
-        def watched(self: run.Run) -> None:
+        def watched(self: trainer.Trainer) -> None:
             if self.step == DIES_AT and ranks.rank == 1 and job.dies and not job.log.with_suffix(".died").exists():
                 job.log.with_suffix(".died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -67,17 +67,17 @@ class Watched(Job):
             step(self)
             time.sleep(0.1)
 
-        job, run.Run._train_step = self, watched  # type: ignore[method-assign]
+        job, trainer.Trainer._train_step = self, watched  # type: ignore[method-assign]
         try:
             return super().fit(ranks, tell)
         finally:
-            run.Run._train_step = step  # type: ignore[method-assign]
+            trainer.Trainer._train_step = step  # type: ignore[method-assign]
 
 
-class Refused(Job):
+class UploadRejected(Job):
     """A job in which one of the processes finds something that a person has to mend."""
 
-    def fit(self, ranks: Ranks = Ranks(), tell: Tell | None = None) -> dict[str, Any] | None:  # noqa: B008
+    def fit(self, ranks: ProcessGroup = ProcessGroup(), tell: OnProgress | None = None) -> dict[str, Any] | None:  # noqa: B008
         if ranks.rank == 1:
             raise params.UserError("Mend 0.png.")
         return super().fit(ranks, tell)
@@ -178,7 +178,7 @@ def test_several_platforms_are_trained_at_once_and_one_that_fails_holds_none_up(
 
 
 def test_what_the_user_has_to_mend_is_said_as_such(project: Path, on_ray: Ray) -> None:
-    found = trained([Refused("tiny", SETTINGS)], on_ray)[
+    found = trained([UploadRejected("tiny", SETTINGS)], on_ray)[
         "tiny"
     ]  # by one process, on which the other fails in its own way
     assert isinstance(found, params.UserError) and found.message == "Mend 0.png."

@@ -1,0 +1,1 @@
+"""What a recogniser is asked and what counts as success, one file a task."""
