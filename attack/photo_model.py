@@ -16,8 +16,8 @@ from pairing.align import Pixels
 from params import UserError
 from train import checkpoint
 from train.bpda import Bpda
-from train.codec_net import CodecNet
 from train.emulator import Emulator
+from train.encoder_layer import RealEncoder
 from train.hybrid import Hybrid
 from train.jpeg import StraightThrough
 from train.pairs import from_pixels
@@ -77,12 +77,14 @@ def respond(model: nn.Module, images: Tensor) -> Tensor:
     encode: Callable[[Tensor], Tensor] = model
     if isinstance(model, Hybrid):  # only what keeps the size can be tiled
         images = model.before(images)
+        if isinstance(model.encoder, RealEncoder):  # takes little memory, and goes by the whole image
+            images, encode = torch.cat([images, model.encoder(images)], dim=1), model.learned
+        else:
 
-        def encode(tile: Tensor) -> Tensor:
-            alone = isinstance(model.encoder, CodecNet)
-            return model.learned(tile if alone else torch.cat([tile, model.encoder(tile)], dim=1))
+            def encode(tile: Tensor) -> Tensor:
+                return model.learned(torch.cat([tile, model.encoder(tile)], dim=1))
 
-    served = torch.empty_like(images)
+    served = torch.empty_like(images[:, :3])
     height, width = images.shape[-2:]
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
