@@ -16,10 +16,10 @@ from pairing.alignment.align import Pixels
 from params import UserError
 from train.data.tensors import from_pixels
 from train.emulator.model import Emulator
+from train.layers.encoder import RealEncoder
 from train.layers.jpeg import StraightThrough
 from train.models import checkpoint
 from train.models.bpda import Bpda
-from train.models.codec_net import CodecNet
 from train.models.hybrid import Hybrid
 
 WHOLE = 2**21  # pixels up to which a ComModel takes an image at once
@@ -77,12 +77,14 @@ def respond(model: nn.Module, images: Tensor) -> Tensor:
     encode: Callable[[Tensor], Tensor] = model
     if isinstance(model, Hybrid):  # only what keeps the size can be tiled
         images = model.before(images)
+        if isinstance(model.encoder, RealEncoder):  # takes little memory, and goes by the whole image
+            images, encode = torch.cat([images, model.encoder(images)], dim=1), model.learned
+        else:
 
-        def encode(tile: Tensor) -> Tensor:
-            alone = isinstance(model.encoder, CodecNet)
-            return model.learned(tile if alone else torch.cat([tile, model.encoder(tile)], dim=1))
+            def encode(tile: Tensor) -> Tensor:
+                return model.learned(torch.cat([tile, model.encoder(tile)], dim=1))
 
-    served = torch.empty_like(images)
+    served = torch.empty_like(images[:, :3])
     height, width = images.shape[-2:]
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):

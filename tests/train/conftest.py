@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from skimage import data
+from crops import photo_crop
+from PIL import Image, ImageFilter
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from pairing.database import Base, Pair, RoundTrip, Source
 
-PHOTO = data.astronaut()  # 512x512 RGB
-
-
-def photo_crop(index: int, side: int) -> Image.Image:
-    top, left = np.random.default_rng(index).integers(0, 512 - 2 * side, 2)
-    crop = Image.fromarray(PHOTO[top : top + 2 * side, left : left + 2 * side])
-    return crop.resize((side, side), Image.Resampling.LANCZOS)
-
 
 @pytest.fixture
 def make_pairs(tmp_path: Path) -> Callable[..., Path]:
-    """Fill a pairs database with so many pairs of each split; none for a split that isn't named."""
+    """Fill a pairs database with so many pairs of each split; none for a split that isn't named.
 
-    def make(*, side: int = 64, quality: int = 25, suffix: str = "jpg", accepted: bool = True, **splits: int) -> Path:
+    `median` filters renditions first, which no chain of ours does.
+    """
+
+    def make(
+        *,
+        side: int = 64,
+        quality: int = 25,
+        suffix: str = "jpg",
+        accepted: bool = True,
+        median: bool = False,
+        **splits: int,
+    ) -> Path:
         folder = tmp_path / "pairs"
         folder.mkdir()
         engine = create_engine(f"sqlite:///{folder / 'tiny.db'}")
@@ -37,7 +39,8 @@ def make_pairs(tmp_path: Path) -> Callable[..., Path]:
                 original, rendition = folder / f"{index}.png", folder / f"{index}.{suffix}"
                 image = photo_crop(index, side)
                 image.save(original)
-                image.save(rendition, quality=quality)
+                served = image.filter(ImageFilter.MedianFilter(3)) if median else image
+                served.save(rendition, quality=quality)
                 name = f"{split}/{index:03}.png"
                 source = Source(platform="tiny", name=name, path=str(original), split=split, sha256="0")
                 trip = RoundTrip(

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from PIL import Image
 from torch import Tensor, nn
 
 from train import device
 from train.data.pairs import BLOCK
-from train.data.tensors import from_pixels, to_picture
+from train.layers.encoder import Chain, serve
 
 STEPS = 3  # of the adversarial change
 SMOOTHEST = 5  # fields vary over 1, 2, 4, 8 or 16 pixels
 
-Chain = Callable[[Image.Image], Image.Image]  # a real one: from the image as uploaded to the image as served
 Kind = Literal["noise", "adversarial"]
-
-
-def serve(chain: Chain, image: Tensor) -> Tensor:
-    """Return what a chain makes of an image, uint8 [3, H, W] both."""
-    return from_pixels(chain(to_picture(image)).convert("RGB"))
 
 
 def perturbed(

@@ -1,4 +1,4 @@
-"""The steps of a codec chain as differentiable layers: resize, sharpen, JPEG, WebP, JPEG 2000.
+"""The steps of a codec chain as differentiable layers: resize, sharpen, JPEG.
 
 Each follows Pillow to the rounding: grey levels between two steps are whole, with the gradient of the identity.
 """
@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from train.jpeg2000.openjpeg import jpeg2000
 from train.layers.bitrate import busyness
 from train.layers.gradient_steering import Quantisation
 from train.layers.jpeg import HALVED, Rounding, Sampling, jpeg
-from train.webp.vp8 import webp
 
 SAMPLINGS: dict[str, Sampling] = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
 
@@ -67,33 +65,3 @@ class Jpeg(nn.Module):
         if not len(self.thresholds):
             return torch.zeros(len(images), dtype=torch.int64, device=images.device)
         return torch.bucketize(busyness(images, self.luma[0]), self.thresholds)
-
-
-class Jpeg2000(nn.Module):
-    """Encode and decode as JPEG 2000 at a compression rate, as far as train/jpeg2000 follows it."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, images: Tensor) -> Tensor:
-        return jpeg2000(images, self.rate)
-
-
-class Webp(nn.Module):
-    """Encode and decode as lossy WebP of a quality, by libwebp's method 4: exact for that, and near others.
-
-    Args:
-        method: the platform's, `m0` to `m6`.
-    """
-
-    def __init__(self, quality: int, method: str = "m4") -> None:
-        super().__init__()
-        self.quality, self.exact = quality, method == "m4"
-
-    def forward(self, images: Tensor) -> Tensor:
-        return webp(images, self.quality)
-
-    def quantisation(self, images: Tensor) -> Quantisation:  # noqa: ARG002
-        """Return how images are quantised; steps vary with the segment and are not asked for."""
-        return Quantisation(4, (2, 2))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor, nn
 
-from train.data.perturbations import Chain, serve
+from train.layers.encoder import Chain, serve_all
 from train.layers.jpeg import StraightThrough
 from train.models.hybrid import Hybrid
 
@@ -16,8 +13,8 @@ from train.models.hybrid import Hybrid
 class Bpda(nn.Module):
     """Answer as the platform does and differentiate as the ComModel does; any attack can take it as its surrogate.
 
-    Where the ComModel is a hybrid whose encoder has a layer, the gradient is steered to the coefficients that are about
-    to be rounded the other way (train/layers/gradient_steering.py), which costs no pass through the layer.
+    Where the ComModel is a hybrid, the gradient is that of `Hybrid.steered`, which costs no pass through the encoder's
+    layer.
 
     Args:
         chain: the real encoder and decoder, such as a `train.emulator.Emulator`. Callers see to it that it was
@@ -41,7 +38,7 @@ class Bpda(nn.Module):
         Raises:
             ValueError: the chain and the ComModel make images of different sizes.
         """
-        if isinstance(self.com_model, Hybrid) and self.com_model.has_layer:
+        if isinstance(self.com_model, Hybrid):
             return self.com_model.steered(images, self.serve(images))
         if self.chain is None:
             alone: Tensor = self.com_model(images)
@@ -56,10 +53,7 @@ class Bpda(nn.Module):
     @torch.no_grad()
     def serve(self, images: Tensor) -> Tensor:
         """Send a batch through the chain, or the ComModel where there is none, without a gradient."""
-        chain = self.chain
-        if chain is None:
+        if self.chain is None:
             modelled: Tensor = self.com_model(images)
             return modelled.clamp(0, 1)
-        levels = (images * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # most encoders leave Python alone while they work
-            return torch.stack(list(pool.map(lambda each: serve(chain, each), levels))).to(images) / 255
+        return serve_all(self.chain, images)

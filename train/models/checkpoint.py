@@ -15,6 +15,7 @@ from torch import nn
 from params import UserError
 
 KEY = "comreadv"  # safetensors metadata are strings: ours are one JSON object under this key
+LAYERS = 2  # how hybrids process; 1 followed WebP and JPEG 2000 and learned AVIF, where 2 has the real encoders
 NETWORKS = {"paper": ("train.models.com_model", "ComModel"), "hybrid": ("train.models.hybrid", "Hybrid")}
 
 
@@ -35,7 +36,7 @@ def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, part, metadata={KEY: json.dumps(metadata, sort_keys=True)})
+    save_file(tensors, part, metadata={KEY: json.dumps({"layers": LAYERS, **metadata}, sort_keys=True)})
     part.replace(path)
 
 
@@ -45,7 +46,10 @@ def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # initialising draws numbers, which are overwritten
             model = build(str(metadata.get("model")), **metadata.get("config", {}))
-        model.load_state_dict(load_file(path), assign=True)
+        tensors = load_file(path)
+        if metadata["model"] == "hybrid" and metadata.get("layers", 1) < LAYERS:
+            tensors = model.still_right(tensors)  # type: ignore[operator]
+        model.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_a_checkpoint(path, error) from None
     model = model.to(device or "cpu").to(memory_format=torch.channels_last)

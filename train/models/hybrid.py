@@ -9,21 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from collect.codecs import quantisation
-from train.layers.gradient_steering import steer
-from train.layers.jpeg import StraightThrough
+from train.layers.encoder import RealEncoder, replace
 from train.layers.resize import Resize
 from train.layers.sharpen import Sharpen
-from train.layers.steps import Jpeg, Jpeg2000, Webp
-from train.models.codec_net import CodecNet
+from train.layers.steps import Jpeg
 from train.models.residual import Residual
 
 
 class Hybrid(nn.Module):
     """Map images as uploaded to images as downloaded.
 
-    A chain of layers ends in the encoder's, after which a residual is learned from the image on both sides of it; an
-    encoder that has no layer is learned whole. An emulator that is identified and layers that are exact leave nothing
-    to learn.
+    A chain of layers ends in the encoder's, after which a residual is learned from the image on both sides of it. An
+    emulator that is identified leaves nothing to learn, since all layers are exact.
 
     Args:
         emulator: what train/emulator/model.py found, as JSON values: chain, tables, thresholds, identified.
@@ -35,8 +32,7 @@ class Hybrid(nn.Module):
         *steps, encoder = emulator["chain"].split("+")
         self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
         self.encoder = layer(encoder, emulator)
-        exact = emulator["identified"] and all(is_exact(each) for each in (*self.before, self.encoder))
-        self.residual = Residual() if residual and not exact and not isinstance(self.encoder, CodecNet) else None
+        self.residual = Residual() if residual and not emulator["identified"] else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what the platform makes of the images.
@@ -50,31 +46,20 @@ class Hybrid(nn.Module):
         return self.learned(self.fixed(images))
 
     def fixed(self, images: Tensor) -> Tensor:
-        """Return what nothing is learned in: the images before and after the encoder's layer, [N, 6, h, w].
-
-        Before it alone, [N, 3, h, w], where the encoder is learned.
-        """
+        """Return what nothing is learned in: the images before and after the encoder's layer, [N, 6, h, w]."""
         before = self.before(images)
-        return before if isinstance(self.encoder, CodecNet) else torch.cat([before, self.encoder(before)], dim=1)
+        return torch.cat([before, self.encoder(before)], dim=1)
 
     def learned(self, features: Tensor) -> Tensor:
         """Return the image [N, 3, h, w] after the encoder, by what is learned."""
-        if isinstance(self.encoder, CodecNet):
-            output: Tensor = self.encoder(features)
-            return output
         before, after = features.chunk(2, dim=1)
         return after if self.residual is None else after + self.residual(before, after)
-
-    @property
-    def has_layer(self) -> bool:
-        """Tell whether the encoder has a layer of its own, so that `steered` can be asked for."""
-        return not isinstance(self.encoder, CodecNet)
 
     def steered(self, images: Tensor, served: Tensor) -> Tensor:
         """Return `served` with a gradient by the images, without a pass through the encoder's layer.
 
-        The gradient is that of the steps before the encoder, and at the encoder that of `train.leverage.steer`, or
-        the identity's for encoders that don't transform in blocks.
+        The gradient is that of the steps before the encoder, and at the encoder that of
+        `train.encoder_layer.replace`.
 
         Args:
             images: [N, 3, H, W] in [0, 1].
@@ -87,15 +72,22 @@ class Hybrid(nn.Module):
         if before.shape != served.shape:
             real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, before))
             raise ValueError(f"the chain's image has {real} pixels, the ComModel's {model}: not the same platform's")
-        if isinstance(self.encoder, Jpeg | Webp):
-            return steer(before, served, self.encoder.quantisation(before))
-        answer: Tensor = StraightThrough.apply(before, served)
-        return answer
+        if isinstance(self.encoder, Jpeg):
+            return replace(before, served, self.encoder.quantisation(before))
+        return replace(before, served, self.encoder.quantisation if isinstance(self.encoder, RealEncoder) else None)
 
+    def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what holds of a checkpoint from when WebP and JPEG 2000 were followed, and AVIF learned.
 
-def is_exact(layer: nn.Module) -> bool:
-    """Tell whether a layer's output is Pillow's, to the rounding."""
-    return layer.exact if isinstance(layer, Webp) else not isinstance(layer, Jpeg2000 | CodecNet)
+        Raises:
+            ValueError: it learned what such a layer left, which the real encoder doesn't leave.
+        """
+        if not any(isinstance(each, RealEncoder) for each in (*self.before, self.encoder)):
+            return dict(tensors)
+        kept = {name: each for name, each in tensors.items() if not name.startswith(("encoder.", "residual."))}
+        if self.residual is not None and len(kept) < len(tensors):
+            raise ValueError("an earlier version trained it beside a layer where the real encoder is now")
+        return kept
 
 
 def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
@@ -111,14 +103,12 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
             if arguments[0] != "tables":
                 return Jpeg(sampling, [quantisation.standard_tables(int(arguments[0]))])
             return _jpeg(sampling, emulator)
-        case "jp2" if arguments[0].replace(".", "").isdigit() and "irreversible" not in arguments:
-            return Jpeg2000(float(arguments[0]))
-        case "webp" if arguments != ["lossless"]:
-            return Webp(int(arguments[0]), *arguments[1:])
-        case "png" | "webp":
+        case "png":
+            return nn.Identity()
+        case "webp" if arguments == ["lossless"]:
             return nn.Identity()
         case _:
-            return CodecNet()
+            return RealEncoder(step)
 
 
 def _jpeg(sampling: str, emulator: Mapping[str, Any]) -> Jpeg:

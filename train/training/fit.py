@@ -18,9 +18,9 @@ from pairing.database import generation
 from train import device
 from train.data import pairs
 from train.data.pairs import Pairs
-from train.data.perturbations import Chain
 from train.emulator.identify import identify
 from train.emulator.model import Emulator
+from train.layers.encoder import Chain
 from train.models import checkpoint
 from train.training.metrics import mean_absolute_error, perturbed_error
 from train.training.process_group import ALONE, ProcessGroup

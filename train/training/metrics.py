@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from train.data.pairs import Pairs
-from train.data.perturbations import Chain, Kind, perturbed_pairs
+from train.data.perturbations import Kind, perturbed_pairs
 from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.device import where
+from train.layers.encoder import Chain
 
 BATCH = 8
 MOST_PERTURBED = 32  # test images; each costs several passes through the model

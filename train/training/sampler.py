@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 import params
 from train.data.pairs import Cache, Pairs, crops
-from train.data.perturbations import Chain, Kind, perturbed, serve
+from train.data.perturbations import Kind, perturbed
 from train.data.tensors import opaque, scaled, to_float
+from train.layers.encoder import Chain, serve
 from train.training.process_group import ALONE, ProcessGroup
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn

@@ -324,8 +324,14 @@ def test_the_working_size_is_what_the_classifier_can_see() -> None:
     assert working_size([(100, 2000)], (100, 2000), 224) == (100, 224)
 
 
-def test_a_com_model_answers_large_images_in_tiles_as_it_would_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Hybrid(emulator("width:300+sharpen:0.5+jpeg:60:420").model_dump(mode="json"), residual=False)
+@pytest.mark.parametrize("chain", ["width:300+sharpen:0.5+jpeg:60:420", "width:300+webp:40:m4", "jp2:20"])
+def test_a_com_model_answers_large_images_in_tiles_as_it_would_whole(
+    chain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = emulator(chain).model_dump(mode="json") | {"identified": False}
+    model = Hybrid(known).eval().requires_grad_(False)
+    assert model.residual is not None
+    torch.nn.init.normal_(model.residual.net.head.weight, std=1e-3)
     image = from_pixels(picture(2, (330, 250)))[None] / 255
     whole = model(image)
     monkeypatch.setattr("attack.protect.photo_model.WHOLE", 0)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 import params
 from train.data.pairs import Pairs, load
-from train.data.perturbations import Kind, perturbed, serve, window_of
+from train.data.perturbations import Kind, perturbed, window_of
+from train.layers.encoder import serve
 from train.models.com_model import ComModel
 from train.training.metrics import perturbed_error
 from train.training.sampler import Sampler

@@ -41,7 +41,7 @@ def test_a_coefficient_counts_by_how_near_it_is_to_the_next_level(share: float, 
     assert torch.allclose(gradient, weight * of_luma * upstream, atol=1e-5)
 
 
-@pytest.mark.parametrize("codec", ["jpeg:50", "jpeg:85:444", "webp:50"])
+@pytest.mark.parametrize("codec", ["jpeg:50", "jpeg:85:444", "webp:50", "avif:50", "jp2:10"])
 def test_the_value_is_what_was_served_and_the_gradient_covers_the_image(codec: str) -> None:
     hybrid = Hybrid(
         {"chain": codec, "tables": [], "thresholds": None, "identified": True, "format": "JPEG", "mae": 0.0}

@@ -1,14 +1,19 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from crops import photo_crop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from collect import codecs
 from params import UserError
+from train.data.tensors import from_pixels
 from train.models import checkpoint
 from train.models.com_model import ComModel
+from train.models.residual import Residual
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +48,63 @@ def test_the_settings_of_a_network_are_kept_with_it(tmp_path: Path) -> None:
         assert output.shape == (1, 3, 24, 32) and torch.equal(output, model(images))
 
 
+def before_real_encoders(path: Path, tensors: dict[str, torch.Tensor], **config: object) -> None:
+    """Write a hybrid's checkpoint as it was when WebP and JPEG 2000 were followed, and AVIF learned."""
+    save_file(tensors, path, metadata={"comreadv": json.dumps({"model": "hybrid", "config": config})})
+
+
+RESIDUAL = {f"residual.{name}": each for name, each in Residual().state_dict().items()}
+LEARNED_WHOLE = {"encoder.steps": torch.zeros(4, 48), "encoder.net.stem.bias": torch.zeros(64)}
+
+
+@pytest.mark.parametrize(
+    ("chain", "identified", "tensors"),
+    [
+        ("webp:50:m4", True, {}),
+        ("webp:50:m2", True, RESIDUAL),
+        ("sharpen:0.4+jp2:10", True, RESIDUAL),
+        ("avif:50", True, LEARNED_WHOLE),
+        ("jpeg:50", True, {}),
+        ("webp:50:m4+jpeg:50", True, {}),
+    ],
+)
+def test_an_earlier_checkpoint_of_an_identified_chain_is_the_real_codec(
+    chain: str, identified: bool, tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    emulator = {"chain": chain, "tables": [], "thresholds": None, "identified": identified}
+    before_real_encoders(tmp_path / "x.safetensors", tensors, emulator=emulator)
+    image = photo_crop(2, 64)
+    served = checkpoint.load(tmp_path / "x.safetensors")(from_pixels(image)[None] / 255)[0]
+    assert (255 * served - from_pixels(codecs.decoded(image, chain))).abs().max() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("chain", "tensors"),
+    [("webp:50:m2", RESIDUAL), ("jp2:10", RESIDUAL), ("avif:50", LEARNED_WHOLE), ("webp:60+jpeg:50", RESIDUAL)],
+)
+def test_an_earlier_checkpoint_that_learned_what_is_no_more_is_refused(
+    chain: str, tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    emulator = {"chain": chain, "tables": [], "thresholds": None, "identified": False}
+    before_real_encoders(tmp_path / "x.safetensors", tensors, emulator=emulator)
+    with pytest.raises(UserError, match=r"earlier version trained it .*comreadv train --platform x"):
+        checkpoint.load(tmp_path / "x.safetensors")
+
+
+def test_an_earlier_checkpoint_of_a_jpeg_keeps_what_it_learned(tmp_path: Path) -> None:
+    emulator = {"chain": "jpeg:50", "tables": [], "thresholds": None, "identified": False}
+    before_real_encoders(tmp_path / "x.safetensors", RESIDUAL, emulator=emulator)
+    loaded = checkpoint.load(tmp_path / "x.safetensors").state_dict()
+    assert loaded.keys() == RESIDUAL.keys() and all(torch.equal(loaded[name], RESIDUAL[name]) for name in loaded)
+
+
 def test_metadata_come_back(saved: tuple[Path, ComModel]) -> None:
     assert checkpoint.read_metadata(saved[0]) == {
         "model": "paper",
         "platform": "douban",
         "generation": 3,
         "mae": 1.5,
+        "layers": checkpoint.LAYERS,
     }
 
 

@@ -86,7 +86,7 @@ class UploadRejected(Job):
 @pytest.fixture
 def project(make_pairs: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder with pairs of two platforms, their paths relative to it."""
-    made = make_pairs(quality=10, suffix="avif", train=12, validation=3, test=2)
+    made = make_pairs(quality=10, suffix="webp", median=True, train=12, validation=3, test=2)
     folder = tmp_path / "project"
     shutil.copytree(made.parent, folder / "data" / "pairs")
     engine = create_engine(f"sqlite:///{folder / 'data/pairs/tiny.db'}")

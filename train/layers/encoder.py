@@ -1,0 +1,74 @@
+"""The real encoder and decoder as a layer: forward they run themselves, backward a gradient stands in for theirs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from collect import codecs
+from train.data.tensors import from_pixels, to_picture
+from train.layers.gradient_steering import Quantisation, steer
+from train.layers.jpeg import StraightThrough
+
+TRANSFORMS = {"webp": Quantisation(4, (2, 2))}  # of encoders in blocks of one size; steps vary, and are not asked for
+
+
+class RealEncoder(nn.Module):
+    """Encode and decode as the encoder of a chain does, to the bit; the gradient is that of `replace`.
+
+    Args:
+        codec: of collect.codecs, one encoder without steps, such as `webp:50:m4`; raises ValueError for another.
+    """
+
+    def __init__(self, codec: str) -> None:
+        super().__init__()
+        codecs.check(codec)
+        self.codec, self.quantisation = codec, TRANSFORMS.get(codec.split(":")[0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what is decoded, whole grey levels over 255, of images [N, 3, H, W] in [0, 1], any H and W."""
+        return replace(images, serve_all(self.decode, images), self.quantisation)
+
+    def decode(self, image: Image.Image) -> Image.Image:
+        """Encode and decode one image."""
+        return codecs.decoded(image, self.codec)
+
+
+def replace(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:
+    """Return `served`, what an encoder made of the images, with a gradient by them.
+
+    It is steered (train/leverage.py) where the encoder transforms in blocks of one size, else the identity's.
+    """
+    if quantisation is not None:
+        return steer(images, served, quantisation)
+    answer: Tensor = StraightThrough.apply(images, served)
+    return answer
+
+
+@torch.no_grad()
+def serve_all(chain: Chain, images: Tensor) -> Tensor:
+    """Send a batch through a real chain, several images at a time, on the CPU.
+
+    Args:
+        images: float [N, 3, H, W] in [0, 1], on any device; rounded to whole grey levels for the chain.
+
+    Returns:
+        [N, 3, h, w], whole grey levels over 255, on the images' device.
+    """
+    levels = (images * 255).round().clamp(0, 255).to("cpu", torch.uint8)
+    # encoders leave Python alone while they work, but for Pillow's JPEG 2000
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return torch.stack(list(pool.map(lambda each: serve(chain, each), levels))).to(images) / 255
+
+
+Chain = Callable[[Image.Image], Image.Image]  # a real one: from the image as uploaded to the image as served
+
+
+def serve(chain: Chain, image: Tensor) -> Tensor:
+    """Return what a chain makes of an image, uint8 [3, H, W] both."""
+    return from_pixels(chain(to_picture(image)).convert("RGB"))
