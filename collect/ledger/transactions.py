@@ -19,7 +19,7 @@ from params import UserError
 LEDGER = Schema(
     setting="collect.ledger",
     example="sqlite:///data/ledger/ledger.db",
-    steps=Path(__file__).parent / "migrations" / "versions",
+    steps=Path(__file__).parent / "migrations",
     version_table="alembic_version",
     unnumbered="uploads",
 )
