@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import random
@@ -16,6 +17,7 @@ from PIL import Image
 from skimage import data
 
 from collect.codecs import chain as codecs
+from collect.codecs.headers import jpeg
 from collect.codecs.headers import reader as headers
 
 PHOTO = Image.fromarray(data.astronaut()).resize((97, 61))
@@ -102,6 +104,36 @@ def test_facebook_s_mark_is_found() -> None:
     text = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0d\x1c\x02\x28\0\x08FBMD0123\0"
     content = FILES["jpeg:75"][:2] + b"\xff\xed" + struct.pack(">H", 2 + len(text)) + text + FILES["jpeg:75"][2:]
     assert {"IPTC", "FBMD"} <= set(headers.read(content)["metadata"])
+
+
+def test_huffman_tables_that_pass_for_standard_are_annex_k_s() -> None:
+    tables = sorted(jpeg.standard_huffman())
+    assert [(kind, len(table)) for kind, table in tables] == [(0, 28), (0, 28), (1, 178), (1, 178)]
+    assert hashlib.sha256(b"".join(table for _, table in tables)).hexdigest()[:16] == "a4125024336f4e2d"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (4, b"\x0c"),  # 12 bits
+        (5, b"\0\0"),  # no height
+        (9, b"\4"),  # more components than are described
+        (11, b"\x02"),  # a sampling factor of 0
+        (11, b"\x51"),  # and one beyond 4
+    ],
+)
+def test_frames_that_no_decoder_reads_are_refused(place: int, value: bytes) -> None:
+    content = bytearray(FILES["jpeg:75"])
+    place += content.index(b"\xff\xc0")
+    content[place : place + len(value)] = value
+    with pytest.raises(ValueError, match="a JPEG"):
+        headers.read(bytes(content))
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xdb\0\x43\4" + bytes(64), b"\xff\xc0\0\x0b\x08\0\1\0\1\1\1\x11\0"])
+def test_a_second_frame_and_a_fifth_table_are_refused(segment: bytes) -> None:
+    with pytest.raises(ValueError, match="a JPEG"):
+        headers.read(FILES["jpeg:75"][:2] + segment + FILES["jpeg:75"][2:])
 
 
 def test_heif_is_refused() -> None:
