@@ -26,7 +26,7 @@ from collect.dataset.manifest import Prepared, read_manifest
 from params import UserError
 from train import device
 from train.cluster.executor import Executor, Local
-from train.data.tensors import read_image, to_picture
+from train.tensors import read_image, to_picture
 
 MANIFEST = "manifest.jsonl"
 HOW = {"steps", "step_size", "momentum", "norm"}  # settings that an attack takes as they are

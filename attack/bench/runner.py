@@ -33,8 +33,8 @@ from params import Goal, split_attack
 from train import device
 from train.bench import compare
 from train.data import synthetic_pairs
-from train.data.tensors import from_pixels, read_image
 from train.models.bpda import Bpda
+from train.tensors import from_pixels, read_image
 
 BATCH = 8
 CONFIDENCE = 0.95

@@ -21,7 +21,7 @@ from pairing.alignment.align import measure, psnr, read_pixels
 from params import UNIVERSAL, Pairing, Params, UserError
 from train import device
 from train.cluster.executor import Executor, Local
-from train.data.tensors import read_image
+from train.tensors import read_image
 
 TOLD = ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")  # of a row of the manifest
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from attack.models.classifiers import Classifier
 from pairing.alignment.align import Pixels
 from params import UserError
-from train.data.tensors import from_pixels
 from train.emulator.model import Emulator
 from train.layers.encoder import RealEncoder
 from train.layers.jpeg import StraightThrough
 from train.models import checkpoint
 from train.models.bpda import Bpda
 from train.models.hybrid import Hybrid
+from train.tensors import from_pixels
 
 WHOLE = 2**21  # pixels up to which a ComModel takes an image at once
 TILE, HALO = 1024, 64  # pixels, multiples of a macroblock

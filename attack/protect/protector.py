@@ -19,7 +19,7 @@ from attack.protect.photo_model import FullResolution, Processing, shrink, worki
 from attack.tasks.classify import aim
 from pairing.alignment.align import Pixels
 from params import Goal
-from train.data.tensors import from_pixels
+from train.tensors import from_pixels
 
 STEPS = {"untargeted": 10, "targeted": 30, "least_likely": 30}  # a class far off takes longer
 LARGEST_EPS = 16  # that a bound on visibility tries

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from attack.evaluation.outcomes import Outcome
 from params import THROUGH_COM_MODEL
 from train.data.pairs import Pairs
-from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.device import where
+from train.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.training.metrics import difference
 
 BLOCK = 8

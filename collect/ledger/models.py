@@ -1,4 +1,4 @@
-"""The ledger's tables. A change here needs a step in collect/migrations/versions."""
+"""The ledger's tables. A change here needs a step in collect/ledger/migrations."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from torchvision import models
 import params
 from attack import generate
 from attack.attacks.base import Attack
-from train.data.tensors import read_image
 from train.models import checkpoint
 from train.models.com_model import ComModel
+from train.tensors import read_image
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ ISPE = box(b"ispe", bytes(4) + struct.pack(">2I", 9, 9))
 HOSTILE = {
     "fill": b"\xff\xd8" + b"\xff" * LARGE,
     "empty segments": b"\xff\xd8" + b"\xff\xfe\0\2" * (LARGE // 4),
+    "endless tables": b"\xff\xd8" + (b"\xff\xdb\xfd\xea" + (b"\0" * 65) * 1000) * 600 + FILES["jpeg:75"][2:],
     "empty PNG chunks": FILES["png"][:33] + bytes(LARGE),
     "empty WebP chunks": b"RIFF\0\0\0\0WEBP" + bytes(LARGE),
     "boxes in boxes": FTYP + ISPE + AV1C + b"\xff\xff\xff\xffipco" * (LARGE // 8),

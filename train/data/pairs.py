@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pairing.database import Accepted, aligned
 from params import UserError
-from train.data.tensors import read_image, read_placed
+from train.tensors import read_image, read_placed
 
 BLOCK = 16  # the coarsest grid of common codecs, pixels: a JPEG macroblock with halved chroma
 MEMORY = 2**30  # bytes that a cache may hold

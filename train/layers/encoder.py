@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from collect import codecs
-from train.data.tensors import from_pixels, to_picture
 from train.layers.gradient_steering import Quantisation, steer
 from train.layers.jpeg import StraightThrough
+from train.tensors import from_pixels, to_picture
 
 TRANSFORMS = {"webp": Quantisation(4, (2, 2))}  # of encoders in blocks of one size; steps vary, and are not asked for
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from train.data.pairs import Pairs
 from train.data.perturbations import Kind, perturbed_pairs
-from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.device import where
 from train.layers.encoder import Chain
+from train.tensors import colours_and_counts, scaled, to_float, to_levels
 
 BATCH = 8
 MOST_PERTURBED = 32  # test images; each costs several passes through the model

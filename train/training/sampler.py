@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import params
 from train.data.pairs import Cache, Pairs, crops
 from train.data.perturbations import Kind, perturbed
-from train.data.tensors import opaque, scaled, to_float
 from train.layers.encoder import Chain, serve
+from train.tensors import opaque, scaled, to_float
 from train.training.process_group import ALONE, ProcessGroup
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn

@@ -18,9 +18,9 @@ from torch.optim.swa_utils import AveragedModel
 import params
 from train import device
 from train.data.pairs import Pairs, crops
-from train.data.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.device import where
 from train.layers.encoder import Chain
+from train.tensors import colours_and_counts, scaled, to_float, to_levels
 from train.training.metrics import difference, mean_absolute_error
 from train.training.process_group import ALONE, ProcessGroup
 from train.training.resume import ResumeFile

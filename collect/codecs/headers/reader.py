@@ -10,17 +10,15 @@ from collect.codecs.headers.avif import avif
 from collect.codecs.headers.isobmff import boxes
 
 AVIF_BRANDS = {b"avif", b"avis"}
-HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 FARTHEST = 1 << 20  # bytes within which settings are looked for, so that no file takes long
 MOST_CHUNKS = 1000  # of a WebP
 WEBP_METADATA = {b"ICCP": "ICC", b"EXIF": "EXIF", b"XMP ": "XMP"}
-CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")  # ISO/IEC 14496-15, 8.3.3.1: hvcC's chroma_format_idc
 
 
 def read(data: bytes) -> dict[str, Any]:
     """Read what an image file's header says: `format`, `width`, `height`, `metadata` and what its format tells.
 
-    Raises ValueError for any other file than JPEG, PNG, WebP, JPEG 2000, AVIF and HEIF, and for a damaged header.
+    Raises ValueError for any other file than JPEG, PNG, WebP, JPEG 2000 and AVIF, and for a damaged header.
     """
     if data[:2] == b"\xff\xd8":
         return jpeg.jpeg(data)
@@ -31,7 +29,7 @@ def read(data: bytes) -> dict[str, Any]:
     if data[:4] == b"\xff\x4f\xff\x51" or data[4:12] == b"jP  \r\n\x87\n":
         return _jpeg2000(data)
     if data[4:8] == b"ftyp":
-        return _heif(data)
+        return _avif(data)
     raise ValueError("no image of a known format")
 
 
@@ -77,11 +75,12 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
     return {"format": "JPEG2000", "metadata": ["ICC"] if is_profiled else []} | told
 
 
-def _heif(data: bytes) -> dict[str, Any]:
-    """Read an AVIF or HEIF; the largest size is the image's, for its tiles and thumbnails have theirs too."""
+def _avif(data: bytes) -> dict[str, Any]:
+    """Read an AVIF; the largest size is the image's, for its tiles and thumbnails have theirs too."""
     every = list(boxes(data))
     found = dict(reversed(every))  # the first of each kind: a thumbnail's come later
-    brands = {found.get(b"ftyp", b"")[place : place + 4] for place in (0, *range(8, 256, 4))}
+    if not AVIF_BRANDS & {found.get(b"ftyp", b"")[place : place + 4] for place in (0, *range(8, 256, 4))}:
+        raise ValueError("no image of a known format")
     sizes = [
         (int.from_bytes(content[4:8], "big"), int.from_bytes(content[8:12], "big"))
         for kind, content in every
@@ -89,23 +88,18 @@ def _heif(data: bytes) -> dict[str, Any]:
     ]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     if not (width and height):
-        raise ValueError("a HEIF without a size")
+        raise ValueError("an AVIF without a size")
     items = found.get(b"iinf", b"")
     told = {"ICC": any(kind == b"colr" and content[:4] in (b"prof", b"rICC") for kind, content in every)}
     told |= {"EXIF": b"Exif" in items, "XMP": b"application/rdf+xml" in items}
-    common = {"width": width, "height": height, "metadata": sorted(name for name, is_there in told.items() if is_there)}
-    if brands & AVIF_BRANDS:
-        settings = avif(data[:FARTHEST])
-        sampling = "grey" if settings.grey else ":".join(settings.sampling) if settings.sampling.isdigit() else "other"
-        return common | {
-            "format": "AVIF",
-            "bits": settings.bits,
-            "sampling": sampling,
-            "quantiser": settings.quantiser,
-        }
-    if not brands & HEIF_BRANDS:
-        raise ValueError("neither AVIF nor HEIF")
-    hevc = found.get(b"hvcC", b"")
-    if len(hevc) < 18:
-        raise ValueError("a HEIF without its configuration")
-    return common | {"format": "HEIF", "bits": (hevc[17] & 7) + 8, "sampling": CHROMA[hevc[16] & 3]}
+    settings = avif(data[:FARTHEST])
+    sampling = "grey" if settings.grey else ":".join(settings.sampling) if settings.sampling.isdigit() else "other"
+    return {
+        "width": width,
+        "height": height,
+        "metadata": sorted(name for name, is_there in told.items() if is_there),
+        "format": "AVIF",
+        "bits": settings.bits,
+        "sampling": sampling,
+        "quantiser": settings.quantiser,
+    }

@@ -31,10 +31,10 @@ from collect import images, sandbox
 from collect.round_trip.export import read_manifest
 from collect.round_trip.original import Original
 from collect.round_trip.round_trip import round_trip
-from train.data.tensors import from_pixels, read_image
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
+from train.tensors import from_pixels, read_image
 
 ROOT = Path(__file__).parents[3]
 FOOLBOX = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))

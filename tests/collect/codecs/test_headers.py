@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import random
@@ -16,7 +17,7 @@ from PIL import Image
 from skimage import data
 
 from collect import codecs
-from collect.codecs.headers import reader
+from collect.codecs.headers import jpeg, reader
 
 PHOTO = Image.fromarray(data.astronaut()).resize((97, 61))
 CODINGS: list[dict[str, Any]] = [{}, {"optimize": True}, {"progressive": True}]
@@ -33,9 +34,8 @@ def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-HEVC = bytes(16) + b"\xfd\xfa\xfa" + bytes(4)  # 4:2:0, 10 bits
-PROPERTIES = box(b"ipco", box(b"hvcC", HEVC) + box(b"ispe", bytes(4) + struct.pack(">2I", 97, 61)))
-HEIF = box(b"ftyp", b"heic\0\0\0\0mif1heic") + box(b"meta", bytes(4) + box(b"iprp", PROPERTIES))
+SIZE = box(b"ispe", bytes(4) + struct.pack(">2I", 97, 61))
+HEIF = box(b"ftyp", b"heic\0\0\0\0mif1heic") + box(b"meta", bytes(4) + box(b"iprp", box(b"ipco", SIZE)))
 PLAIN = {codec: codecs.encode(PHOTO, codec) for codec in ("jpeg:75", "webp:50", "webp:lossless", "jp2:10", "avif:60")}
 FILES = PLAIN | {
     "heif": HEIF,
@@ -52,7 +52,6 @@ FILES = PLAIN | {
         ("webp:lossless", "WEBP"),
         ("jp2:10", "JPEG2000"),
         ("avif:60", "AVIF"),
-        ("heif", "HEIF"),
         ("png", "PNG"),
     ],
 )
@@ -106,9 +105,39 @@ def test_facebook_s_mark_is_found() -> None:
     assert {"IPTC", "FBMD"} <= set(reader.read(content)["metadata"])
 
 
-def test_heif_tells_its_pixel_format() -> None:
-    found = reader.read(HEIF)
-    assert (found["bits"], found["sampling"]) == (10, "4:2:0")
+def test_huffman_tables_that_pass_for_standard_are_annex_k_s() -> None:
+    tables = sorted(jpeg.standard_huffman())
+    assert [(kind, len(table)) for kind, table in tables] == [(0, 28), (0, 28), (1, 178), (1, 178)]
+    assert hashlib.sha256(b"".join(table for _, table in tables)).hexdigest()[:16] == "a4125024336f4e2d"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (4, b"\x0c"),  # 12 bits
+        (5, b"\0\0"),  # no height
+        (9, b"\4"),  # more components than are described
+        (11, b"\x02"),  # a sampling factor of 0
+        (11, b"\x51"),  # and one beyond 4
+    ],
+)
+def test_frames_that_no_decoder_reads_are_refused(place: int, value: bytes) -> None:
+    content = bytearray(FILES["jpeg:75"])
+    place += content.index(b"\xff\xc0")
+    content[place : place + len(value)] = value
+    with pytest.raises(ValueError, match="a JPEG"):
+        reader.read(bytes(content))
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xdb\0\x43\4" + bytes(64), b"\xff\xc0\0\x0b\x08\0\1\0\1\1\1\x11\0"])
+def test_a_second_frame_and_a_fifth_table_are_refused(segment: bytes) -> None:
+    with pytest.raises(ValueError, match="a JPEG"):
+        reader.read(FILES["jpeg:75"][:2] + segment + FILES["jpeg:75"][2:])
+
+
+def test_heif_is_refused() -> None:
+    with pytest.raises(ValueError, match="no image of a known format"):
+        reader.read(HEIF)
 
 
 def mutated(seed: int) -> bytes:

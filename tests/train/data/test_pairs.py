@@ -12,7 +12,8 @@ from pairing.alignment.align import measure
 from pairing.build import columns, writing
 from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
-from train.data import pairs, tensors
+from train import tensors
+from train.data import pairs
 from train.training.metrics import difference, mean_absolute_error
 from train.training.trainer import absolute_error
 

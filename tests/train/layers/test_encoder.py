@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from collect import codecs
-from train.data.tensors import from_pixels, to_picture
 from train.layers.encoder import RealEncoder, serve_all
 from train.layers.gradient_steering import Quantisation, steer
+from train.tensors import from_pixels, to_picture
 
 CODECS = ("webp:50", "webp:30:m0", "jp2:10", "jp2:15:irreversible", "jp2:35dB", "avif:50", "avif:40:444:s8")
 

@@ -9,9 +9,9 @@ from skimage import data
 
 from collect import codecs
 from collect.codecs import quantisation
-from train.data.tensors import from_pixels
 from train.layers.gradient_steering import Quantisation, dct_matrix, steer
 from train.models.hybrid import Hybrid
+from train.tensors import from_pixels
 
 PHOTO = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None, :, 40:120, 150:262]
 

@@ -9,9 +9,9 @@ from skimage import data
 from torch import Tensor, nn
 
 from attack.attacks.mim import MIM
-from train.data.tensors import from_pixels
 from train.models.bpda import Bpda
 from train.models.com_model import ComModel
+from train.tensors import from_pixels
 
 PHOTO = torch.from_numpy(data.astronaut()).permute(2, 0, 1)
 

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from collect import codecs
 from params import UserError
-from train.data.tensors import from_pixels
 from train.models import checkpoint
 from train.models.com_model import ComModel
 from train.models.residual import Residual
+from train.tensors import from_pixels
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from collect import codecs
 from collect.codecs.encoders import Tables
-from train.data.tensors import from_pixels
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
 from train.models.residual import Residual
+from train.tensors import from_pixels
 
 LUMA, CHROMA = tuple(range(3, 67)), tuple(range(5, 69))  # no encoder's own
 BUSY_LUMA, BUSY_CHROMA = (40,) * 64, (60,) * 64
