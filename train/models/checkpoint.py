@@ -49,6 +49,9 @@ def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
         tensors = load_file(path)
         if metadata["model"] == "hybrid" and metadata.get("layers", 1) < LAYERS:
             tensors = model.still_right(tensors)  # type: ignore[operator]
+            if tensors is None:
+                said = "was trained by an earlier version beside a layer that the real encoder has replaced"
+                raise UserError(f"{path} {said}. {_remedy(path)}")
         model.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_a_checkpoint(path, error) from None

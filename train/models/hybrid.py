@@ -76,17 +76,16 @@ class Hybrid(nn.Module):
             return replace(before, served, self.encoder.quantisation(before))
         return replace(before, served, self.encoder.quantisation if isinstance(self.encoder, RealEncoder) else None)
 
-    def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Return what holds of a checkpoint from when WebP and JPEG 2000 were followed, and AVIF learned.
 
-        Raises:
-            ValueError: it learned what such a layer left, which the real encoder doesn't leave.
+        None: it learned what such a layer left, which the real encoder doesn't leave.
         """
         if not any(isinstance(each, RealEncoder) for each in (*self.before, self.encoder)):
             return dict(tensors)
         kept = {name: each for name, each in tensors.items() if not name.startswith(("encoder.", "residual."))}
         if self.residual is not None and len(kept) < len(tensors):
-            raise ValueError("an earlier version trained it beside a layer where the real encoder is now")
+            return None
         return kept
 
 

@@ -87,7 +87,7 @@ def test_an_earlier_checkpoint_that_learned_what_is_no_more_is_refused(
 ) -> None:
     emulator = {"chain": chain, "tables": [], "thresholds": None, "identified": False}
     before_real_encoders(tmp_path / "x.safetensors", tensors, emulator=emulator)
-    with pytest.raises(UserError, match=r"earlier version trained it .*comreadv train --platform x"):
+    with pytest.raises(UserError, match=r"by an earlier version beside .*comreadv train --platform x"):
         checkpoint.load(tmp_path / "x.safetensors")
 
 
