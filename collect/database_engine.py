@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     URL,
     Connection,
+    Double,
     Engine,
     create_engine,
     event,
@@ -157,3 +158,4 @@ NAMING = {  # of constraints, here and in the pairs database
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+TYPES: Any = {float: Double}  # as SQLAlchemy 2.1 has it of itself

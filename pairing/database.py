@@ -16,12 +16,13 @@ from PIL import Image
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, Select, UniqueConstraint, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from collect.database_engine import NAMING
+from collect.database_engine import NAMING, TYPES
 from pairing.alignment.registration import Alignment
 
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = TYPES
 
 
 class Source(Base):

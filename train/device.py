@@ -18,10 +18,11 @@ def pick() -> torch.device:
 def autocast(device: torch.device) -> torch.autocast:
     """Run convolutions in bfloat16 where the device gains by it, else change nothing.
 
-    CPUs gain with AMX alone: AVX-512's bfloat16 was measured to be no faster, and others emulate it.
+    CPUs gain with AMX alone: AVX-512's bfloat16 was measured to be no faster, and others emulate it. An older PyTorch
+    does not say whether a CPU has it.
     """
     if device.type == "cpu":
-        gains = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+        gains = bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
     else:
         gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=gains)

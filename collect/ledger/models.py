@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from collect.database_engine import NAMING
+from collect.database_engine import NAMING, TYPES
 
 STATES = ("planned", "sent", "unknown", "confirmed", "downloaded", "verified", "rejected")
 WITHOUT_REMOTE_ID = ("planned", "sent", "unknown", "rejected")
@@ -20,6 +20,7 @@ def now() -> str:
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = TYPES
 
 
 class Upload(Base):
