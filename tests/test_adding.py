@@ -73,6 +73,7 @@ KERNELS = {"plain": Kernel(interpolate)}
 '''
 USE_KERNEL = """
 from collect.codecs.kernels.interpolation import interpolate
+from pairing.alignment.registration import register
 from train.emulator.identify import identify
 from train.layers.resize import Resize
 from train.tensors import from_pixels
@@ -88,6 +89,7 @@ def difference(kernel):
     return (levels - from_pixels(served)).abs().max()
 
 
+assert register(image, served).kernel in ("nearest", "bilinear", "box", "hamming", "bicubic", "lanczos", "mks2013")
 assert difference("plain") <= 1 < 10 < difference("bilinear")
 try:
     codecs.check("resize:0.7:nosuch+png")
@@ -114,7 +116,7 @@ class Gif(Encoder):
         return file.getvalue()
 
     @classmethod
-    def way(cls, file):
+    def variant(cls, file):
         return "gif"
 
     @classmethod

@@ -16,7 +16,7 @@ SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 Tables = Sequence[Sequence[int]]  # luma and chroma; 64 numbers each, row by row (not zigzag)
 
 
-def read(file: Path) -> dict[str, Any]:
+def read_codec(file: Path) -> dict[str, Any]:
     """Read one file's codec: format; for JPEG its tables, sampling, scan type and nearest IJG quality."""
     with Image.open(file) as image:
         codec: dict[str, Any] = {"format": image.format}
@@ -60,13 +60,13 @@ def exact_quality(tables: Tables) -> int | None:
     return quality if [*map(tuple, tables)] == [*standard_tables(quality)[: len(tables)]] else None
 
 
-def strength(sets: Sequence[Tables]) -> str:
+def tables_argument(sets: Sequence[Tables]) -> str:
     """Return the argument of a JPEG encoder that stands for images' different tables: their quality, or `tables`."""
     quality = exact_quality(sets[0]) if len(sets) == 1 else None
     return str(quality or "tables")
 
 
-def checked(tables: Tables | None) -> list[list[int]]:
+def checked_tables(tables: Tables | None) -> list[list[int]]:
     """Return tables that an encoder can be told; raises ValueError for any others."""
     if tables is None:
         raise ValueError("jpeg:tables works only where the tables themselves are given beside the name")

@@ -16,10 +16,10 @@ Guesser = Callable[[Candidate], Iterable[str]]
 
 
 def alike(pairs: Sequence[Observed]) -> list[Observed]:
-    """Keep the pairs of one format whose files are made in the commonest way: lossless or not, by one wavelet."""
-    ways = [_ways(pair) for pair in pairs]
-    commonest = Counter(ways).most_common(1)[0][0]
-    return [pair for pair, way in zip(pairs, ways, strict=True) if way == commonest]
+    """Keep the pairs of one format whose files are of the commonest variant: lossless or not, by one wavelet."""
+    variants = [_variants(pair) for pair in pairs]
+    commonest = Counter(variants).most_common(1)[0][0]
+    return [pair for pair, variant in zip(pairs, variants, strict=True) if variant == commonest]
 
 
 def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> Guesser | None:
@@ -29,18 +29,18 @@ def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> G
         pairs: of one format and alike, the most telling first.
         tables: the JPEGs' different ones.
     """
-    makers = [encoder for encoder, _ in _ways(pairs[0])]
+    makers = [encoder for encoder, _ in _variants(pairs[0])]
     return partial(_guesses, makers, pairs, tables) if makers else None
 
 
-def _ways(pair: Observed) -> tuple[tuple[type[Encoder], str], ...]:
-    """List the encoders that may have made a file, and in which way each would have."""
-    ways = []
+def _variants(pair: Observed) -> tuple[tuple[type[Encoder], str], ...]:
+    """List the encoders that may have made a file, and which of its variants it is."""
+    variants = []
     for encoder in all_encoders().values():
         if encoder.format == pair.header.format:
             with suppress(ValueError):  # a file of a kind that it doesn't make, such as a moving WebP
-                ways.append((encoder, encoder.way(pair.header.rendition)))
-    return tuple(ways)
+                variants.append((encoder, encoder.variant(pair.header.rendition)))
+    return tuple(variants)
 
 
 def _guesses(

@@ -135,7 +135,9 @@ def _refitted(scored: Emulator, headers: Sequence[Header], score: str, deadline:
     changed: dict[str, Any] = {}
     if scored.tables:
         name, _, *options = encoder.split(":")
-        chain = "+".join([*steps, ":".join([name, quantisation.strength([each.steps for each in tables]), *options])])
+        chain = "+".join(
+            [*steps, ":".join([name, quantisation.tables_argument([each.steps for each in tables]), *options])]
+        )
         thresholds, limit = _rules(headers, chain, tables, deadline)
         is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
         if time.monotonic() <= deadline and not is_lost:

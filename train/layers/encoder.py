@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from collect import codecs
-from collect.codecs.encoders import all_encoders
+from collect.codecs.encoders import encoder
 from train.layers.gradient_steering import Quantisation, steer
 from train.layers.jpeg import StraightThrough
 from train.tensors import from_pixels, to_picture
@@ -27,7 +27,7 @@ class RealEncoder(nn.Module):
     def __init__(self, codec: str) -> None:
         super().__init__()
         codecs.check(codec)
-        transform = all_encoders()[codec.split(":")[0]].transform
+        transform = encoder(*codec.split(":")).transform
         self.codec = codec
         self.quantisation = Quantisation(*transform) if transform else None  # steps vary, and are not asked for
 

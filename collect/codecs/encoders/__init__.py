@@ -85,8 +85,8 @@ class Encoder:
         return file.getvalue()
 
     @classmethod
-    def way(cls, file: Path) -> str:
-        """Tell what guesses depend on in a file of this format; raise ValueError for one that isn't of this encoder."""
+    def variant(cls, file: Path) -> str:
+        """Tell which variant of the format a file is, for guesses; raise ValueError for one that is never made here."""
         raise ValueError("nothing is guessed of this encoder")
 
     @classmethod
@@ -94,7 +94,7 @@ class Encoder:
         """List encoders that may have made files, the likeliest first.
 
         Args:
-            seen: made in one way, the most telling first.
+            seen: of one variant, the most telling first.
             tables: the JPEGs' different ones.
         """
         raise NotImplementedError

@@ -25,7 +25,7 @@ class Avif(Encoder):
     choices = SAMPLINGS | {f"s{speed}": {"speed": speed} for speed in range(11)}
 
     @classmethod
-    def way(cls, file: Path) -> str:
+    def variant(cls, file: Path) -> str:
         sampling = avif(file.read_bytes()).sampling
         if sampling not in SAMPLINGS:
             raise ValueError(f"an AVIF of sampling {sampling}")

@@ -30,13 +30,13 @@ class Jpeg2000(Encoder):
         return {"quality_mode": mode, "quality_layers": [number(self.name, what, arguments, low, high)]}
 
     @classmethod
-    def way(cls, file: Path) -> str:
+    def variant(cls, file: Path) -> str:
         return "irreversible" if jpeg2000.jpeg2000(file.read_bytes()).irreversible else "reversible"
 
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterator[str]:
         """List rates around what the files were shrunk by, and PSNRs around theirs."""
-        wavelet = ":irreversible" if cls.way(seen[0].file) == "irreversible" else ""
+        wavelet = ":irreversible" if cls.variant(seen[0].file) == "irreversible" else ""
         shrunk = min(3 * math.prod(each.image.size) / each.payload for each in seen[:PROBES])
         step = 1 if shrunk > 40 else 0.5 if shrunk > 5 else 0.1
         lowest, highest = (round(bound * shrunk / step) for bound in RATES)

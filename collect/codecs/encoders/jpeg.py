@@ -21,18 +21,18 @@ class Jpeg(Encoder):
 
     def strength(self, arguments: tuple[str, ...]) -> dict[str, Any]:
         if arguments == ("tables",):
-            return {"qtables": quantisation.checked(self.tables)}
+            return {"qtables": quantisation.checked_tables(self.tables)}
         return super().strength(arguments)
 
     @classmethod
-    def way(cls, file: Path) -> str:
-        quantisation.checked(quantisation.read(file)["tables"][:2])
+    def variant(cls, file: Path) -> str:
+        quantisation.checked_tables(quantisation.read_codec(file)["tables"][:2])
         return "jpeg"
 
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterator[str]:
-        files = [quantisation.read(each.file) for each in seen]
+        files = [quantisation.read_codec(each.file) for each in seen]
         samplings = Counter(file["sampling"].replace(":", "") for file in files if file["sampling"] != "other")
         sampling = samplings.most_common(1)[0][0] if samplings else "420"
         scan = ":progressive" if sum(file["progressive"] for file in files) > len(files) / 2 else ""
-        yield f"jpeg:{quantisation.strength(tables)}:{sampling}{scan}"
+        yield f"jpeg:{quantisation.tables_argument(tables)}:{sampling}{scan}"

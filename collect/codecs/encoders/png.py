@@ -16,7 +16,7 @@ class Png(Encoder):
     is_lossless = True
 
     @classmethod
-    def way(cls, file: Path) -> str:
+    def variant(cls, file: Path) -> str:
         return "png"
 
     @classmethod

@@ -29,12 +29,12 @@ class Webp(Encoder):
         return {"lossless": True} if self.is_lossless else super().strength(arguments)
 
     @classmethod
-    def way(cls, file: Path) -> str:
+    def variant(cls, file: Path) -> str:
         return "lossless" if webp.webp(file.read_bytes()).lossless else "lossy"
 
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterator[str]:
-        if cls.way(seen[0].file) == "lossless":
+        if cls.variant(seen[0].file) == "lossless":
             yield "webp:lossless"
             return
         images = [each.before() for each in seen[:PROBES]]

@@ -35,8 +35,8 @@ def test_every_encoder_is_tried_here() -> None:
 @pytest.mark.parametrize("chain", [chain for chains in MADE.values() for chain in chains])
 def test_an_encoder_is_guessed_from_its_file_alone(chain: str, tmp_path: Path) -> None:
     seen, maker = made(chain, tmp_path), all_encoders()[chain.split(":")[0]]
-    tables: list[Tables] = [codecs.quantisation.read(seen.file)["tables"]] if maker.format == "JPEG" else []
-    assert maker.way(seen.file)
+    tables: list[Tables] = [codecs.quantisation.read_codec(seen.file)["tables"]] if maker.format == "JPEG" else []
+    assert maker.variant(seen.file)
     assert chain in maker.guesses([seen], tables)
     assert Image.open(seen.file).format == maker.format
 
@@ -45,7 +45,7 @@ def test_an_encoder_is_guessed_from_its_file_alone(chain: str, tmp_path: Path) -
 def test_a_file_of_another_format_is_not_an_encoders(name: str, tmp_path: Path) -> None:
     seen = made("png", tmp_path)
     with pytest.raises(ValueError):
-        all_encoders()[name].way(seen.file)
+        all_encoders()[name].variant(seen.file)
 
 
 def test_what_changes_no_pixel_says_so() -> None:
