@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from collect.codecs.quantisation import read
+from collect.codecs.quantisation import read_codec
 from params import UserError
 
 FOLDER = Path("fingerprints")
@@ -26,7 +26,7 @@ def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     """
     codecs, qualities, longest, resized = Counter[str](), Counter[int](), 0, False
     for original, served in pairs:
-        codec = read(served)
+        codec = read_codec(served)
         size = (codec.pop("width"), codec.pop("height"))
         with Image.open(original) as image:
             resized |= image.size != size

@@ -40,7 +40,7 @@ def crop(file: Path, image: Image.Image, boxes: Sequence[Box]) -> list[bytes]:
     try:
         whole = jpeglib.read_dct(str(file))
         whole.load()
-        codec = quantisation.read(file)
+        codec = quantisation.read_codec(file)
         with tempfile.TemporaryDirectory() as folder:
             return [_region(whole, image, codec, box, Path(folder, "tile.jpg")) for box in boxes]
     except DAMAGED as error:  # libjpeg's own message went to the standard error
@@ -78,7 +78,7 @@ def _region(whole: Any, image: Image.Image, codec: dict[str, Any], box: Box, fil
             again = jpeglib.read_dct(str(file))
             again.markers = tile.markers
             again.write_dct(str(file))
-    if quantisation.read(file) != codec | {"width": width, "height": height}:
+    if quantisation.read_codec(file) != codec | {"width": width, "height": height}:
         raise NotCroppable(f"{file}: its codec can't be written back")
     with Image.open(file) as cropped:
         inner = (REACH, REACH, max(REACH, width - REACH), max(REACH, height - REACH))

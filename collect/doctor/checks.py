@@ -80,7 +80,7 @@ class Checks(ABC):
 
     def download(self) -> str:
         self._fetch()
-        seen = quantisation.read(self.served)
+        seen = quantisation.read_codec(self.served)
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
     def compare(self) -> str:
@@ -91,7 +91,7 @@ class Checks(ABC):
         return f"the one that went up: {seen}"
 
     def recognise_codec(self) -> str:
-        seen, whole = quantisation.read(self.served), fingerprint.load(self.name)
+        seen, whole = quantisation.read_codec(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
         live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)

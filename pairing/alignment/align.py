@@ -162,7 +162,7 @@ class Seen:
 def _compare(canvas: Canvas, rendition: Image.Image, alignment: Alignment) -> Seen:
     seen = luma(turned(rendition, alignment.turn))
     size = (seen.shape[1], seen.shape[0])
-    kernel = Image.Resampling[alignment.kernel.upper()] if alignment.kernel else Image.Resampling.BICUBIC
+    kernel = alignment.kernel or "bicubic"
     shown, covered = canvas.show(alignment.box, size, kernel), canvas.covers(alignment.box, size)
     weights, _ = weigh(seen, shown, covered)
     table = luma_table(rendition, alignment.turn)

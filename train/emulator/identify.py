@@ -20,7 +20,7 @@ from collect import codecs
 from collect.codecs import quantisation
 from params import UserError
 from train.emulator import table_rules
-from train.emulator.encoder_guesses import alike, guesser, strength
+from train.emulator.encoder_guesses import alike, guesser
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
 from train.emulator.observations import Header, read, read_image, resize_rules, skim
 from train.emulator.search import Candidate, Search, decode, find
@@ -135,7 +135,9 @@ def _refitted(scored: Emulator, headers: Sequence[Header], score: str, deadline:
     changed: dict[str, Any] = {}
     if scored.tables:
         name, _, *options = encoder.split(":")
-        chain = "+".join([*steps, ":".join([name, strength([each.steps for each in tables]), *options])])
+        chain = "+".join(
+            [*steps, ":".join([name, quantisation.tables_argument([each.steps for each in tables]), *options])]
+        )
         thresholds, limit = _rules(headers, chain, tables, deadline)
         is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
         if time.monotonic() <= deadline and not is_lost:

@@ -13,7 +13,6 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs
 from collect.codecs import quantisation
-from collect.codecs.encoders import LARGEST_STEP
 from collect.images import DAMAGED
 from params import UserError
 
@@ -34,8 +33,6 @@ class Header:
     sizes: tuple[Size, Size]
     format: str
     payload: int  # the rendition's bytes, but for its colour profile
-    sampling: str = ""  # of a JPEG: 444, 422, 420 or other
-    progressive: bool = False
     tables: tuple[
         Steps, ...
     ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
@@ -76,14 +73,11 @@ def skim(original: Path, rendition: Path) -> Header:
         if not isinstance(second, JpegImagePlugin.JpegImageFile):
             return header
         tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
-        if not all(1 <= step <= LARGEST_STEP for table in tables for step in table):
+        if not all(1 <= step <= quantisation.LARGEST_STEP for table in tables for step in table):
             tables = ()
-        sampling = quantisation.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
         return replace(
             header,
             format="JPEG",  # Pillow calls some of them MPO
-            sampling=sampling,
-            progressive="progressive" in second.info,
             tables=tables * 2 if len(tables) == 1 and second.mode != "L" else tables,
         )
 
@@ -166,9 +160,3 @@ def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
         if low <= nearest <= high and nearest > 0:
             return f"{nearest:.{decimals}f}"
     return None
-
-
-def jpeg_quality(tables: Sequence[Steps]) -> int | None:
-    """Return the libjpeg quality whose tables are exactly these, if there is one."""
-    quality = quantisation.nearest_quality(tables[0])
-    return quality if tables == quantisation.standard_tables(quality)[: len(tables)] else None

@@ -12,7 +12,8 @@ from statistics import fmean
 from PIL import Image
 
 from collect import codecs
-from collect.codecs.kernels import KERNELS
+from collect.codecs.encoders import encoder
+from collect.codecs.kernels import all_kernels
 from train.emulator.observations import Observed
 
 KEPT = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
@@ -101,9 +102,10 @@ class Search:
 
 def decode(pair: Observed, chain: str) -> Image.Image:
     """Return what a chain makes of a pair's original; `jpeg:tables` takes the tables of the pair's own rendition."""
-    if chain.split("+")[-1] in ("png", "webp:lossless"):  # slow, and nothing changes
+    tables = pair.header.tables or None
+    if encoder(*chain.split("+")[-1].split(":"), tables=tables).is_lossless:  # slow, and nothing changes
         return codecs.before_encoding(pair.original, chain)
-    return codecs.decoded(pair.original, chain, pair.header.tables or None)
+    return codecs.decoded(pair.original, chain, tables)
 
 
 def find(search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
@@ -127,7 +129,7 @@ def _settle(search: Search, plan: Candidate, encoders: Callable[[Candidate], Ite
         if search.is_late() or search.is_found(plan):
             break
         before = plan
-        kernels = tuple(KERNELS) if plan.resize else (plan.kernel,)
+        kernels = tuple(all_kernels()) if plan.resize else (plan.kernel,)
         plan = search.best(_sharpened(plan, kernels, AMOUNTS))
         for step in FINER:
             # the kernel again, since a little more sharpening can pass for another kernel

@@ -24,7 +24,7 @@ def test_quality_sampling_and_scan_are_read_off_the_file(tmp_path: Path, quality
     for subsampling, name in ((0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")):
         for progressive in (False, True):
             _, served = pair(tmp_path, 1, quality=quality, subsampling=subsampling, progressive=progressive)
-            seen = quantisation.read(served)
+            seen = quantisation.read_codec(served)
             assert (seen["format"], seen["quality"], seen["sampling"], seen["progressive"]) == (
                 "JPEG", quality, name, progressive,
             )  # fmt: skip

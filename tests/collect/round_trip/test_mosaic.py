@@ -159,7 +159,7 @@ def test_a_jpegs_tile_is_what_the_upload_of_the_tile_alone_gives(codec: str, mos
         for ours, theirs in zip(coefficients(file), coefficients(single), strict=True):
             assert np.array_equal(ours, theirs)
         assert np.array_equal(pixels(file), pixels(single))
-        assert quantisation.read(file) == quantisation.read(single)
+        assert quantisation.read_codec(file) == quantisation.read_codec(single)
         assert (STANDARD_CODES in file.read_bytes()) == (STANDARD_CODES in single.read_bytes())
 
 
@@ -176,7 +176,7 @@ def test_a_grey_jpegs_tile_is_what_the_upload_of_the_tile_alone_gives(
     assert cut(served, mosaic.size, [tile.box], [tmp_path / "tile"])
     single = save(tile.original.path, tmp_path / "single")
     assert np.array_equal(coefficients(tmp_path / "tile"), coefficients(single))
-    assert quantisation.read(tmp_path / "tile") == quantisation.read(single)
+    assert quantisation.read_codec(tmp_path / "tile") == quantisation.read_codec(single)
 
 
 # An encoder pads chroma by its own last row, a mosaic by the tile's: where two rows make one of chroma, and the
@@ -212,7 +212,7 @@ def test_other_formats_are_cut_as_png_and_say_so(codec: str, tolerance: float, m
     errors = []
     for tile, file in zip(mosaic.tiles, files, strict=True):
         left, top, width, height = tile.box
-        assert quantisation.read(file)["format"] == "PNG"
+        assert quantisation.read_codec(file)["format"] == "PNG"
         assert np.array_equal(pixels(file), whole[top : top + height, left : left + width])
         original, single = pixels(tile.original.path), pixels(alone(codec, tile.original, tmp_path / "single"))
         errors.append([np.abs(each - original).mean() for each in (pixels(file), single)])
@@ -249,7 +249,7 @@ def test_a_jpeg_that_can_not_be_written_back_is_cut_as_png(kind: str, mosaic: Mo
     whole = pixels(served)
     for tile, file in zip(mosaic.tiles, files, strict=True):
         left, top, width, height = tile.box
-        assert quantisation.read(file)["format"] == "PNG"
+        assert quantisation.read_codec(file)["format"] == "PNG"
         assert np.array_equal(pixels(file), whole[top : top + height, left : left + width])
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from collect import codecs
-from collect.codecs.encoders import Tables
+from collect.codecs.quantisation import Tables
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
 from train.models.residual import Residual
