@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from collect.locks import held
+from collect.locks import file_lock
 from params import UserError, place_of
 
 ALEMBIC = Path(__file__).parent / "migrations"  # where env.py is, for the steps of all schemas
@@ -112,7 +112,7 @@ def _migrate(engine: Engine, schema: Schema) -> None:
     config.set_main_option("script_location", str(ALEMBIC).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")  # a folder's name may hold any other
     config.set_main_option("version_locations", str(schema.steps).replace("%", "%%"))
-    with _alone(engine) as connection, connection.begin():
+    with _exclusive(engine) as connection, connection.begin():
         config.attributes |= {"connection": connection, "version_table": schema.version_table}
         tables = set(inspect(connection).get_table_names())
         if schema.unnumbered in tables and schema.version_table not in tables:
@@ -127,13 +127,13 @@ def _migrate(engine: Engine, schema: Schema) -> None:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
+def _exclusive(engine: Engine) -> Iterator[Connection]:
     """Connect under the lock by which the schema may be changed: a file beside SQLite's, or one of PostgreSQL's own.
 
     SQLite's is taken before: turning to WAL fails at once, without waiting, where another process is at it.
     """
     if engine.dialect.name == "sqlite" and engine.url.database:
-        with held(Path(engine.url.database + ".lock")), engine.connect() as connection:
+        with file_lock(Path(engine.url.database + ".lock")), engine.connect() as connection:
             yield connection
         return
     with engine.connect() as connection:

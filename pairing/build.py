@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from collect.dataset.manifest import read_manifest as read_images
-from collect.images import DAMAGED
+from collect.images import Unusable, decoding
 from collect.round_trip.export import read_manifest as read_round_trips
 from pairing.alignment.align import Measurement, measure
 from pairing.alignment.registration import Alignment
@@ -93,8 +93,9 @@ def columns(measured: Measurement) -> dict[str, Any]:
 
 def _measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
     try:
-        return measure(original, rendition, settings)
-    except DAMAGED as error:
+        with decoding():
+            return measure(original, rendition, settings)
+    except Unusable as error:
         return Measurement(None, None, f"unreadable: {error}")
 
 

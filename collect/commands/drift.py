@@ -27,12 +27,12 @@ def drift(
     Exit code 0: unchanged. 10: changed. Others: it could not be told.
     """
     from collect.drift import detect
-    from collect.locks import FRESHNESS, held
+    from collect.locks import FRESHNESS, file_lock
 
     settings = params.load(params_file)
     settings.platform(platform)
     with (
-        held(FRESHNESS, "`comreadv retrain` is at work in this folder. Waiting for its end.")
+        file_lock(FRESHNESS, "`comreadv retrain` is at work in this folder. Waiting for its end.")
         if write
         else nullcontext()
     ):

@@ -22,8 +22,8 @@ from collect.drift import pixel_statistics, probe_images
 from collect.ledger.ledger import Ledger
 from collect.ledger.models import Probe
 from collect.ledger.transactions import open_ledger, transaction
-from collect.ledger.workers import at_work
-from collect.locks import held
+from collect.ledger.workers import register_worker
+from collect.locks import file_lock
 from collect.platform import Platform, Session, Site
 from collect.round_trip.connect import announce, opened
 from collect.round_trip.uploads import Uploader
@@ -43,18 +43,18 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
     Raises UserError: the platform can't be reached, or a probe didn't come back.
     """
     with ExitStack() as stack:
-        stack.enter_context(held(LIVE_STATE / f"{name}.probing", f"{name} is being probed. Waiting for its end."))
+        stack.enter_context(file_lock(LIVE_STATE / f"{name}.probing", f"{name} is being probed. Waiting for its end."))
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))
+        heartbeat = stack.enter_context(register_worker(engine))
         platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         site = "live" if platform.is_live else "sandbox"
         key: dict[str, Any] = {"platform": name, "site": site, "account": session.account, "generation": generation}
-        ledger = Ledger(engine, **key, collector=heart.id)
+        ledger = Ledger(engine, **key, collector=heartbeat.id)
         files = probe_images.make(
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="probe-", dir=LIVE_STATE)))
         )
         by_content = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in files.values()}
-        run = Uploader(platform, session, ledger, heart, by_content, patience=PATIENCE)
+        run = Uploader(platform, session, ledger, heartbeat, by_content, patience=PATIENCE)
         mine = _remember(name, by_content)
         if isinstance(platform, Site) and platform.is_live:
             announce(name, platform, session.account, len(files))
@@ -62,7 +62,7 @@ def take(name: str, params: Params, *, generation: int, origin: str | None = Non
             run.run(None)
             negotiated = _negotiated(platform, session, ledger, files["photo"])
         finally:
-            ledger.release()
+            ledger.release_all()
             _delete(platform, session, ledger, mine)
         seen = _read(ledger, platform, by_content)
         if negotiated:  # a site that answers all alike has headers as before this was asked
@@ -128,7 +128,7 @@ def _told(served: Path, name: str) -> dict[str, Any]:
 
 def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]) -> None:
     """Take the probes off the platform again; one that can't be taken off stays for `collect --cleanup`."""
-    for title, uploads in ledger.to_delete(mine).items():
+    for title, uploads in ledger.claim_deletions(mine).items():
         try:
             session.delete([each.remote_id or "" for each in uploads], title)
         except UserError as error:
@@ -138,7 +138,7 @@ def _delete(platform: Platform, session: Session, ledger: Ledger, mine: set[str]
             )
             Console(stderr=True).print(Text(said), soft_wrap=True)
             return
-        ledger.delete(uploads)
+        ledger.record_deletions(uploads)
     (LIVE_STATE / f"{ledger.key['platform']}.probes").unlink(missing_ok=True)
 
 

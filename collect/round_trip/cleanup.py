@@ -10,10 +10,10 @@ from rich.progress import track
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from collect.ledger.ledger import HERE, Ledger
-from collect.ledger.models import Upload
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import PUBLISHED_STATES, Upload
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import at_work
+from collect.ledger.workers import register_worker
 from collect.round_trip.connect import opened
 from collect.round_trip.retry_policy import RetryPolicy
 from collect.round_trip.uploads import Uploader, rate_of
@@ -28,25 +28,25 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))
+        heartbeat = stack.enter_context(register_worker(engine))
         platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
         with Session(engine) as books:
             generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
         console, count, in_doubt = Console(stderr=True), 0, set[str]()
         for generation in generations:
-            ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
+            ledger = Ledger(engine, **key, generation=generation, collector=heartbeat.id)
             if ledger.held_elsewhere():
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
-            patience = RetryPolicy(platform, heart, console, rate_of(platform, ledger))
+            patience = RetryPolicy(platform, heartbeat, console, rate_of(platform, ledger))
             patience.rest_as_asked()
-            run = Uploader(platform, session, ledger, heart, {})
+            run = Uploader(platform, session, ledger, heartbeat, {})
             patience.outlast(run.settle)
             in_doubt |= run.in_doubt
-            for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):
+            for title, uploads in track(ledger.claim_deletions().items(), f"{name}: delete", console=console):
                 patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
-                ledger.delete(uploads)
-                count += sum(each.state in HERE for each in uploads)
+                ledger.record_deletions(uploads)
+                count += sum(each.state in PUBLISHED_STATES for each in uploads)
         if in_doubt:
             raise UserError(
                 f"{name}: all is deleted but what is left of {', '.join(sorted(in_doubt))}: delete that by hand."

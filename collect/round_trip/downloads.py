@@ -13,8 +13,9 @@ from collect.errors import CaptchaRequired, RateLimited, TransientError, Trouble
 from collect.ledger.ledger import Arrival, Ledger
 from collect.ledger.models import Download, Upload
 from collect.platform import Platform, Session
-from collect.round_trip.thumbnails import ThumbnailIndex, look, match
+from collect.round_trip.thumbnail_index import ThumbnailIndex
 from collect.store import LIVE_STATE, is_stored, stored
+from collect.thumbnails import match_thumbnails, read_thumbnail
 from params import unwritable
 
 AT_ONCE = 32  # files that are downloaded and written down together
@@ -52,7 +53,7 @@ class Downloads:
     def all(self) -> None:
         """Download what is up and not yet down, in every rendition asked for, and see that it is what went up."""
         for rendition in self._renditions():
-            waiting = self.ledger.waiting(rendition, self.files)
+            waiting = self.ledger.claim_downloads(rendition, self.files)
             waiting = [each for each in waiting if self._tries[each.id] < TRIES]
             for uploads in self._together(waiting):
                 self._fetch_some(uploads, rendition)
@@ -81,7 +82,7 @@ class Downloads:
                 arrived.append(Arrival(upload, address, _store(file)))
         for upload in uploads:
             self.looks.of(upload.sha256)  # with which every arrival is compared
-        verified = [each for each in arrived if self.looks.shown_by(look(each.file), each.upload.sha256)]
+        verified = [each for each in arrived if self.looks.shown_by(read_thumbnail(each.file), each.upload.sha256)]
         self._keep(rendition, verified)
         strays: dict[str, list[Arrival]] = defaultdict(list)
         for each in arrived:
@@ -100,7 +101,7 @@ class Downloads:
         if self._tries[upload.id] < TRIES:
             return True
         if self._is_main(rendition):
-            self.ledger.miss(upload, reason)
+            self.ledger.record_missing(upload, reason)
         return False
 
     def _is_main(self, rendition: str) -> bool:
@@ -108,7 +109,7 @@ class Downloads:
         return rendition == self.platform.rendition
 
     def _keep(self, rendition: str, arrivals: Sequence[Arrival]) -> None:
-        self.ledger.keep(rendition, arrivals, main=self._is_main(rendition))
+        self.ledger.record_downloads(rendition, arrivals, main=self._is_main(rendition))
         self.downloaded += sum(each.reason is None for each in arrivals)
         self.tell()
 
@@ -118,14 +119,14 @@ class Downloads:
         ids = [each.remote_id or "" for each in uploads]
         owners: dict[int, int] = {}
         if not self.platform.ordered:
-            seen = [look(each.file) for each in strays]
-            owners = match(seen, [self.looks.of(each.sha256) for each in uploads])
+            seen = [read_thumbnail(each.file) for each in strays]
+            owners = match_thumbnails(seen, [self.looks.of(each.sha256) for each in uploads])
             # a nearer one of the batch may be none of the strays
             owners = {at: own for at, own in owners.items() if self.looks.shown_by(seen[at], uploads[own].sha256)}
             orphans = [at for at in range(len(strays)) if at not in owners]
             left = [at for at in range(len(strays)) if at not in owners.values()]
             whose = owners | dict(zip(orphans, left, strict=True))
-            self.ledger.reassign([uploads[whose[at]] for at in range(len(strays))], ids)
+            self.ledger.reassign_remote_ids([uploads[whose[at]] for at in range(len(strays))], ids)
             self._keep(rendition, [strays[at]._replace(upload=uploads[owner]) for at, owner in owners.items()])
             for at in orphans:
                 self._trade(uploads[whose[at]], strays[at].file)
@@ -141,11 +142,11 @@ class Downloads:
 
     def _trade(self, holder: Upload, file: Path) -> None:
         """Trade remote ids with the image of the batch that this one's id shows, had it from a passing fault's file."""
-        seen = look(file)
+        seen = read_thumbnail(file)
         for other in self.ledger.uploads("verified"):
             mine = other.batch == holder.batch and other.sha256 in self.files
             if mine and self.looks.shown_by(seen, other.sha256):
-                self.ledger.reassign([holder, other], [other.remote_id or "", holder.remote_id or ""])
+                self.ledger.reassign_remote_ids([holder, other], [other.remote_id or "", holder.remote_id or ""])
                 return
 
     def _renditions(self) -> tuple[str, ...]:
@@ -161,7 +162,7 @@ class Downloads:
         for rendition in self._renditions():
             for download in self._away(rendition):
                 if download.upload.deleted_at:
-                    self.ledger.forget(download, main=self._is_main(rendition))
+                    self.ledger.discard_download(download, main=self._is_main(rendition))
 
     def bring_home(self) -> bool:
         """Fetch the files that are not in this store; tell whether some are to be downloaded anew.
@@ -190,7 +191,7 @@ class Downloads:
                     trouble.append(address)
                 elif download.upload_id not in self._forgotten:
                     self._forgotten.add(download.upload_id)
-                    self.ledger.forget(download, main=self._is_main(rendition))
+                    self.ledger.discard_download(download, main=self._is_main(rendition))
         self.tell()
         if trouble:
             raise trouble[0]

@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image
 
 from collect.codecs import fingerprint
-from collect.ledger.ledger import GONE, HERE, Ledger
-from collect.ledger.models import Download
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Download
 from collect.platform import Platform
 from collect.round_trip.mosaic import MosaicResized
 from collect.round_trip.mosaic_packing import NEXT_RUN, cut_tiles, mosaic_file
@@ -123,7 +123,7 @@ def _served(
     downloads, rejections, tiles = ledger.downloads(rendition), ledger.rejections(), ledger.tiles()
     served, missing = dict[str, Served](), ledger.missing()
     if rendition != platform.rendition:  # of which alone the ledger keeps the reasons
-        missing = dict.fromkeys((each.sha256 for each in ledger.uploads(*HERE)), NOT_DOWN)
+        missing = dict.fromkeys((each.sha256 for each in ledger.uploads(*PUBLISHED_STATES)), NOT_DOWN)
     mosaics = defaultdict(list)
     for each in originals:
         if tile := tiles.get(each.sha256):
@@ -133,7 +133,8 @@ def _served(
     for mosaic, parts in mosaics.items():
         reason = missing.get(mosaic)
         if mosaic in rejections:
-            reason = f"its mosaic: {rejections[mosaic]}" + ("" if rejections[mosaic] == GONE else f"; {NEXT_RUN}")
+            reason = f"its mosaic: {rejections[mosaic]}"
+            reason += "" if rejections[mosaic] == NO_LONGER_SHOWN else f"; {NEXT_RUN}"
         if download := downloads.get(mosaic):
             sent = mosaic_file(mosaic, tiles, originals)
             try:

@@ -94,5 +94,5 @@ class Quarantine:
         """Reject an image, if the site has said something against it."""
         trouble = self._images[sha256]
         said = trouble.said if isinstance(trouble, SubmitFailed) else ""
-        if said and (uploads := self.ledger.claim([sha256])):
-            self.ledger.settle(uploads, {}, refused={0: said})
+        if said and (uploads := self.ledger.claim_uploads([sha256])):
+            self.ledger.record_outcome(uploads, {}, refused={0: said})

@@ -29,14 +29,14 @@ class RetryPolicy:
     def __init__(
         self,
         platform: Platform,
-        heart: Heartbeat,
+        heartbeat: Heartbeat,
         console: Console,
         rate: RateLimit | None,
         *,
         with_a_site: int = WITH_A_SITE,
     ) -> None:
         self.platform = platform
-        self.heart = heart
+        self.heartbeat = heartbeat
         self.console = console
         self.rate = rate
         self.with_a_site = with_a_site
@@ -77,4 +77,4 @@ class RetryPolicy:
     def _rest(self, wait: float, why: str) -> None:
         if wait > 5:
             self.console.print(Text(f"{why} Going on in {wait / 60:.1f} minutes."), soft_wrap=True)
-        self.heart.rest(wait)
+        self.heartbeat.rest(wait)

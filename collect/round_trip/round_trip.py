@@ -12,8 +12,8 @@ from rich.console import Console
 
 from collect.ledger.ledger import Ledger
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import at_work
-from collect.locks import held
+from collect.ledger.workers import register_worker
+from collect.locks import file_lock
 from collect.platform import Site
 from collect.round_trip.connect import announce, opened
 from collect.round_trip.export import export
@@ -59,7 +59,7 @@ def round_trip(
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))  # until the browser is closed, with all that it sends
+        heartbeat = stack.enter_context(register_worker(engine))  # until the browser is closed, with all that it sends
         platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
         if mosaic and platform.rendition != platform.renditions[0]:
             raise UserError(
@@ -73,10 +73,10 @@ def round_trip(
             site=site,
             account=session.account,
             generation=generation,
-            collector=heart.id,
+            collector=heartbeat.id,
         )
         files = packed(originals, ledger, platform, mosaic=mosaic)
-        run = Uploader(platform, session, ledger, heart, files)
+        run = Uploader(platform, session, ledger, heartbeat, files)
         if isinstance(platform, Site) and platform.is_live:
             announce(name, platform, session.account, min(len(run.left()), limit or len(files)))
         try:
@@ -85,7 +85,7 @@ def round_trip(
             Console(stderr=True).print(f"{name}: stopped. What is done stays done; run again to go on.")
             raise
         finally:
-            ledger.release()
+            ledger.release_all()
         with alone(out):
             exported = export(out, name, platform, ledger, originals, generation)
         if run.verdict:
@@ -95,7 +95,7 @@ def round_trip(
         images=len(originals),
         uploaded=run.uploaded,
         downloaded=run.downloaded,
-        files=len(ledger.arrived() & files.keys()),
+        files=len(ledger.published() & files.keys()),
         complete=exported.complete,
         rejected=exported.rejected,
         missing=exported.missing + run.left_over,
@@ -106,7 +106,7 @@ def round_trip(
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold a folder's lock, for as long as it takes to write it."""
-    with held(LIVE_STATE / f"{out.name}.lock"):
+    with file_lock(LIVE_STATE / f"{out.name}.lock"):
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             yield

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from collect.errors import RateLimited, TransientError, UploadRejected
-from collect.ledger.ledger import GONE, HERE, Ledger
-from collect.ledger.models import Upload
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Upload
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
@@ -23,10 +23,11 @@ from collect.retry import jitter
 from collect.round_trip.downloads import TRIES, Downloads
 from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Quarantine
-from collect.round_trip.reconcile import told_apart
+from collect.round_trip.reconcile import match_remote_ids
 from collect.round_trip.retry_policy import WITH_A_SITE, RetryPolicy
-from collect.round_trip.thumbnails import ALIKE, Thumbnail, ThumbnailIndex, distances
+from collect.round_trip.thumbnail_index import ThumbnailIndex
 from collect.store import LIVE_STATE
+from collect.thumbnails import LOOKALIKE_DISTANCE, Thumbnail, distances
 from params import unwritable
 
 
@@ -42,7 +43,7 @@ class Uploader:
         platform: Platform,
         session: Session,
         ledger: Ledger,
-        heart: Heartbeat,
+        heartbeat: Heartbeat,
         files: Mapping[str, Path],
         *,
         patience: int = WITH_A_SITE,
@@ -50,7 +51,7 @@ class Uploader:
         self.platform = platform
         self.session = session
         self.ledger = ledger
-        self.heart = heart
+        self.heartbeat = heartbeat
         self.files = files
         self.uploaded = 0  # by this run
         self.left_over = 0  # images that it has set aside for the next one
@@ -70,7 +71,7 @@ class Uploader:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.patience = RetryPolicy(platform, heart, self.progress.console, self._rate, with_a_site=patience)
+        self.patience = RetryPolicy(platform, heartbeat, self.progress.console, self._rate, with_a_site=patience)
         ledger.plan(files)
         self._fetch.plan_what_is_lost()
 
@@ -97,7 +98,7 @@ class Uploader:
                     self._fetch.all()
                     if not self._send(limit):
                         if limit is None and self.ledger.busy_elsewhere(self.files):
-                            self.heart.rest(0.5)
+                            self.heartbeat.rest(0.5)
                         elif not self._fetch.bring_home():
                             break
                 except TransientError as trouble:
@@ -108,7 +109,7 @@ class Uploader:
                 else:
                     self.patience.renew()
             left = self._aside.end(self.files, self.progress.console, self.uploaded)
-        if left and not self.ledger.uploads(*HERE):
+        if left and not self.ledger.uploads(*PUBLISHED_STATES):
             raise left[0]
         self.left_over = len(left)
 
@@ -119,12 +120,12 @@ class Uploader:
 
     def settle(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
-        doubt = self.ledger.doubt()
+        doubt = self.ledger.claim_unknown()
         for title in self.in_doubt & doubt.keys():
             self.ledger.release(doubt.pop(title))
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
             self.patience.rest_as_asked()
-            self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
+            self.heartbeat.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
         for title, uploads in doubt.items():
             published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
@@ -144,9 +145,9 @@ class Uploader:
                     self._leave(title, uploads, f"{len(shown)} of its {len(published)} images")
                     continue
                 if not self.platform.ordered:
-                    shown = told_apart(self.platform, self.session, batch, list(shown.values()))
-                gone = {each.position or 0: GONE for each in published}
-            self.ledger.settle(uploads, shown, refused=gone)
+                    shown = match_remote_ids(self.platform, self.session, batch, list(shown.values()))
+                gone = {each.position or 0: NO_LONGER_SHOWN for each in published}
+            self.ledger.record_outcome(uploads, shown, refused=gone)
             self.ledger.release([each for each in uploads if each.sha256 not in self.files])  # for whoever has them
             self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
             self._show()
@@ -169,20 +170,20 @@ class Uploader:
             return False
         self.patience.rest_as_asked()
         while self._rate and (wait := self._rate.take(len(chosen))):
-            self.heart.rest(jitter(wait) if wait < 60 else wait)
-        uploads = self.ledger.claim(chosen)
+            self.heartbeat.rest(jitter(wait) if wait < 60 else wait)
+        uploads = self.ledger.claim_uploads(chosen)
         if not uploads:
             return True  # another collector was quicker
         self._sent |= {each.id for each in uploads}
         title = uploads[0].batch or ""
         self._size = min(self._size, len(uploads))  # a smaller batch after trouble is one that is smaller than this
         with self._outgoing({each.sha256: self.files[each.sha256] for each in uploads}) as files:
-            batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
+            batch = Batch(title, files, lambda remote_ids: self.ledger.record_remote_ids(uploads, remote_ids))
             try:
                 shown = self.session.upload(batch)
-                self.ledger.settle(uploads, shown)
+                self.ledger.record_outcome(uploads, shown)
             except UploadRejected as refused:
-                self.ledger.settle(uploads, {})
+                self.ledger.record_outcome(uploads, {})
                 self._aside.note_refusal(uploads[refused.position].sha256, str(refused), self.uploaded)
                 return True
             except TransientError as trouble:
@@ -234,7 +235,7 @@ class Uploader:
             if len(chosen) >= room:
                 break
             own = self._looks.of(each)
-            if (distances(own, looks) > ALIKE).all():
+            if (distances(own, looks) > LOOKALIKE_DISTANCE).all():
                 chosen.append(each)
                 looks.append(own)
         return chosen

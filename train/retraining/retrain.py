@@ -15,7 +15,7 @@ from typing import IO, Any
 from collect import webhook
 from collect.codecs import fingerprint
 from collect.drift import detect
-from collect.locks import FRESHNESS, held
+from collect.locks import FRESHNESS, file_lock
 from collect.platform import load
 from collect.round_trip.connect import LIVE
 from collect.store import LIVE_STATE
@@ -51,7 +51,7 @@ def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> 
 
 def alone() -> AbstractContextManager[IO[str]]:
     """Hold the lock under which one retraining works in this folder; wait for another one's end."""
-    return held(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
+    return file_lock(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
 
 
 def told(row: dict[str, Any]) -> str:

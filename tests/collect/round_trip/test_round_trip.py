@@ -24,8 +24,7 @@ from collect.browser.launch import end_browsers
 from collect.browser.session import open_session
 from collect.codecs import quantisation
 from collect.errors import CaptchaRequired, RateLimited, SubmitFailed, TransientError, Trouble, UploadRejected
-from collect.ledger.ledger import GONE
-from collect.ledger.models import Upload
+from collect.ledger.models import NO_LONGER_SHOWN, Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, load
@@ -36,12 +35,12 @@ from collect.round_trip.export import read_manifest
 from collect.round_trip.original import Original
 from collect.round_trip.retry_policy import WITH_A_SITE
 from collect.round_trip.round_trip import round_trip
-from collect.round_trip.thumbnails import distance, look, shows
 from collect.round_trip.uploads import Uploader
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.sites.douban import Sandbox as Douban
 from collect.store import stored
+from collect.thumbnails import distance, read_thumbnail, shows
 from pairing.build import build
 from params import Params, UserError
 
@@ -278,10 +277,10 @@ def test_each_file_is_its_own_originals_whatever_the_album_says(faults, photos, 
                 break
         assert {each["times"] for each in requests.get(f"{origin}/sandbox/received").json()["images"]} == {1}
     assert outcome.complete == 12
-    looks = {each.name: look(each.path) for each in originals}
+    looks = {each.name: read_thumbnail(each.path) for each in originals}
     for row in read_manifest(Path("out")):
         others = [each for name, each in looks.items() if name != row["source"]]
-        assert shows(look(Path("out", row["file"])), looks[row["source"]], others)
+        assert shows(read_thumbnail(Path("out", row["file"])), looks[row["source"]], others)
 
 
 @pytest.mark.browser
@@ -463,9 +462,9 @@ def test_a_file_is_taken_for_no_image_that_another_of_its_batch_is_nearer_to(wor
     monkeypatch.setattr(LocalSession, "upload", crossed)
     monkeypatch.setattr(LocalSession, "download", cut_first)
     assert round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1).complete == 3
-    shown = {row["source"]: look(Path("out", row["file"])) for row in read_manifest(Path("out"))}
+    shown = {row["source"]: read_thumbnail(Path("out", row["file"])) for row in read_manifest(Path("out"))}
     for each in originals:
-        assert distance(shown[each.name], look(each.path)) < 4  # from the one alike it is 9
+        assert distance(shown[each.name], read_thumbnail(each.path)) < 4  # from the one alike it is 9
 
 
 def test_a_run_after_one_that_a_captcha_has_ended_sends_fewer_at_once(photos, workplace, monkeypatch) -> None:
@@ -552,7 +551,7 @@ def test_a_picture_that_was_gone_and_is_back_is_deleted_with_its_post(photos, wo
         round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
         with sqlite3.connect("data/ledger/ledger.db") as books:  # as a run leaves it that the wall has not shown one to
             gone = "UPDATE uploads SET state = 'rejected', reason = ? WHERE sha256 = ?"
-            books.execute(gone, (GONE, originals[1].sha256))
+            books.execute(gone, (NO_LONGER_SHOWN, originals[1].sha256))
             books.execute("DELETE FROM downloads WHERE upload_id = (SELECT id FROM uploads WHERE state = 'rejected')")
         assert cleanup("weibo", SETTINGS, origin=origin) == 2
         assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
