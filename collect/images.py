@@ -49,7 +49,7 @@ def decoding() -> Iterator[None]:
         ) from None
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.strerror:
-            raise Unusable(f"can't be read: {error.strerror}") from None
+            raise Unusable(f"can't be read: {error.strerror}: {error.filename}") from None
         raise Unusable(f"truncated or damaged: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from collect import fingerprint
 from collect.browser import launch, login, responses, storage_state
 from collect.browser.downloader import downloader
 from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
-from collect.codecs import fingerprint, quantisation
+from collect.codecs import quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
 from collect.locks import file_lock

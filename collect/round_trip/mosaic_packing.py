@@ -28,7 +28,9 @@ NEXT_RUN = (
 )
 
 
-def packed(originals: Sequence[Original], ledger: Ledger, platform: Platform, *, mosaic: bool) -> dict[str, Path]:
+def files_to_send(
+    originals: Sequence[Original], ledger: Ledger, platform: Platform, *, mosaic: bool
+) -> dict[str, Path]:
     """Return the files to send by sha256: an image, or the mosaic that it is a tile of.
 
     Images of a mosaic that failed go up alone from now on. With `mosaic`, those are packed anew that fit into a smaller

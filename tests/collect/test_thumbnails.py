@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from collect.codecs.chain import encode
-from collect.round_trip.original import Original
+from collect.round_trip import Original
 from collect.round_trip.thumbnail_index import ThumbnailIndex
 from collect.thumbnails import (
     LOOKALIKE_DISTANCE,

@@ -9,7 +9,7 @@ import pytest
 from collect.errors import TransientError
 from collect.platform import Batch, load
 from collect.platforms.codec import LocalSession
-from collect.round_trip.original import Original
+from collect.round_trip import Original
 from collect.round_trip.reconcile import match_remote_ids
 from collect.store import LIVE_STATE
 from params import PlatformRow, UserError

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from collect.ledger.ledger import Ledger
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import register_worker
 from collect.locks import file_lock
 from collect.platform import Site
-from collect.round_trip.connect import announce, opened
+from collect.round_trip.connect import announce, open_platform
 from collect.round_trip.export import export
-from collect.round_trip.mosaic_packing import packed
+from collect.round_trip.mosaic_packing import files_to_send
 from collect.round_trip.original import Original
 from collect.round_trip.uploads import Uploader
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def round_trip(
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
         heartbeat = stack.enter_context(register_worker(engine))  # until the browser is closed, with all that it sends
-        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        platform, session = stack.enter_context(open_platform(name, params, origin=origin, live=live))
         if mosaic and platform.rendition != platform.renditions[0]:
             raise UserError(
                 f"--mosaic needs {name}'s rendition {platform.renditions[0]}: {platform.rendition} is made smaller, and"
@@ -75,18 +76,18 @@ def round_trip(
             generation=generation,
             collector=heartbeat.id,
         )
-        files = packed(originals, ledger, platform, mosaic=mosaic)
+        files = files_to_send(originals, ledger, platform, mosaic=mosaic)
         run = Uploader(platform, session, ledger, heartbeat, files)
         if isinstance(platform, Site) and platform.is_live:
-            announce(name, platform, session.account, min(len(run.left()), limit or len(files)))
+            announce(name, platform, session.account, min(len(run.remaining()), limit or len(files)))
         try:
             run.run(limit)
         except KeyboardInterrupt:
-            Console(stderr=True).print(f"{name}: stopped. What is done stays done; run again to go on.")
+            logger.info("%s: stopped. What is done stays done; run again to go on.", name)
             raise
         finally:
             ledger.release_all()
-        with alone(out):
+        with exclusive(out):
             exported = export(out, name, platform, ledger, originals, generation)
         if run.verdict:
             raise run.verdict
@@ -104,7 +105,7 @@ def round_trip(
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def exclusive(out: Path) -> Iterator[None]:
     """Hold a folder's lock, for as long as it takes to write it."""
     with file_lock(LIVE_STATE / f"{out.name}.lock"):
         try:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from collect.codecs import fingerprint, quantisation
+from collect import fingerprint
+from collect.codecs import quantisation
 from params import UserError
 
 
