@@ -102,10 +102,8 @@ def _is_hidden(pid: int) -> bool:
     """Tell whether there is a process, another user's, that the system does not show us (hidepid)."""
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return False
 
 

@@ -63,7 +63,7 @@ class Mosaic:
         return file.getvalue()
 
 
-def pack(originals: Sequence[Original], longest_side: int) -> tuple[list[Mosaic], list[Original]]:
+def pack_mosaics(originals: Sequence[Original], longest_side: int) -> tuple[list[Mosaic], list[Original]]:
     """Share images out to mosaics whose sides are at most `longest_side` pixels; raises UserError for no image.
 
     Tall images come first, and else the order is kept. Each mosaic is about as high as wide, and no larger than its
@@ -85,13 +85,13 @@ def extent(boxes: Iterable[Box]) -> tuple[int, int]:
     return max(right for right, _ in sides), max(bottom for _, bottom in sides)
 
 
-def check(served: Path, size: tuple[int, int]) -> None:
-    """See that tiles can be cut out of a served mosaic, as `cut` does; raises MosaicResized."""
+def check_served(served: Path, size: tuple[int, int]) -> None:
+    """See that tiles can be cut out of a served mosaic, as `cut_mosaic` does; raises MosaicResized."""
     with _opened(served, size):
         pass
 
 
-def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations: Sequence[Path]) -> bool:
+def cut_mosaic(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations: Sequence[Path]) -> bool:
     """Cut tiles out of a mosaic that was uploaded at `size` (width, height) and write one file a box.
 
     A JPEG's tiles are JPEGs of the same coefficients, tables, sampling, kind of scan and metadata: True. Where the

@@ -16,7 +16,7 @@ from collect.ledger.ledger import Ledger
 from collect.ledger.models import NO_LONGER_SHOWN
 from collect.ledger.mosaics import pack_mosaic, unpack_mosaic
 from collect.platform import Platform
-from collect.round_trip.mosaic import Mosaic, MosaicResized, Tile, check, cut, extent, pack
+from collect.round_trip.mosaic import Mosaic, MosaicResized, Tile, check_served, cut_mosaic, extent, pack_mosaics
 from collect.round_trip.original import Original
 from collect.store import LIVE_STATE, stored
 from params import UserError
@@ -86,7 +86,7 @@ def cut_tiles(served: Path, mosaic: Path, tiles: Sequence[models.Tile], folder: 
     with Image.open(mosaic) as image:
         size = image.size
     destinations = [folder / each.sha256 for each in tiles]
-    cut(served, size, [each.box for each in tiles], destinations)
+    cut_mosaic(served, size, [each.box for each in tiles], destinations)
     return {each.sha256: file for each, file in zip(tiles, destinations, strict=True)}
 
 
@@ -94,7 +94,7 @@ def _pack(originals: Sequence[Original], ledger: Ledger, platform: Platform, to_
     """Pack the images that are neither sent nor packed; tell whether each mosaic could be written down."""
     known = (ledger.not_packable() - (to_shrink & set(ledger.planned()))) | ledger.tiles().keys()
     new = {each.sha256: each for each in originals if each.sha256 not in known}
-    for group in pack(list(new.values()), platform.longest_side)[0] if new else []:
+    for group in pack_mosaics(list(new.values()), platform.longest_side)[0] if new else []:
         body = group.png()
         name = hashlib.sha256(body).hexdigest()
         write_atomically(MOSAICS / f"{name}.png", body)
@@ -120,7 +120,7 @@ def _unpack(ledger: Ledger, platform: Platform) -> set[str]:
         reason = rejections.get(mosaic)
         if (download := downloads.get(mosaic)) and _is_whole(served := stored(download.sha256)):
             try:
-                check(served, size)
+                check_served(served, size)
             except MosaicResized as error:
                 reason = str(error)
         if reason not in (None, NO_LONGER_SHOWN):
