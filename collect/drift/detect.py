@@ -31,7 +31,7 @@ class Drift:
     kind: Literal["none", "header", "pixels", "first"]
     said: str  # in a sentence
     seen: Seen
-    also: Seen | None = None  # another look, that is no change either
+    also: Seen | None = None  # by another probe, that is no change either
 
     @property
     def is_change(self) -> bool:
@@ -54,18 +54,18 @@ def examine(
     known = fingerprint.load(name) if file.exists() else None
     generation = known["generation"] if known else 1
 
-    def look() -> Seen:
+    def probe_now() -> Seen:
         return take(name, params, generation=generation, origin=origin, live=live)
 
     probes: Seen = (known or {}).get("probes", {})
-    found = _compared(known, probe.earlier_probes(params, name, generation, probes), look)
+    found = _compare(known, probe.earlier_probes(params, name, generation, probes), probe_now)
     for seen in filter(None, (found.also, found.seen)):
         probe.record_probe(params, name, generation, probes or found.seen, seen, changed=found.is_change)
     return found
 
 
-def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Callable[[], Seen]) -> Drift:
-    first = look()
+def _compare(known: Mapping[str, Any] | None, earlier: Sequence[Seen], probe_now: Callable[[], Seen]) -> Drift:
+    first = probe_now()
     if known is None or not known.get("probes"):
         now = probe.codec_of(first)
         if known is None:
@@ -75,7 +75,7 @@ def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Ca
     history = [known["probes"], *earlier]
     if not (header_changes(history, first) or pixel_changes(history, [first], alarm=False)):
         return Drift("none", "unchanged", first)
-    second = look()
+    second = probe_now()
     if header_changes(history, first) and (said := header_changes(history, second)):
         if _varies(first, second) and not _all_new(history, [first, second]):
             return Drift("none", "unchanged; the site varies by itself", second, also=first)
@@ -87,13 +87,13 @@ def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Ca
 
 
 def _varies(first: Seen, second: Seen) -> bool:
-    """Tell whether two looks, one right after the other, saw different headers of one probe."""
+    """Tell whether two probes, one right after the other, saw different headers of one probe."""
     return any(_key(first[name]) != _key(second[name]) for name in first)
 
 
-def _all_new(history: Sequence[Seen], looks: Sequence[Seen]) -> bool:
-    """Tell whether no header of these looks was seen of any probe before."""
-    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, looks))
+def _all_new(history: Sequence[Seen], fresh: Sequence[Seen]) -> bool:
+    """Tell whether no header of these probes was seen of any probe before."""
+    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, fresh))
     return not before & now
 
 

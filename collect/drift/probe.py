@@ -57,7 +57,7 @@ def send_probes(name: str, params: Params, *, generation: int, origin: str | Non
         )
         by_content = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in files.values()}
         run = Uploader(platform, session, ledger, heartbeat, by_content, max_rate_limits=MAX_RATE_LIMITS)
-        mine = _remember(name, by_content)
+        mine = _note_probes(name, by_content)
         if isinstance(platform, Site) and platform.is_live:
             announce(name, platform, session.account, len(files))
         try:
@@ -66,13 +66,13 @@ def send_probes(name: str, params: Params, *, generation: int, origin: str | Non
         finally:
             ledger.release_all()
             _delete(platform, session, ledger, mine)
-        seen = _read(ledger, platform, by_content)
+        seen = _read_probes(ledger, platform, by_content)
         if negotiated:  # a site that answers all alike has headers as before this was asked
             seen["photo"]["header"]["negotiated"] = negotiated
         return seen
 
 
-def _remember(name: str, probes: Iterable[str]) -> set[str]:
+def _note_probes(name: str, probes: Iterable[str]) -> set[str]:
     """Note a platform's probes, for the next run to delete them if this one is killed; return all that are noted."""
     file = LIVE_STATE / f"{name}.probes"
     earlier = file.read_text(encoding="utf-8").split() if file.exists() else []
@@ -96,13 +96,16 @@ def _negotiated(platform: Platform, session: Session, ledger: Ledger, file: Path
     return told
 
 
-def _read(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:
+def _read_probes(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:
     downloads, refused = ledger.downloads(platform.rendition), ledger.rejections()
     seen: Seen = {}
     for sha256, file in files.items():
         if download := downloads.get(sha256):
             served = stored(download.sha256)
-            seen[file.stem] = {**_told(served, file.stem), "residual": pixel_statistics.pixel_statistics(file, served)}
+            seen[file.stem] = {
+                **_read_header(served, file.stem),
+                "residual": pixel_statistics.pixel_statistics(file, served),
+            }
         elif sha256 in refused:
             seen[file.stem] = {"header": {"format": "refused"}}
         else:
@@ -113,7 +116,7 @@ def _read(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> Seen:
     return {name: seen[name] for name in probe_images.PROBES}
 
 
-def _told(served: Path, name: str) -> dict[str, Any]:
+def _read_header(served: Path, name: str) -> dict[str, Any]:
     """Read a file's header; its tables stand beside it, and in it a name for them, which is enough to compare."""
     try:
         header = reader.read(served.read_bytes())

@@ -128,7 +128,7 @@ class Bucket(Base):
 
 
 class Probe(Base):
-    """A look at a platform's codec by the probe images."""
+    """What the probe images told of a platform's codec."""
 
     __tablename__ = "probes"
 

@@ -20,7 +20,7 @@ from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Download
 from collect.platform import Platform
 from collect.round_trip.manifest import Missing, Rejected, Row, Served, write_manifest
 from collect.round_trip.mosaic import MosaicResized
-from collect.round_trip.mosaic_packing import NEXT_RUN, cut_tiles, mosaic_file
+from collect.round_trip.mosaic_packing import NEXT_RUN_HINT, cut_tiles, mosaic_file
 from collect.round_trip.original import Original
 from collect.store import LIVE_STATE, is_stored, stored
 from params import UserError
@@ -103,7 +103,7 @@ def _lay_out(
     return Exported(counts[Served], counts[Rejected], counts[Missing], seen)
 
 
-def _here(download: Download) -> Path:
+def _stored_file(download: Download) -> Path:
     file = stored(download.sha256)
     if not is_stored(download.sha256, download.bytes):
         raise UserError(
@@ -126,19 +126,19 @@ def _served(
         if tile := tiles.get(each.sha256):
             mosaics[tile.mosaic].append(tile)
         elif download := downloads.get(each.sha256):
-            served[each.sha256] = ServedFile(download, _here(download))
+            served[each.sha256] = ServedFile(download, _stored_file(download))
     for mosaic, parts in mosaics.items():
         reason = missing.get(mosaic)
         if mosaic in rejections:
             reason = f"its mosaic: {rejections[mosaic]}"
-            reason += "" if rejections[mosaic] == NO_LONGER_SHOWN else f"; {NEXT_RUN}"
+            reason += "" if rejections[mosaic] == NO_LONGER_SHOWN else f"; {NEXT_RUN_HINT}"
         if download := downloads.get(mosaic):
             sent = mosaic_file(mosaic, tiles, originals)
             try:
-                files = cut_tiles(_here(download), sent, parts, folder)
+                files = cut_tiles(_stored_file(download), sent, parts, folder)
                 served |= {sha256: ServedFile(download, file, sent) for sha256, file in files.items()}
             except MosaicResized as error:
-                reason = f"{error}; {NEXT_RUN}" if rendition == platform.renditions[0] else str(error)
+                reason = f"{error}; {NEXT_RUN_HINT}" if rendition == platform.renditions[0] else str(error)
         if reason:
             missing |= {tile.sha256: reason for tile in parts}
     return served, missing

@@ -22,7 +22,7 @@ from collect.store import LIVE_STATE, stored
 from params import UserError
 
 MOSAICS = LIVE_STATE / "mosaics"
-NEXT_RUN = (
+NEXT_RUN_HINT = (
     "the next run sends the image alone, or in a smaller mosaic if it has --mosaic and the adapter's longest_side was"
     " lowered below this one's"
 )

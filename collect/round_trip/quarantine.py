@@ -59,7 +59,7 @@ class Quarantine:
         self._refused.append(sha256)
 
     def note_failure(self, sha256: str, trouble: TransientError, uploaded: int) -> bool:
-        """Count a failure of an image alone in its batch; tell whether it is aside now, and to blame."""
+        """Count a failure of an image alone in its batch; tell whether it is set aside now, and to blame."""
         self._up_before.setdefault(sha256, uploaded)
         self.failures[sha256] += 1
         to_blame = uploaded > self._up_before[sha256]

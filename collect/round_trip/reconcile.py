@@ -32,7 +32,7 @@ def match_remote_ids(platform: Platform, session: Session, batch: Batch, remote_
 def _owners(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> list[int | None]:
     originals = [read_thumbnail(file) for file in batch.files]
     try:
-        with TemporaryDirectory(prefix="remains-", dir=LIVE_STATE) as folder:
+        with TemporaryDirectory(prefix="reconcile-", dir=LIVE_STATE) as folder:
             served = [Path(folder, str(number)) for number in range(len(remote_ids))]
             for told in session.download(remote_ids, platform.rendition, served):
                 if not isinstance(told, str):
