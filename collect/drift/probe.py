@@ -102,10 +102,8 @@ def _read_probes(ledger: Ledger, platform: Platform, files: dict[str, Path]) -> 
     for sha256, file in files.items():
         if download := downloads.get(sha256):
             served = stored(download.sha256)
-            seen[file.stem] = {
-                **_read_header(served, file.stem),
-                "residual": pixel_statistics.pixel_statistics(file, served),
-            }
+            residual = pixel_statistics.measure_residual(file, served)
+            seen[file.stem] = {**_read_header(served, file.stem), "residual": residual}
         elif sha256 in refused:
             seen[file.stem] = {"header": {"format": "refused"}}
         else:
