@@ -24,12 +24,7 @@ class LedgerQueries:
         self, engine: Engine, *, platform: str, site: str, account: str, generation: int, collector: str
     ) -> None:
         self.engine = engine
-        self.key: dict[str, Any] = {
-            "platform": platform,
-            "site": site,
-            "account": account,
-            "generation": generation,
-        }
+        self.key: dict[str, Any] = {"platform": platform, "site": site, "account": account, "generation": generation}
         self.collector = collector
 
     def transaction(self) -> AbstractContextManager[Session]:

@@ -47,32 +47,23 @@ class ServedFile:
     mosaic: Path | None = None
 
 
-def export(
-    out: Path, name: str, platform: Platform, ledger: Ledger, originals: Sequence[Original], generation: int
-) -> Exported:
+def export(out: Path, platform: Platform, ledger: Ledger, originals: Sequence[Original]) -> Exported:
     """Lay out the files as served, manifest.jsonl and fingerprint.json in `out`, all at once.
 
     Further renditions lie in `out`/renditions/<rendition>, each with a manifest of its own.
     """
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    exported = _lay_out(part, name, platform, platform.rendition, ledger, originals, generation)
+    exported = _lay_out(part, platform, platform.rendition, ledger, originals)
     for rendition in platform.row.more_renditions:
-        folder = part / "renditions" / rendition
-        further = _lay_out(folder, name, platform, rendition, ledger, originals, generation)
+        further = _lay_out(part / "renditions" / rendition, platform, rendition, ledger, originals)
         exported = replace(exported, missing=exported.missing + further.missing)
     replace_folder(part, out)
     return exported
 
 
 def _lay_out(
-    folder: Path,
-    name: str,
-    platform: Platform,
-    rendition: str,
-    ledger: Ledger,
-    originals: Sequence[Original],
-    generation: int,
+    folder: Path, platform: Platform, rendition: str, ledger: Ledger, originals: Sequence[Original]
 ) -> Exported:
     folder.mkdir(parents=True)
     reasons = ledger.rejections()
@@ -87,11 +78,8 @@ def _lay_out(
                 file = Path(each.name).with_suffix(f".{extension}")
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(found.file, folder / file)
-                if found.mosaic:  # whose own file is the platform's
-                    files.add((found.mosaic, stored(found.download.sha256)))
-                else:
-                    files.add((each.path, folder / file))
-                rows.append(_row(name, generation, each, found, file, kind))
+                files.add((found.mosaic or each.path, stored(found.download.sha256)))  # the platform's own file
+                rows.append(_row(ledger, each, found, file, kind))
             elif reason := reasons.get(each.sha256):
                 rows.append(Rejected(source=each.name, rejected=reason))
             elif reason := missing.get(each.sha256):
@@ -144,21 +132,21 @@ def _served(
     return served, missing
 
 
-def _row(name: str, generation: int, original: Original, found: ServedFile, file: Path, kind: str) -> Served:
-    body = found.file.read_bytes()
+def _row(ledger: Ledger, original: Original, found: ServedFile, file: Path, kind: str) -> Served:
+    body, download = found.file.read_bytes(), found.download
     return Served(
         source=original.name,
         source_sha256=original.sha256,
         file=file.as_posix(),
         format=kind,
-        platform=name,
-        generation=generation,
-        remote_id=found.download.upload.remote_id or "",
-        rendition=found.download.rendition,
-        address=found.download.address,
+        platform=ledger.key["platform"],
+        generation=ledger.key["generation"],
+        remote_id=download.upload.remote_id or "",
+        rendition=download.rendition,
+        address=download.address,
         bytes=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
-        uploaded_at=found.download.upload.sent_at,
-        downloaded_at=found.download.downloaded_at,
+        uploaded_at=download.upload.sent_at,
+        downloaded_at=download.downloaded_at,
         mosaic=found.mosaic.stem if found.mosaic else None,
     )

@@ -68,14 +68,8 @@ def round_trip(
                 " what is made smaller can't be cut."
             )
         site = "live" if platform.is_live else "sandbox"
-        ledger = Ledger(
-            engine,
-            platform=name,
-            site=site,
-            account=session.account,
-            generation=generation,
-            collector=heartbeat.id,
-        )
+        key: dict[str, Any] = {"platform": name, "site": site, "account": session.account, "generation": generation}
+        ledger = Ledger(engine, **key, collector=heartbeat.id)
         files = files_to_send(originals, ledger, platform, mosaic=mosaic)
         run = Uploader(platform, session, ledger, heartbeat, files)
         if isinstance(platform, Site) and platform.is_live:
@@ -88,7 +82,7 @@ def round_trip(
         finally:
             ledger.release_all()
         with exclusive(out):
-            exported = export(out, name, platform, ledger, originals, generation)
+            exported = export(out, platform, ledger, originals)
         if run.verdict:
             raise run.verdict
     return Outcome(
