@@ -25,8 +25,15 @@ from collect.locks import file_lock
 from params import UserError, place_of
 
 ALEMBIC = Path(__file__).parent / "migrations"  # where env.py is, for the steps of all schemas
-LOCK = 0x_C0_3E_AD  # PostgreSQL's, under which one process at a time changes a schema
+SCHEMA_LOCK = 0x_C0_3E_AD  # PostgreSQL's, under which one process at a time changes a schema
 READER = "reader"  # execution option of connections that only read, and don't wait for who writes
+NAMING = {  # of constraints, here and in the pairs database
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 @dataclass(frozen=True)
@@ -140,20 +147,11 @@ def _exclusive(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name != "postgresql":
             yield connection
             return
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": SCHEMA_LOCK})
         connection.commit()
         try:
             yield connection
         finally:
             connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": SCHEMA_LOCK})
             connection.commit()
-
-
-NAMING = {  # of constraints, here and in the pairs database
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
