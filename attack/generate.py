@@ -22,7 +22,7 @@ from attack.models import classifiers, surrogates
 from attack.models.classifiers import Classifier
 from attack.models.surrogates import Ensemble
 from attack.tasks.classify import aim
-from collect.dataset.manifest import Prepared, read_manifest
+from collect.dataset import Prepared, read_manifest
 from params import UserError
 from train import device
 from train.cluster.executor import Executor, Local

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from collect.dataset.prepare import share_out
+from collect.dataset import share_out
 from pairing.build import columns, writing
 from pairing.database import Pair, RoundTrip, Source
 from pairing.matching import Match, match

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
-from collect.database_engine import LOCK, READER, Schema, open_database, remedy, without_password
+from collect.database_engine import READER, SCHEMA_LOCK, Schema, open_database, remedy, without_password
 from pairing.database import Base, Pair, RoundTrip, Source, Stored, open_pairs
 from params import UserError, place_of
 
@@ -20,7 +20,7 @@ PAIRS = Schema(
     steps=Path(__file__).parent / "migrations",
     version_table="pairs_version",
 )
-PUBLISH_LOCK = LOCK + 2  # PostgreSQL's, under which one process at a time replaces a platform's pairs
+PUBLISH_LOCK = SCHEMA_LOCK + 2  # PostgreSQL's, under which one process at a time replaces a platform's pairs
 AT_ONCE = 500  # rows in memory
 SQLITE = "sqlite:///"
 

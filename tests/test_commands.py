@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import comreadv
-from collect.round_trip.round_trip import Outcome
+from collect.round_trip import Outcome
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -104,7 +104,7 @@ def test_commands_that_collect_suggests_go_to_the_same_site(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     counts = {"images": 2, "uploaded": 2, "downloaded": 1, "files": 2, "complete": 1, "rejected": 0, "missing": 1}
     outcome = Outcome(site="live", **counts, fingerprint={"codec": {"format": "PNG"}})
-    monkeypatch.setattr("collect.round_trip.round_trip.round_trip", lambda *_, **__: outcome)
+    monkeypatch.setattr("collect.round_trip.round_trip", lambda *_, **__: outcome)
     answer = CliRunner().invoke(comreadv.app, shlex.split("collect --platform weibo --live --origin https://a.example"))
     said = " ".join(answer.stderr.split())
     assert "`comreadv collect --platform weibo --live --origin https://a.example` again" in said

@@ -22,7 +22,7 @@ def autocast(device: torch.device) -> torch.autocast:
     does not say whether a CPU has it.
     """
     if device.type == "cpu":
-        gains = bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
+        gains = bool(getattr(torch.cpu, "get_capabilities", dict[str, bool])().get("amx_bf16"))
     else:
         gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=gains)

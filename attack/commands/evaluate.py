@@ -29,7 +29,7 @@ def evaluate(
 
     from attack.evaluation import metrics
     from attack.evaluation.evaluate import evaluate as run
-    from collect.codecs import fingerprint
+    from collect import fingerprint
 
     generation = fingerprint.generation(platform)
     out = Path("data/evaluation") / platform

@@ -30,7 +30,7 @@ def transfer(
 
     from attack.evaluation.transfer import transfer as run
     from attack.evaluation.transfer import write_metrics
-    from collect.codecs import fingerprint
+    from collect import fingerprint
 
     generation = fingerprint.generation(platform)
     out = Path("data/transfer") / platform

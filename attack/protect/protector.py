@@ -111,7 +111,7 @@ class Protector:
             step: told of each pass.
 
         Raises:
-            photos.Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
+            Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
         """
         source = photo.read(data)
         served = [platform(source.pixels) for platform in self.platforms]

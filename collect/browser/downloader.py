@@ -15,7 +15,7 @@ from PIL import Image
 from collect.browser.blocking import check, check_marks
 from collect.browser.page import value
 from collect.errors import TransientError
-from collect.images import DAMAGED, FORMATS
+from collect.images import FORMATS, Unusable, decoding
 from collect.retry import back_off
 from params import unwritable
 
@@ -154,10 +154,10 @@ def body_problem(body: bytes) -> str | None:
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return PAGE
     try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+        with decoding(), Image.open(io.BytesIO(body), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 return f"more than {MOST_PIXELS:,} pixels"
             image.load()
-    except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Unusable as error:
         return f"not an image that can be decoded ({error})"
     return None

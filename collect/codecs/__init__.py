@@ -1,6 +1,6 @@
 """Real encoders and resizers by a short name, chains of them, and what a file tells of its codec."""
 
-from collect.codecs import fingerprint, quantisation
+from collect.codecs import quantisation
 from collect.codecs.chain import LARGEST_SIDE, before_encoding, check, decoded, encode, media_type, resized
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "check",
     "decoded",
     "encode",
-    "fingerprint",
     "media_type",
     "quantisation",
     "resized",

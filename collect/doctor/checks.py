@@ -16,15 +16,16 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from collect import fingerprint
 from collect.browser import launch, login, responses, storage_state
 from collect.browser.downloader import downloader
 from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
-from collect.codecs import fingerprint, quantisation
+from collect.codecs import quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
-from collect.locks import held
+from collect.locks import file_lock
 from collect.platform import Batch, LocalPlatform, Platform, Site
-from collect.round_trip.thumbnails import MOST, distance, look, shows
+from collect.thumbnails import MAX_DISTANCE, distance, read_thumbnail, shows
 from params import UserError
 
 SIDE = 64  # pixels
@@ -84,8 +85,8 @@ class Checks(ABC):
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
     def compare(self) -> str:
-        served, original = look(self.served), look(self.original)
-        seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MOST:g}"
+        served, original = read_thumbnail(self.served), read_thumbnail(self.original)
+        seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MAX_DISTANCE:g}"
         if not shows(served, original, []):
             raise UserError(f"The site serves another picture than went up: {seen}.")
         return f"the one that went up: {seen}"
@@ -166,7 +167,7 @@ class Web(Checks):
 
     def state_folder(self) -> str:
         lock = storage_state.state_file(self.site).with_suffix(".examined")
-        self._stack.enter_context(held(lock, f"{self.name} is being examined. Waiting for its end."))
+        self._stack.enter_context(file_lock(lock, f"{self.name} is being examined. Waiting for its end."))
         return f"{storage_state.state_folder()} is yours alone"
 
     def sign_in(self) -> str:

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from collect import codecs
-from collect.dataset.folder import folder_photos
-from collect.dataset.photos import in_seeded_order, shape
+from collect.dataset import folder_photos, in_seeded_order, shape
 from collect.images import Unusable, decode
 from params import UserError
 

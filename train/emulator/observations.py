@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs
 from collect.codecs import quantisation
-from collect.images import DAMAGED
+from collect.images import Unusable, decoding
 from params import UserError
 
 Size = tuple[int, int]  # width and height, pixels
@@ -91,8 +91,9 @@ def read_image(file: Path) -> Image.Image:
     """Read a file as an upright RGB image without metadata; raise UserError when it is damaged."""
     with _open(file) as opened:
         try:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-        except DAMAGED as error:
+            with decoding():
+                image = ImageOps.exif_transpose(opened).convert("RGB")
+        except Unusable as error:
             raise _unreadable(file, error) from None
     image.info = {}
     return image
@@ -100,8 +101,9 @@ def read_image(file: Path) -> Image.Image:
 
 def _open(file: Path) -> Image.Image:
     try:
-        return Image.open(file)
-    except DAMAGED as error:
+        with decoding():
+            return Image.open(file)
+    except Unusable as error:
         raise _unreadable(file, error) from None
 
 

@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from collect import webhook
-from collect.codecs import fingerprint
-from collect.drift import detect
-from collect.locks import FRESHNESS, held
+from collect import drift, fingerprint, webhook
+from collect.locks import FRESHNESS, file_lock
 from collect.platform import load
-from collect.round_trip.connect import LIVE
+from collect.round_trip import LIVE_VARIABLE
 from collect.store import LIVE_STATE
 from params import Params, UserError
 from train.retraining import model_archive
@@ -51,7 +49,7 @@ def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> 
 
 def alone() -> AbstractContextManager[IO[str]]:
     """Hold the lock under which one retraining works in this folder; wait for another one's end."""
-    return held(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
+    return file_lock(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
 
 
 def told(row: dict[str, Any]) -> str:
@@ -72,10 +70,10 @@ def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> dict[str,
     try:
         if model_archive.unfinished(name):
             put_back(name, lock)
-        found = detect.examine(name, params, live=live and load(name, params.platform(name)).is_live)
+        found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
-        detect.keep(name, found)
+        drift.record_drift(name, found)
         if model_archive.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
             _keep_and_note(name)
     except (UserError, OSError) as error:  # which holds no other platform up
@@ -92,7 +90,7 @@ def _keep_and_note(name: str) -> None:
 
 
 def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
-    _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE: "1"} if live else {}))
+    _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE_VARIABLE: "1"} if live else {}))
 
 
 def put_back(name: str, lock: IO[str]) -> int:

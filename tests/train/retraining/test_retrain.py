@@ -123,7 +123,7 @@ def test_only_the_rows_of_real_sites_are_asked_for_live(tmp_path: Path, monkeypa
         asked[name] = live
         raise UserError("enough")
 
-    monkeypatch.setattr("collect.drift.detect.examine", examine)
+    monkeypatch.setattr("collect.drift.examine", examine)
     rows = {"weibo": {"site": "live"}, "douban": {}, "facebook": {"site": "live", "origin": "http://127.0.0.1:9"}}
     platforms = {name: params.PlatformRow(adapter=name, **changes) for name, changes in rows.items()}
     settings = params.load(ROOT / "params.yaml").model_copy(update={"platforms": platforms})
@@ -254,7 +254,7 @@ def test_the_next_retraining_finishes_a_put_back_that_was_killed(
         raise UserError("enough")
 
     monkeypatch.setattr(retrain, "_dvc", commit)
-    monkeypatch.setattr("collect.drift.detect.examine", examine)
+    monkeypatch.setattr("collect.drift.examine", examine)
     with pytest.raises(KeyboardInterrupt), retrain.alone() as lock:
         retrain.put_back("weibo", lock)
     for _ in range(2):

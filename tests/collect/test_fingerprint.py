@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from collect.codecs import fingerprint, quantisation
+from collect import fingerprint
+from collect.codecs import quantisation
 from params import UserError
 
 
@@ -77,7 +78,7 @@ def test_a_damaged_or_missing_file_is_a_user_error(tmp_path: Path, monkeypatch, 
 def test_every_platform_of_the_shipped_settings_has_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     import params
 
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     settings = params.load()
     for name in [*settings.platforms, *settings.switched_off]:
