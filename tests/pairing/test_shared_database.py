@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from collect.ledger.transactions import open_ledger
 from pairing import shared_database
-from pairing.build import writing
+from pairing.build import new_database
 from pairing.database import Base, Pair, RoundTrip, Source, accepted, aligned, open_pairs
 from pairing.shared_database import PAIRS, open_platform, open_shared, publish
 from pairing.summary import summarise
@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Make:
 
     def make(platform: str, count: int, generation: int = 1) -> Path:
         file = tmp_path / f"{platform}.db"
-        with writing(file) as session:
+        with new_database(file) as session:
             for number in range(count):
                 name = f"train/{'Bäß'[number % 3]}{number:04}.png"  # a server may sort these otherwise
                 source = Source(platform=platform, name=name, path=name, split="train", label=number, sha256="s")
