@@ -19,7 +19,7 @@ from collect import codecs
 from collect.files import to_json
 from params import UserError
 from train.bench import rows
-from train.bench.rows import PhotoCounts, PhotoDigests, Row, RowKey
+from train.bench.rows import Row, RowKey
 from train.cluster.executor import Executor
 from train.cluster.file_transfer import map_with_files
 from train.data import synthetic_pairs
@@ -27,7 +27,7 @@ from train.data.pairs import Pairs
 from train.device import device_of
 from train.emulator.identify import identify
 from train.emulator.model import Emulator
-from train.training import fit
+from train.training import fit, networks
 from train.training.metrics import mean_absolute_error
 from train.training.trainer import Trainer
 from train.training.training_metrics import EmulatorMetrics
@@ -87,8 +87,8 @@ def compare(
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
     known = {row.key.model_dump_json(): row for row in rows.read_rows(out)}
-    images = PhotoCounts(train=len(training), test=len(test))
-    photos = PhotoDigests(train=synthetic_pairs.digest(training), test=synthetic_pairs.digest(test))
+    images = {"train": len(training), "test": len(test)}
+    photos = {"train": synthetic_pairs.digest(training), "test": synthetic_pairs.digest(test)}
     keys = [
         RowKey(codec=chain, model=name, minutes=minutes, size=int(work.name), images=images, photos=photos)
         for chain, name in product(chains, models)
@@ -146,10 +146,10 @@ def learn(training: Files, name: str, minutes: float) -> Learned:
     left = minutes - (time.monotonic() - start) / 60
     settings = settings.model_copy(update={"minutes": max(left, 1e-6)})
     real = emulator if emulator and emulator.identified else None
-    trainer = Trainer(fit.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
+    trainer = Trainer(networks.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
     trainer.train()
     seconds = time.monotonic() - start
-    model = fit.finished(trainer, settings, emulator).model
+    model = networks.finished(trainer, settings, emulator).model
     return Learned(model, emulator, settings, seconds, trainer.step)
 
 
@@ -166,7 +166,7 @@ def measure(training: Files, test: Files, key: RowKey) -> Row:
         mae_adversarial=round(adversarial, 4),
         mae_noise=round(noise, 4),
         seconds=round(seconds, 1),
-        parameters=fit.parameter_count(model),
+        parameters=networks.parameter_count(model),
         images_per_second=round(images_per_second(model, tested[0][0].shape[-1]), 1),
         steps=steps,
         emulator=EmulatorMetrics.model_validate(emulator, from_attributes=True) if emulator else None,

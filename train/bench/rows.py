@@ -26,16 +26,6 @@ FIGURES = {
 ROW_START = '{"codec":'  # what a row in part begins with
 
 
-class PhotoCounts(BaseModel):
-    train: int
-    test: int
-
-
-class PhotoDigests(BaseModel):
-    train: str
-    test: str
-
-
 class RowKey(BaseModel):
     """What a row is measured of."""
 
@@ -43,8 +33,8 @@ class RowKey(BaseModel):
     model: str
     minutes: float
     size: int  # pixels, side
-    images: PhotoCounts
-    photos: PhotoDigests
+    images: dict[str, int]  # of train and test
+    photos: dict[str, str]  # their digests
 
 
 class Row(RowKey):
@@ -101,8 +91,6 @@ def to_table(rows: Iterable[Row]) -> Table:
     for heading in FIGURES:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        figures = (
-            f"{getattr(row, name):.3f}" if "mae" in name else f"{getattr(row, name):,.0f}" for name in FIGURES.values()
-        )
+        figures = (format(getattr(row, name), ".3f" if "mae" in name else ",.0f") for name in FIGURES.values())
         table.add_row(f"{row.codec}, {row.model}", *figures)
     return table

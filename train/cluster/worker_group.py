@@ -109,9 +109,8 @@ class WorkerGroup:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         needs, threads = self.on.needs, torch.get_num_threads()
-        resume_files = [
-            self.ray.put(batch) for batch in read_batches(file for file in self.job.resume_files if file.is_file())
-        ]
+        unfinished = (file for file in self.job.resume_files if file.is_file())
+        resume_files = [self.ray.put(batch) for batch in read_batches(unfinished)]
         self.group = placement_group([needs] * self.count)
         process = self.ray.remote(Process)
         self.processes = [

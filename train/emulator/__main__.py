@@ -58,4 +58,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-command_line(main)(prog_name="python -m train.emulator")
+app = command_line(main)
+
+if __name__ == "__main__":
+    app(prog_name="python -m train.emulator")

@@ -27,11 +27,7 @@ from train.emulator.search import Candidate, Search, decode, find_candidate
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
 MAX_RULE_PAIRS = 400  # pairs from which a rule is learned
-SEARCH_END, RULES_END, SCORE_END = (
-    0.7,
-    0.8,
-    0.9,
-)  # shares of the time after which each ends; then all pairs teach the rules
+SEARCH_END, RULES_END, SCORE_END = 0.7, 0.8, 0.9  # shares of the time; then all pairs teach the rules
 
 
 def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
@@ -83,10 +79,8 @@ def _search_chain(
     if encoders is None:
         candidate, doubt = Candidate("png"), f"no encoder here makes such {kind or 'unknown'} files"
     elif not rules:
-        candidate, doubt = (
-            Candidate(next(iter(encoders(Candidate("png"))))),
-            "no resize step here explains the served sizes",
-        )
+        candidate = Candidate(next(iter(encoders(Candidate("png")))))
+        doubt = "no resize step here explains the served sizes"
     else:
         candidate = find_candidate(search, rules[0], encoders)
         doubt = "the platform does something that this search doesn't know"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 import params
@@ -21,10 +20,11 @@ from train.emulator.model import Emulator
 from train.layers.encoder import Chain
 from train.models import checkpoint
 from train.training.metrics import mean_absolute_error, perturbed_error
+from train.training.networks import Trained, build, finished, parameter_count, warm_start
 from train.training.process_group import ALONE, ProcessGroup
 from train.training.resume import ResumeFile
 from train.training.trainer import OnProgress, Trainer
-from train.training.training_metrics import EarlierModel, EmulatorMetrics, ImageCounts, TrainingMetrics
+from train.training.training_metrics import EarlierModel, EmulatorMetrics, TrainingMetrics
 
 PROJECT = Path(__file__).parents[2]
 CODE_FOLDERS = ("collect/codecs", "train")  # that decide what a run makes
@@ -34,12 +34,12 @@ PAPER_SETTINGS: dict[str, Any] = {"model": "paper", "batch_size": 4, "crop": 32,
 logger = logging.getLogger(__name__)
 
 
-class Trained(NamedTuple):
-    """A network in evaluation mode, and what a checkpoint needs to rebuild it."""
+class Splits(NamedTuple):
+    """A platform's accepted pairs."""
 
-    model: nn.Module
-    name: str
-    config: dict[str, Any]
+    train: Pairs
+    validation: Pairs
+    test: Pairs
 
 
 def fit(
@@ -76,11 +76,9 @@ def fit(
     Raises:
         UserError: a split has no accepted pairs, or an image can't be read.
     """
-    training, validation, test = (load_pairs(pairs_db, name) for name in ("train", "validation", "test"))
+    splits = Splits(*(load_pairs(pairs_db, name) for name in Splits._fields))
     resume_file = ResumeFile(out.with_suffix(".part"), _key(pairs_db, settings, platform, before))
-    emulator = process_group.from_first(
-        _emulator(resume_file, training, validation) if process_group.is_first else None
-    )
+    emulator = process_group.from_first(_emulator(resume_file, splits) if process_group.is_first else None)
     assert emulator is not None
     chain = emulator if emulator.mae <= NEAR_ENOUGH_MAE else None
     if chain is None and settings.perturbed and process_group.is_first:
@@ -89,8 +87,8 @@ def fit(
     is_warm = before is not None and warm_start(network, before)
     trainer = Trainer(
         network,
-        training,
-        validation,
+        splits.train,
+        splits.validation,
         settings,
         chain=chain,
         resume_file=resume_file,
@@ -100,31 +98,23 @@ def fit(
     trainer.train(on_progress)
     seconds = trainer.seconds
     paper_file = ResumeFile(out.with_suffix(".paper.part"), resume_file.key)
-    paper = paper_net(training, validation, settings, paper_file, process_group, on_progress)
+    paper = paper_net(splits, settings, paper_file, process_group, on_progress)
     if not process_group.is_first:
         return None
     own, earlier = finished(trainer, settings, emulator, keep_residual=is_warm), None
     if before:
-        own, earlier = _better_of(own, before, platform, validation, test)
-    adversarial, noise = perturbed_errors(own.model, test, emulator if emulator.identified else None, settings)
-    found = TrainingMetrics(
+        own, earlier = _better_of(own, before, platform, splits)
+    found = _measure(
+        own,
+        paper,
+        trainer,
+        emulator,
+        splits,
+        settings,
         platform=platform,
         generation=generation(pairs_db),
-        model=own.name,
-        mae=mean_absolute_error(own.model, test),
-        identity_mae=mean_absolute_error(None, test),
-        paper_mae=mean_absolute_error(paper, test) if paper else None,
-        validation_mae=mean_absolute_error(own.model, validation),
-        identity_validation_mae=mean_absolute_error(None, validation),
-        mae_adversarial=adversarial,
-        mae_noise=noise,
         before=earlier,
-        emulator=EmulatorMetrics.model_validate(emulator, from_attributes=True),
-        parameters=parameter_count(own.model),
-        epochs=round(trainer.epoch, 2),
-        steps=trainer.step,
         seconds=round(seconds, 1),
-        images=ImageCounts(train=len(training), validation=len(validation), test=len(test)),
     )
     write_atomically(metrics, to_json(TrainingMetrics, found, indent=2))
     write_curve(curve, trainer.curve)
@@ -136,17 +126,16 @@ def fit(
     return found
 
 
-def _emulator(resume_file: ResumeFile, training: Pairs, validation: Pairs) -> Emulator:
+def _emulator(resume_file: ResumeFile, splits: Splits) -> Emulator:
     """Identify the codec, or read from an unfinished run's file what was."""
     if unfinished := resume_file.read():
         return Emulator.model_validate(unfinished["emulator"])
-    plain = [*training.plain(), *validation.plain()]
-    return identify(plain if len(plain) > 1 else [*training.files, *validation.files])
+    plain = [*splits.train.plain(), *splits.validation.plain()]
+    return identify(plain if len(plain) > 1 else [*splits.train.files, *splits.validation.files])
 
 
 def paper_net(
-    training: Pairs,
-    validation: Pairs,
+    splits: Splits,
     settings: params.Train,
     resume_file: ResumeFile,
     process_group: ProcessGroup,
@@ -157,7 +146,14 @@ def paper_net(
     if settings.model != "paper" and settings.paper_beside:
         settings = settings.model_copy(update=PAPER_SETTINGS)
         network = build(settings, None)
-        trainer = Trainer(network, training, validation, settings, resume_file=resume_file, process_group=process_group)
+        trainer = Trainer(
+            network,
+            splits.train,
+            splits.validation,
+            settings,
+            resume_file=resume_file,
+            process_group=process_group,
+        )
         trainer.train(on_progress)
         model = trainer.model.eval()
     if process_group.is_first:
@@ -165,41 +161,15 @@ def paper_net(
     return model
 
 
-def build(settings: params.Train, emulator: Emulator | None) -> nn.Module:
-    """Build the untrained network of the settings, on the best device; the hybrid needs an emulator."""
-    torch.manual_seed(settings.seed)
-    model = checkpoint.build(settings.model, **config(settings, emulator))
-    return model.to(device.best()).to(memory_format=torch.channels_last)
-
-
-def config(settings: params.Train, emulator: Emulator | None) -> dict[str, Any]:
-    """Return what `checkpoint.build` needs beside the network's name."""
-    return {"emulator": emulator.model_dump(mode="json")} if settings.model == "hybrid" and emulator else {}
-
-
-def finished(
-    trainer: Trainer, settings: params.Train, emulator: Emulator | None, *, keep_residual: bool = False
-) -> Trained:
-    """Return a trainer's network; without a residual that gained nothing, unless it is to be kept."""
-    found = Trained(trainer.model.eval(), settings.model, config(settings, emulator))
-    if keep_residual or settings.model == "paper" or trainer.gained:
-        return found
-    found.config["residual"] = False
-    model = checkpoint.build(found.name, **found.config)  # as it was before training, which was best
-    return found._replace(model=model.to(trainer.on).to(memory_format=torch.channels_last).eval())
-
-
-def _better_of(
-    own: Trained, before: Path, platform: str, validation: Pairs, test: Pairs
-) -> tuple[Trained, EarlierModel]:
+def _better_of(own: Trained, before: Path, platform: str, splits: Splits) -> tuple[Trained, EarlierModel]:
     """Return the better one on validation of a new model and an earlier checkpoint; and how the latter does now."""
     model, metadata = checkpoint.load(before, device.best()), checkpoint.read_metadata(before)
     earlier = EarlierModel(
         generation=metadata.get("generation"),
-        mae=mean_absolute_error(model, test),
-        validation_mae=mean_absolute_error(model, validation),
+        mae=mean_absolute_error(model, splits.test),
+        validation_mae=mean_absolute_error(model, splits.validation),
     )
-    own_error = mean_absolute_error(own.model, validation)
+    own_error = mean_absolute_error(own.model, splits.validation)
     if earlier.validation_mae >= own_error:
         return own, earlier
     earlier.in_use = True
@@ -210,6 +180,36 @@ def _better_of(
         earlier.validation_mae,
     )
     return Trained(model, metadata["model"], metadata.get("config", {})), earlier
+
+
+def _measure(
+    own: Trained,
+    paper: nn.Module | None,
+    trainer: Trainer,
+    emulator: Emulator,
+    splits: Splits,
+    settings: params.Train,
+    **about: Any,
+) -> TrainingMetrics:
+    """Measure the network that is kept; `about` has the metrics that are known already."""
+    chain = emulator if emulator.identified else None
+    adversarial, noise = perturbed_errors(own.model, splits.test, chain, settings)
+    return TrainingMetrics(
+        **about,
+        model=own.name,
+        mae=mean_absolute_error(own.model, splits.test),
+        identity_mae=mean_absolute_error(None, splits.test),
+        paper_mae=mean_absolute_error(paper, splits.test) if paper else None,
+        validation_mae=mean_absolute_error(own.model, splits.validation),
+        identity_validation_mae=mean_absolute_error(None, splits.validation),
+        mae_adversarial=adversarial,
+        mae_noise=noise,
+        emulator=EmulatorMetrics.model_validate(emulator, from_attributes=True),
+        parameters=parameter_count(own.model),
+        epochs=round(trainer.epoch, 2),
+        steps=trainer.step,
+        images={name: len(pairs) for name, pairs in splits._asdict().items()},
+    )
 
 
 def perturbed_errors(
@@ -225,26 +225,10 @@ def perturbed_errors(
     )
 
 
-def parameter_count(model: nn.Module) -> int:
-    """Count the numbers that are trained."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def write_curve(file: Path, points: Sequence[tuple[float, float, float]]) -> None:
     """Write the curve's points as CSV."""
     rows = (",".join(str(round(number, 4)) for number in point) for point in points)
     write_atomically(file, "\n".join(["epoch,train_mae,validation_mae", *rows, ""]))
-
-
-def warm_start(model: nn.Module, before: Path) -> bool:
-    """Take over what an earlier checkpoint has learned, wherever it fits; tell whether anything did."""
-    earlier = dict(checkpoint.load(before).named_parameters())
-    fitting = False
-    for name, parameter in model.named_parameters():
-        if name in earlier and earlier[name].shape == parameter.shape:
-            parameter.data.copy_(earlier[name].data)
-            fitting = True
-    return fitting
 
 
 def _key(pairs_db: Path, settings: params.Train, platform: str, before: Path | None) -> str:

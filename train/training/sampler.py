@@ -67,9 +67,7 @@ class Sampler:
     def _items(self, chosen: list[int], generator: torch.Generator) -> list[Item]:
         """Take the chosen pairs, or a few of their originals with a change on them."""
         share, half = torch.rand(2, generator=generator).tolist()
-        if (
-            self.process_group.rank
-        ):  # the kind of a step is the same for all processes, what is drawn for its images isn't
+        if self.process_group.rank:  # the kind of a step is the same for all processes, what is drawn for images isn't
             generator.manual_seed(generator.initial_seed() + SEED_STRIDE * self.process_group.rank)
         if self.chain is None or share >= self.settings.perturbed:
             return [self.cache.get(index, lambda index: self.item(*self.training[index])) for index in chosen]

@@ -23,12 +23,6 @@ class EarlierModel(BaseModel):
     in_use: bool = False  # it is the better one on validation, and stays
 
 
-class ImageCounts(BaseModel):
-    train: int
-    validation: int
-    test: int
-
-
 class TrainingMetrics(BaseModel):
     """How near a ComModel comes to its platform, and what the training took; errors in grey levels (0-255).
 
@@ -51,5 +45,5 @@ class TrainingMetrics(BaseModel):
     epochs: float
     steps: int
     seconds: float
-    images: ImageCounts
+    images: dict[str, int]  # by split
     put_back: int | None = None  # the generation for which a person put this earlier model in use again

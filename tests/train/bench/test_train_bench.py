@@ -114,8 +114,8 @@ def test_a_long_chain_leaves_the_figures_readable() -> None:
         model="hybrid",
         minutes=1,
         size=224,
-        images=bench_rows.PhotoCounts(train=3, test=1),
-        photos=bench_rows.PhotoDigests(train="a", test="b"),
+        images={"train": 3, "test": 1},
+        photos={"train": "a", "test": "b"},
         **dict.fromkeys((*bench_rows.FIGURES.values(), "mae_noise"), 1234.567) | {"parameters": 6694563, "steps": 1},
     )
     console = Console(width=80, record=True)

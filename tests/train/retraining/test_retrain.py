@@ -24,7 +24,7 @@ from params import UserError
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.retraining import model_archive, retrain
-from train.training import fit
+from train.training import networks
 
 ROOT = Path(__file__).parents[3]
 COMREADV = Path(sys.executable).parent / "comreadv"
@@ -136,12 +136,12 @@ def test_what_was_learned_is_taken_over_where_it_fits(tmp_path: Path) -> None:
     before, after = checkpoint.build("paper"), checkpoint.build("paper")
     checkpoint.save(tmp_path / "p.safetensors", before, model="paper", config={}, generation=1)
     assert not torch.equal(next(before.parameters()), next(after.parameters()))
-    assert fit.warm_start(after, tmp_path / "p.safetensors")
+    assert networks.warm_start(after, tmp_path / "p.safetensors")
     assert all(torch.equal(one, other) for one, other in zip(before.parameters(), after.parameters(), strict=True))
     emulator = Emulator(
         chain="avif:50", format="AVIF", identified=False, mae=1.0, exact=0.0, pairs=1, why="for the test"
     ).model_dump(mode="json")
-    assert not fit.warm_start(checkpoint.build("hybrid", emulator=emulator), tmp_path / "p.safetensors")
+    assert not networks.warm_start(checkpoint.build("hybrid", emulator=emulator), tmp_path / "p.safetensors")
 
 
 def test_models_are_kept_by_generation_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
