@@ -132,9 +132,9 @@ class Bench:
         training = [self.work / photo for photo in self.settings.training]
         pairs = synthetic_pairs.encode_all(training, chain, self.work / safe(chain) / "training")
         minutes, paper_minutes = self.settings.minutes, self.settings.paper_minutes
-        hybrid = compare.learn(pairs, "hybrid", minutes)
+        hybrid = compare.train_model(pairs, "hybrid", minutes)
         known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
-        paper = compare.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
+        paper = compare.train_model(pairs, "paper", paper_minutes).model if paper_minutes else None
         return Learned(
             _ready(hybrid.model, self.device),
             _ready(Bpda(known, hybrid.model), self.device),

@@ -95,7 +95,7 @@ def compare(
     ]
     found = [known.get(key.model_dump_json()) for key in keys]
     todo = [key for key, row in zip(keys, found, strict=True) if row is None]
-    start = partial(Measure, synthetic_pairs.names(training, work), synthetic_pairs.names(test, work))
+    start = partial(RowWork, synthetic_pairs.names(training, work), synthetic_pairs.names(test, work))
     made = map_with_files(on, start, work, [*training, *test], todo)
     for row in found:
         for each in [row] if row else next(made):
@@ -105,7 +105,7 @@ def compare(
             yield each
 
 
-class Measure:
+class RowWork:
     """Make a row of the bench from its key: encode, train and measure, in a folder that has the photos.
 
     Args:
@@ -120,10 +120,10 @@ class Measure:
         training, test = (
             synthetic_pairs.encode_all([self.folder / name for name in some], key.codec, folder) for some in self.photos
         )
-        yield measure(training, test, key)
+        yield measure_row(training, test, key)
 
 
-class Learned(NamedTuple):
+class TrainedModel(NamedTuple):
     """A trained model, the emulator that was found first (hybrid only), and what it took."""
 
     model: nn.Module
@@ -133,7 +133,7 @@ class Learned(NamedTuple):
     steps: int
 
 
-def learn(training: Files, name: str, minutes: float) -> Learned:
+def train_model(training: Files, name: str, minutes: float) -> TrainedModel:
     """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
 
     start = time.monotonic()
@@ -150,13 +150,13 @@ def learn(training: Files, name: str, minutes: float) -> Learned:
     trainer.train()
     seconds = time.monotonic() - start
     model = networks.finished(trainer, settings, emulator).model
-    return Learned(model, emulator, settings, seconds, trainer.step)
+    return TrainedModel(model, emulator, settings, seconds, trainer.step)
 
 
-def measure(training: Files, test: Files, key: RowKey) -> Row:
+def measure_row(training: Files, test: Files, key: RowKey) -> Row:
     """Train a model for so many minutes, and measure it on the test files."""
     tested = Pairs(test)
-    model, emulator, settings, seconds, steps = learn(training, key.model, key.minutes)
+    model, emulator, settings, seconds, steps = train_model(training, key.model, key.minutes)
     adversarial, noise = fit.perturbed_errors(model, tested, synthetic_pairs.decoded(key.codec), settings)
     assert adversarial is not None and noise is not None
     return Row(

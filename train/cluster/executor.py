@@ -149,10 +149,10 @@ class Ray:
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except self.ray.exceptions.WorkerCrashedError:
-            raise died() from None
+            raise out_of_retries() from None
 
 
-def died() -> UserError:
+def out_of_retries() -> UserError:
     """Return what a person is told of work that no worker survived."""
     return UserError(
         f"The work died {MAX_RETRIES + 1} times on the cluster, as it does without enough memory. Lower the batch_size"

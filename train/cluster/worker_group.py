@@ -15,10 +15,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from collect.terminal import terminal
 from params import UserError
-from train.cluster.executor import MAX_RETRIES, Ray, died
+from train.cluster.executor import MAX_RETRIES, Ray, out_of_retries
 from train.cluster.file_transfer import FileBatch, ScratchDir, read_batches, write_batch
 from train.cluster.job import Job
-from train.training.process_group import joined
+from train.training.process_group import joined_group
 from train.training.training_metrics import TrainingMetrics
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Process:
         host, port = address
         os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": str(count)}
         os.environ["LOCAL_RANK"] = "0"  # Ray shows each process its own GPU alone
-        with joined() as process_group:
+        with joined_group() as process_group:
             found = job.fit(process_group, self._on_progress)
         return None if found is None else (found, next(read_batches(job.outputs)))
 
@@ -157,7 +157,7 @@ class WorkerGroup:
             raise causes[0]
         self.deaths += 1
         if self.deaths > MAX_RETRIES:
-            raise died()
+            raise out_of_retries()
         self.stop()
         self.start()
         return False

@@ -70,12 +70,12 @@ def _fit(jobs: Sequence[Job], on: Executor, ranks: int) -> Iterator[tuple[Job, T
     """Train; give each job with its metrics or what has to be mended, nothing in processes that only help."""
     from train.cluster.executor import Ray
     from train.cluster.worker_group import fit_all
-    from train.training.process_group import joined
+    from train.training.process_group import joined_group
 
     if isinstance(on, Ray):
         yield from fit_all(jobs, ranks, on)
         return
-    with joined() as together:
+    with joined_group() as together:
         for job in jobs:
             try:
                 yield job, job.fit(together)

@@ -23,7 +23,7 @@ from train.emulator import table_rules
 from train.emulator.encoder_guesses import alike, guesser, strength
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
 from train.emulator.observations import Header, read_header, read_pair, read_upright, resize_rules
-from train.emulator.search import Candidate, Search, decode, find_candidate
+from train.emulator.search import Candidate, Search, apply_chain, find_candidate
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
 MAX_RULE_PAIRS = 400  # pairs from which a rule is learned
@@ -168,7 +168,7 @@ def _judge(found: Emulator, headers: Sequence[Header], deadline: float) -> tuple
         errors.append(pair.error(served))
         same_sizes &= served.size == pair.rendition.size
         if len(found.tables) > 1 and header.tables:
-            with_own_tables.append(pair.error(decode(pair, found.chain)))
+            with_own_tables.append(pair.error(apply_chain(pair, found.chain)))
         if time.monotonic() > deadline:
             break
     mae, exact = fmean(errors), errors.count(0) / len(errors)

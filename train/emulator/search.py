@@ -68,10 +68,10 @@ class Search:
         chain = candidate.chain
         for index, pair in enumerate(self.pairs[:count]):
             if (chain, index) not in self.errors:
-                self.errors[chain, index] = pair.error(decode(pair, chain))
+                self.errors[chain, index] = pair.error(apply_chain(pair, chain))
         return fmean(self.errors[chain, index] for index in range(len(self.pairs[:count])))
 
-    def best(self, candidates: Iterable[Candidate]) -> Candidate:
+    def best_of(self, candidates: Iterable[Candidate]) -> Candidate:
         """Return the candidate of the least error, the earlier listed among equals; when late, of those measured.
 
         Stops at the first that reproduces all pairs.
@@ -101,7 +101,7 @@ class Search:
         )
 
 
-def decode(pair: Observed, chain: str) -> Image.Image:
+def apply_chain(pair: Observed, chain: str) -> Image.Image:
     """Return what a chain makes of a pair's original; `jpeg:tables` takes the tables of the pair's own rendition."""
     if chain.split("+")[-1] in ("png", "webp:lossless"):  # slow, and nothing changes
         return codecs.before_encoding(pair.original, chain)
@@ -115,11 +115,11 @@ def find_candidate(search: Search, rule: str, encoders: Callable[[Candidate], It
         rule: the resize step, without its kernel.
         encoders: lists the encoders worth a try after the steps of a candidate, the likeliest first.
     """
-    candidate = search.best(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
+    candidate = search.best_of(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
     candidate = _refine(search, candidate, encoders)
     if search.is_found(candidate) or search.is_late():
         return candidate
-    second = search.best(_with_earlier(candidate))
+    second = search.best_of(_with_earlier(candidate))
     second = _refine(search, second, encoders)
     return second if search.error(second) <= (1 - MIN_EARLIER_GAIN) * search.error(candidate) else candidate
 
@@ -130,12 +130,14 @@ def _refine(search: Search, candidate: Candidate, encoders: Callable[[Candidate]
             break
         before = candidate
         kernels = tuple(KERNELS) if candidate.resize else (candidate.kernel,)
-        candidate = search.best(_sharpened(candidate, kernels, SHARPENING_AMOUNTS))
+        candidate = search.best_of(_sharpened(candidate, kernels, SHARPENING_AMOUNTS))
         for step in FINER_STEPS:
             # the kernel again, since a little more sharpening can pass for another kernel
             amounts = (max(0.0, round(candidate.amount + steps * step, 2)) for steps in (0, -1, 1, -2, 2))
-            candidate = search.best(_sharpened(candidate, kernels, amounts))
-        candidate = search.best([candidate, *(replace(candidate, encoder=encoder) for encoder in encoders(candidate))])
+            candidate = search.best_of(_sharpened(candidate, kernels, amounts))
+        candidate = search.best_of(
+            [candidate, *(replace(candidate, encoder=encoder) for encoder in encoders(candidate))]
+        )
         if candidate == before:
             break
     return candidate

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from collect import codecs
 from params import UserError
 from train.emulator import table_rules
-from train.emulator.__main__ import app, matching
+from train.emulator.__main__ import app, matching_files
 from train.emulator.encoder_guesses import alike
 from train.emulator.identify import identify
 from train.emulator.model import Emulator, Limit, Tables, bits_a_pixel
@@ -86,7 +86,7 @@ def upload(tmp_path: Path) -> Callable[..., Path]:
     ],
 )
 def test_a_chain_is_found_again_from_its_files(upload: Callable[..., Path], chain: str) -> None:
-    found = identify(matching(upload(chain)))
+    found = identify(matching_files(upload(chain)))
     assert found.chain == chain
     assert (found.mae, found.exact, found.pairs, found.identified) == (0, 1, 4, True)
     assert found.why.startswith("4 of 4 unseen pairs reproduced pixel for pixel")
@@ -106,9 +106,9 @@ def test_a_plan_that_is_right_on_one_pair_by_chance_gives_way_to_one_that_is_rig
         Candidate("jpeg:80", amount=0.1),
     ]
     assert [search.error(candidate, 1) for candidate in candidates] == [0, 0, 0]
-    assert search.best(candidates) == candidates[1]
+    assert search.best_of(candidates) == candidates[1]
     late = Search(pairs, deadline=0)
-    assert late.best(candidates) == candidates[0]
+    assert late.best_of(candidates) == candidates[0]
     assert not late.is_found(candidates[1])
 
 
@@ -125,19 +125,19 @@ def test_a_search_that_runs_out_of_time_keeps_the_best_of_what_it_measured(tmp_p
 
     better, worse = Candidate("jpeg:75"), Candidate("jpeg:10")
     search = Hurried([read_pair(read_header(tmp_path / "1.png", tmp_path / "1.bin"))], deadline=float("inf"))
-    assert search.best([better, worse]) == better
+    assert search.best_of([better, worse]) == better
 
 
 def test_tables_of_no_quality_come_straight_from_the_files(upload: Callable[..., Path]) -> None:
     chain = "resize:0.6:bicubic+sharpen:0.2+jpeg:tables:444:progressive"
-    found = identify(matching(upload(lambda image: codecs.encode(image, chain, (LUMA, CHROMA)))))
+    found = identify(matching_files(upload(lambda image: codecs.encode(image, chain, (LUMA, CHROMA)))))
     assert (found.chain, found.mae, found.identified) == (chain, 0, True)
     assert [(each.luma, each.chroma, each.share) for each in found.tables] == [(LUMA, CHROMA, 1)]
 
 
 def test_an_unknown_step_is_not_claimed_to_be_known(upload: Callable[..., Path]) -> None:
     found = identify(
-        matching(upload(lambda image: codecs.encode(image.filter(ImageFilter.MedianFilter(3)), "jpeg:75")))
+        matching_files(upload(lambda image: codecs.encode(image.filter(ImageFilter.MedianFilter(3)), "jpeg:75")))
     )
     assert not found.identified and found.mae > 0.5 and found.exact == 0
     assert found.why.startswith(f"not identified: nearest is {found.chain}, ")
@@ -147,7 +147,7 @@ def test_sizes_that_no_step_explains_are_not_identified(upload: Callable[..., Pa
     def platform(image: Image.Image) -> bytes:
         return codecs.encode(image.resize((image.width - 7, image.height)), "jpeg:75")
 
-    found = identify(matching(upload(platform)))
+    found = identify(matching_files(upload(platform)))
     assert not found.identified and "no resize step" in found.why
 
 
@@ -157,7 +157,7 @@ def test_a_format_that_no_encoder_here_makes_is_not_identified(upload: Callable[
         image.save(file, "GIF")
         return file.getvalue()
 
-    found = identify(matching(upload(platform)))
+    found = identify(matching_files(upload(platform)))
     assert (found.format, found.identified) == ("GIF", False)
     assert "GIF" in found.why
 
@@ -166,7 +166,7 @@ def test_the_search_ends_in_time(upload: Callable[..., Path]) -> None:
     def platform(image: Image.Image) -> bytes:
         return codecs.encode(image.filter(ImageFilter.MedianFilter(3)), "avif:50:s4")
 
-    files = matching(upload(platform))
+    files = matching_files(upload(platform))
     start = time.monotonic()
     assert not identify(files, seconds=2).identified
     assert time.monotonic() - start < 8
@@ -184,7 +184,7 @@ def under(bits: float) -> Platform:
 
 
 def test_a_limit_on_the_file_is_learned_where_tables_vary_with_content(upload: Callable[..., Path]) -> None:
-    found = identify(matching(upload(under(3.3), count=60)))
+    found = identify(matching_files(upload(under(3.3), count=60)))
     assert found.chain == "jpeg:tables:420"
     assert [each.quality for each in found.tables] == [90, 80, 70]
     assert found.limit is not None and found.limit.bits == pytest.approx(3.3, abs=0.15)
@@ -200,7 +200,7 @@ def test_a_limit_on_the_file_is_learned_where_tables_vary_with_content(upload: C
 def test_tables_without_a_rule_stay_a_distribution(upload: Callable[..., Path]) -> None:
     draw = random.Random(5)
     found = identify(
-        matching(upload(lambda image: codecs.encode(image, draw.choice(("jpeg:80", "jpeg:40"))), count=40))
+        matching_files(upload(lambda image: codecs.encode(image, draw.choice(("jpeg:80", "jpeg:40"))), count=40))
     )
     assert (found.thresholds, found.limit, found.identified) == (None, None, False)
     assert [each.quality for each in found.tables] == [80, 40]
@@ -212,7 +212,7 @@ def test_tables_without_a_rule_stay_a_distribution(upload: Callable[..., Path]) 
 
 
 def test_the_second_half_scores_and_then_all_pairs_teach_the_tables(upload: Callable[..., Path]) -> None:
-    files = matching(upload("jpeg:80"))
+    files = matching_files(upload("jpeg:80"))
     for original, rendition in files[4:]:
         rendition.write_bytes(codecs.encode(Image.open(original), "jpeg:40"))
     found = identify(files)
@@ -260,7 +260,7 @@ def test_a_rule_forgets_images_and_stops_in_time() -> None:
 
 def test_pairs_without_tables_don_t_stop_the_scoring(upload: Callable[..., Path]) -> None:
     draw = random.Random(5)
-    files = matching(upload(lambda image: codecs.encode(image, draw.choice(("jpeg:80", "jpeg:40"))), count=12))
+    files = matching_files(upload(lambda image: codecs.encode(image, draw.choice(("jpeg:80", "jpeg:40"))), count=12))
     files[-1][1].write_bytes(codecs.encode(Image.open(files[-1][0]), "png"))
     found = identify(files)
     assert (found.chain, found.pairs) == ("jpeg:tables:420", 6)
@@ -272,7 +272,7 @@ def test_pairs_without_tables_don_t_stop_the_scoring(upload: Callable[..., Path]
     [("webp:60:m4", "webp:lossless"), ("jp2:12", "jp2:2:irreversible"), ("avif:60:420:s8", "avif:95:444:s8")],
 )
 def test_one_odd_file_doesn_t_spoil_the_guess(upload: Callable[..., Path], chain: str, odd: str) -> None:
-    files = matching(upload(chain))
+    files = matching_files(upload(chain))
     files[1][1].write_bytes(codecs.encode(Image.open(files[1][0]), odd))
     observed = sorted([read_pair(read_header(*each)) for each in files], key=lambda pair: -pair.header.bytes_a_pixel)
     assert observed[0].header.rendition == files[1][1]
@@ -286,7 +286,7 @@ def test_steps_that_no_encoder_here_writes_are_not_identified(upload: Callable[.
         content = codecs.encode(image, "jpeg:tables", ((30000,) * 64, (30000,) * 64))
         return content.replace((30000).to_bytes(2, "big") * 64, b"\xff\xff" * 64)
 
-    found = identify(matching(upload(platform)))
+    found = identify(matching_files(upload(platform)))
     assert (found.tables, found.identified) == ((), False)
     assert "no encoder here makes such JPEG files" in found.why
 
