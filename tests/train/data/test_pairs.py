@@ -9,7 +9,7 @@ from skimage import data
 from torch import Tensor
 
 from pairing.alignment.align import measure
-from pairing.build import columns, writing
+from pairing.build import columns_of, new_database
 from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
 from train import tensors
@@ -125,14 +125,14 @@ def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
 
 def load_measured(original: Path, renditions: list[Path]) -> Pairs:
     """Measure pairs, write them into a database, and read them back for training."""
-    with writing(original.parent / "tiny.db") as session:
+    with new_database(original.parent / "tiny.db") as session:
         source = Source(platform="tiny", name="train/original.png", path=str(original), split="train", sha256="0")
         for number, file in enumerate(renditions):
             measured = measure(original, file, Pairing())
             assert measured.reason is None
             told = {"rendition": str(number), "remote_id": "", "format": "PNG", "bytes": 1, "sha256": "0"}
             trip = RoundTrip(source=source, platform="tiny", generation=1, path=str(file), **told)
-            session.add(Pair(round_trip=trip, **columns(measured)))
+            session.add(Pair(round_trip=trip, **columns_of(measured)))
     return load_pairs(original.parent / "tiny.db", "train")
 
 
