@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from databases import engine_of
+from databases import accepted, engine_of
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -21,7 +21,7 @@ from pairing.alignment.align import mean_absolute_difference, measure, psnr, rea
 from pairing.alignment.mask import mask_from_png
 from pairing.alignment.registration import Alignment
 from pairing.build import build
-from pairing.database import Pair, Source, Stored, accepted
+from pairing.database import Pair, Source, Stored
 from pairing.shared_database import open_platform, open_shared, publish
 from params import Pairing, UserError
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from databases import engine_of, schema
+from databases import accepted, engine_of, schema
 from sqlalchemy import create_engine, event, select, text
 from sqlalchemy.orm import Session
 
 from collect.ledger.transactions import open_ledger
 from pairing import shared_database
 from pairing.build import new_database
-from pairing.database import Base, Pair, RoundTrip, Source, accepted, aligned, open_pairs
+from pairing.database import Base, Pair, RoundTrip, Source, aligned, open_pairs
 from pairing.shared_database import PAIRS, open_platform, open_shared, publish
 from pairing.summary import summarise
 from params import UserError

@@ -15,9 +15,9 @@ from collect.files import to_json, write_atomically
 from pairing.database import generation
 from train import device
 from train.data.pairs import Pairs, load_pairs
+from train.data.perturbations import Kind
 from train.emulator.identify import identify
 from train.emulator.model import Emulator
-from train.layers.encoder import Chain
 from train.models import checkpoint
 from train.training.metrics import mean_absolute_error, perturbed_error
 from train.training.networks import Trained, build, finished, parameter_count, warm_start
@@ -147,12 +147,7 @@ def paper_net(
         settings = settings.model_copy(update=PAPER_SETTINGS)
         network = build(settings, None)
         trainer = Trainer(
-            network,
-            splits.train,
-            splits.validation,
-            settings,
-            resume_file=resume_file,
-            process_group=process_group,
+            network, splits.train, splits.validation, settings, resume_file=resume_file, process_group=process_group
         )
         trainer.train(on_progress)
         model = trainer.model.eval()
@@ -173,12 +168,8 @@ def _better_of(own: Trained, before: Path, platform: str, splits: Splits) -> tup
     if earlier.validation_mae >= own_error:
         return own, earlier
     earlier.in_use = True
-    logger.info(
-        "%s: the new model is %.2f grey levels off on validation, the earlier one %.2f, which stays in use.",
-        platform,
-        own_error,
-        earlier.validation_mae,
-    )
+    found = f"{own_error:.2f} grey levels off on validation, the earlier one {earlier.validation_mae:.2f}"
+    logger.info("%s: the new model is %s, which stays in use.", platform, found)
     return Trained(model, metadata["model"], metadata.get("config", {})), earlier
 
 
@@ -192,8 +183,12 @@ def _measure(
     **about: Any,
 ) -> TrainingMetrics:
     """Measure the network that is kept; `about` has the metrics that are known already."""
-    chain = emulator if emulator.identified else None
-    adversarial, noise = perturbed_errors(own.model, splits.test, chain, settings)
+
+    def error_with(kind: Kind) -> float | None:
+        if not emulator.identified:
+            return None
+        return perturbed_error(own.model, splits.test, emulator, settings.perturbed_eps, kind, settings.seed)
+
     return TrainingMetrics(
         **about,
         model=own.name,
@@ -202,26 +197,13 @@ def _measure(
         paper_mae=mean_absolute_error(paper, splits.test) if paper else None,
         validation_mae=mean_absolute_error(own.model, splits.validation),
         identity_validation_mae=mean_absolute_error(None, splits.validation),
-        mae_adversarial=adversarial,
-        mae_noise=noise,
+        mae_adversarial=error_with("adversarial"),
+        mae_noise=error_with("noise"),
         emulator=EmulatorMetrics.model_validate(emulator, from_attributes=True),
         parameters=parameter_count(own.model),
         epochs=round(trainer.epoch, 2),
         steps=trainer.step,
         images={name: len(pairs) for name, pairs in splits._asdict().items()},
-    )
-
-
-def perturbed_errors(
-    model: nn.Module, test: Pairs, chain: Chain | None, settings: params.Train
-) -> tuple[float | None, float | None]:
-    """Measure the errors on test images with adversarial changes and with noise; None where the chain isn't known."""
-    if chain is None:
-        return None, None
-    eps, seed = settings.perturbed_eps, settings.seed
-    return (
-        perturbed_error(model, test, chain, eps, "adversarial", seed),
-        perturbed_error(model, test, chain, eps, "noise", seed),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from databases import accepted
 from PIL import Image
 from skimage import data
 from typer.testing import CliRunner
@@ -12,7 +13,6 @@ from typer.testing import CliRunner
 from collect.command_line import command_line
 from pairing.commands.pairing import pairing
 from pairing.commands.pairs import pairs
-from pairing.database import accepted
 
 app, more = command_line(pairing), command_line(pairs)
 
