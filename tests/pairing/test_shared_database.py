@@ -103,7 +103,7 @@ def test_platforms_share_a_database_and_replace_their_own_pairs_alone(pairs_url:
 def test_a_reader_sees_the_earlier_pairs_until_all_new_ones_are_there(
     pairs_url: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_database, "AT_ONCE", 2)
+    monkeypatch.setattr(shared_database, "ROWS_AT_ONCE", 2)
     put(pairs_url, make("weibo", 4))
     seen: list[list[int]] = []
 

@@ -94,7 +94,7 @@ def test_a_run_repeats_with_its_seed_and_goes_on_after_a_kill_as_if_unbroken(
     database = make_pairs(side=32, suffix=suffix, median=model == "hybrid", train=5, validation=2, test=1)
     settings = changed(SHORT, model=model)
     found = [fit(database, settings, tmp_path / name) for name in ("first", "second")]
-    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_INTERVAL_S", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 5)
         fit(database, settings, tmp_path / "killed")
