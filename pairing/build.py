@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from collect.dataset import read_manifest as read_images
+from collect.files import write_atomically
 from collect.images import Unusable, decoding
 from collect.round_trip import Served, read_round_trips
+from collect.terminal import terminal
 from pairing.alignment.align import Measurement, measure
 from pairing.alignment.registration import Alignment
 from pairing.database import Base, Pair, RoundTrip, Source
@@ -37,8 +39,8 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
     outcome: Counter[str | None] = Counter()
     look_alikes = LookAlikes({name: images / name for name in originals}, settings)
     files = _by_content(round_trips, rows)
-    with writing(database) as session:
-        for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
+    with new_database(database) as session:
+        for row in track(rows, f"{round_trips.name}: pair", console=terminal()):
             prepared = originals[row.source]
             source = Source(
                 platform=row.platform,
@@ -56,32 +58,31 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
                 pair = replace(pair, reason=f"another picture: it is nearer to {nearer}")
             if pair.reason and pair.reason.startswith("another picture") and (same := files[file] - {prepared.name}):
                 pair = replace(pair, reason=f"a duplicate: {min(same)} has the same file")
-            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns(pair)))
-            outcome[kind(pair.reason)] += 1
+            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns_of(pair)))
+            outcome[reason_kind(pair.reason)] += 1
     return outcome
 
 
 @contextmanager
-def writing(database: Path) -> Iterator[Session]:
+def new_database(database: Path) -> Iterator[Session]:
     """Open a new pairs database to write, which takes the place of the old one when all is in it."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    part = database.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    engine = create_engine(f"sqlite:///{part}")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        yield session
-        session.commit()
-    engine.dispose()
-    part.replace(database)
+    with TemporaryDirectory() as folder:
+        new = Path(folder) / database.name
+        engine = create_engine(f"sqlite:///{new}")
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            yield session
+            session.commit()
+        engine.dispose()
+        write_atomically(database, new.read_bytes())
 
 
-def kind(reason: str | None) -> str | None:
+def reason_kind(reason: str | None) -> str | None:
     """Return what kind of reason it is, without the figures."""
     return reason.partition(":")[0] if reason else None
 
 
-def columns(measured: Measurement) -> dict[str, Any]:
+def columns_of(measured: Measurement) -> dict[str, Any]:
     """Return a measurement as the columns of a pair's row."""
     row = {field.name: getattr(measured, field.name) for field in fields(measured)}
     alignment: Alignment | None = row.pop("alignment")

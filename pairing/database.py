@@ -164,11 +164,6 @@ def generation(path: Path) -> int:
         return stored.generation()
 
 
-def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """List a file's accepted pairs of a split as (original, rendition) files, sorted by name."""
-    return [(pair.original, pair.rendition) for pair in aligned(path, split)]
-
-
 def aligned(path: Path, split: str) -> list[Accepted]:
     """List a file's accepted pairs of a split with their alignments and masks, sorted by name."""
     with open_pairs(path) as stored:

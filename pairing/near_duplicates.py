@@ -10,7 +10,7 @@ from PIL import Image
 
 from collect.thumbnails import Thumbnail, thumbnail
 from pairing.alignment.align import Measurement, measure, read_aligned
-from pairing.alignment.mask import from_png
+from pairing.alignment.mask import mask_from_png
 from pairing.alignment.orientation import Turn, turned
 from pairing.alignment.registration import Alignment
 from params import Pairing
@@ -80,7 +80,7 @@ def _counts(mask: bytes | None, side: int) -> Thumbnail:
     """Tell which of a thumbnail's pixels a mask leaves: 1, others 0; [side, side, 1]."""
     if mask is None:
         return np.ones((side, side, 1), np.float32)
-    image = Image.fromarray(from_png(mask)).convert("L").resize((side, side), Image.Resampling.BOX)
+    image = Image.fromarray(mask_from_png(mask)).convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(np.asarray(image) == 0, np.float32)[..., None]
 
 

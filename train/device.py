@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def pick() -> torch.device:
+def best() -> torch.device:
     """Choose CUDA, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -28,6 +28,6 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=gains)
 
 
-def where(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     """Return the device that a model is on; the CPU for one that holds nothing."""
     return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))

@@ -9,7 +9,7 @@ import typer
 
 import params
 from collect.command_line import PARAMS, OriginOption, ParamsOption
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 
 def transfer(
@@ -34,7 +34,7 @@ def transfer(
 
     generation = fingerprint.generation(platform)
     out = Path("data/transfer") / platform
-    on = chosen(settings.cluster, executor, ray_address)
+    on = executor_of(settings.cluster, executor, ray_address)
     success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin, executor=on)
     write_metrics(platform, settings, success, generation, Path("reports"))
     images = sum(row["images"] for rows in success.values() for row in rows.values())

@@ -15,10 +15,10 @@ from attack.evaluation.outcomes import OUTCOMES, Outcome
 from attack.evaluation.visibility import ssim
 from attack.models import classifiers
 from collect.round_trip import Original, Served, read_round_trips, round_trip
-from pairing.alignment.align import measure, psnr, read_pixels
+from pairing.alignment import measure, psnr, read_pixels
 from params import UNIVERSAL, Pairing, Params, UserError
 from train import device
-from train.cluster.executor import Executor, Local
+from train.cluster import Executor, Local
 from train.tensors import read_image
 
 TOLD = ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")  # of a row of the manifest
@@ -99,7 +99,7 @@ class WorkerInit:
     classifier: classifiers.Classifier
 
     def __call__(self) -> Judge:
-        return Judge(self.site, self.pairing, self.classifier.to(device.pick()))
+        return Judge(self.site, self.pairing, self.classifier.to(device.best()))
 
 
 class Judge:

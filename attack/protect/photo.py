@@ -15,7 +15,7 @@ from PIL import Image
 
 from collect import images
 from collect.dataset import Photo
-from pairing.alignment.align import Pixels
+from pairing.alignment import Pixels
 from params import UserError
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}  # of what is written

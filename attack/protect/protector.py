@@ -17,7 +17,7 @@ from attack.models.classifiers import Classifier
 from attack.protect import photo
 from attack.protect.photo_model import FullResolution, Processing, shrink, working_size
 from attack.tasks.classify import aim
-from pairing.alignment.align import Pixels
+from pairing.alignment import Pixels
 from params import Goal
 from train.tensors import from_pixels
 

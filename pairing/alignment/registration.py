@@ -13,10 +13,10 @@ from collect.codecs.kernels import all_kernels
 from pairing.alignment.canvas import Box, Canvas, Grey, Size, correlate, encoded, loss, luma, weigh
 from pairing.alignment.orientation import Turn, likely_turns, luma_table, turned
 
-COARSEST = 24  # pixels, short side: where the search begins
+COARSEST_SIDE_PX = 24  # pixels, short side: where the search begins
 COARSE = 100  # pixels, short side: where its beginnings are compared
 STEPS = 30  # of the search, at most, at each size
-STILL = 0.002  # pixels of the rendition: a step so small ends the search
+SMALLEST_STEP_PX = 0.002  # pixels of the rendition: a step so small ends the search
 ROUNDS = 3  # of the search at full size
 STUCK = 0.8  # times the loss of what the search found: a simpler box that is so much better means it stopped short
 AS_GOOD = 1.01  # times the least loss: a simpler box that is no worse is the true one
@@ -67,7 +67,7 @@ def register(original: Image.Image, rendition: Image.Image, canvas: Canvas | Non
     for turn in likely_turns(original, rendition):
         upright = turned(seen, turn)
         for start in _starts(canvas.size, upright.size):
-            found.append((*_search(canvas, upright, start, COARSEST, COARSE), turn))
+            found.append((*_search(canvas, upright, start, COARSEST_SIDE_PX, COARSE), turn))
     _, box, turn = max(found, key=lambda each: each[0])
     upright = turned(seen, turn)
     _, box = _search(canvas, upright, box, 2 * COARSE, max(upright.size))
@@ -118,7 +118,7 @@ def _descend(canvas: Canvas, target: Grey, box: Box, kernel: str = "bicubic") ->
     for _ in range(STEPS):
         shown = canvas.show(box, target.shape[::-1], kernel)
         before, (box, _) = box, _step(canvas, target, box, shown, kernel)
-        if _distance(box, before) < STILL * (before[2] - before[0]) / target.shape[1]:
+        if _distance(box, before) < SMALLEST_STEP_PX * (before[2] - before[0]) / target.shape[1]:
             break
     return box
 

@@ -38,7 +38,7 @@ class Header:
     ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
 
     @property
-    def busy(self) -> float:
+    def bytes_a_pixel(self) -> float:
         """Return the bytes a pixel of the rendition."""
         return self.payload / math.prod(self.sizes[1])
 
@@ -58,7 +58,7 @@ class Observed:
         return float(np.abs(_pixels(image) - _pixels(self.rendition)).mean())
 
 
-def skim(original: Path, rendition: Path) -> Header:
+def read_header(original: Path, rendition: Path) -> Header:
     """Read the files' headers; raise UserError for one that is no image, or an original too large to encode."""
     with _open(original) as first:
         size = _upright(first)
@@ -82,12 +82,12 @@ def skim(original: Path, rendition: Path) -> Header:
         )
 
 
-def read(header: Header) -> Observed:
+def read_pair(header: Header) -> Observed:
     """Decode a pair; raise UserError when a file is damaged."""
-    return Observed(header, read_image(header.original), read_image(header.rendition))
+    return Observed(header, read_upright(header.original), read_upright(header.rendition))
 
 
-def read_image(file: Path) -> Image.Image:
+def read_upright(file: Path) -> Image.Image:
     """Read a file as an upright RGB image without metadata; raise UserError when it is damaged."""
     with _open(file) as opened:
         try:

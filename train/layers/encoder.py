@@ -43,7 +43,7 @@ class RealEncoder(nn.Module):
 def replace(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:
     """Return `served`, what an encoder made of the images, with a gradient by them.
 
-    It is steered (train/leverage.py) where the encoder transforms in blocks of one size, else the identity's.
+    It is steered (gradient_steering.py) where the encoder transforms in blocks of one size, else the identity's.
     """
     if quantisation is not None:
         return steer(images, served, quantisation)
