@@ -72,11 +72,12 @@ class Hybrid(nn.Module):
         if before.shape != served.shape:
             real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, before))
             raise ValueError(f"the chain's image has {real} pixels, the ComModel's {model}: not the same platform's")
+        transform = None
         if isinstance(self.encoder, Jpeg):
-            return with_gradient(before, served, self.encoder.quantisation(before))
-        return with_gradient(
-            before, served, self.encoder.quantisation if isinstance(self.encoder, RealEncoder) else None
-        )
+            transform = self.encoder.quantisation(before)
+        elif isinstance(self.encoder, RealEncoder):
+            transform = self.encoder.quantisation
+        return with_gradient(before, served, transform)
 
     def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Return what holds of a checkpoint from when WebP and JPEG 2000 were followed, and AVIF learned.
