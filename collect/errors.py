@@ -30,7 +30,7 @@ class SubmitFailed(TransientError):
     """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
 
     def __init__(self, message: str, said: str = "") -> None:
-        self.said = redaction.words(said)
+        self.said = redaction.redact_message(said)
         super().__init__(f"{message} It says: {self.said}" if said else message)
 
 
@@ -53,7 +53,7 @@ class UploadRejected(Exception):
     """Say that the site refuses one image of a batch, and why; nothing of the batch was published."""
 
     def __init__(self, position: int, reason: str) -> None:
-        super().__init__(redaction.words(reason))
+        super().__init__(redaction.redact_message(reason))
         self.position = position
 
 

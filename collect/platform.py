@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 # in a site's words, what no image is to blame for
-PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
+TEMPORARY_REFUSAL = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
-def refusal(site: Site, position: int, said: str) -> UploadRejected | SubmitFailed:
+def explain_refusal(site: Site, position: int, said: str) -> UploadRejected | SubmitFailed:
     """Return what a site's words against an image mean: it is refused, or the site may take it another time."""
-    if PASSING.search(said):
-        return SubmitFailed(f"{site.name} does not take an image for now. It says: {redaction.words(said)}")
+    if TEMPORARY_REFUSAL.search(said):
+        return SubmitFailed(f"{site.name} does not take an image for now. It says: {redaction.redact_message(said)}")
     return UploadRejected(position, said)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Playwright, sync_playwright
 
-from collect.browser.launch import SETTING, SHELL, found
+from collect.browser.launch import BROWSER_VARIABLE, HEADLESS_SHELL, find_browsers
 from params import UserError
 
 
@@ -22,13 +22,13 @@ def install() -> str:
     if not _first_that_starts(whole=True):
         _install("browser", [playwright_has, _debian_has("chromium")], whole=True)
     path = _first_that_starts(whole=False)
-    if path and "headless" not in Path(path).name and not os.environ.get(SETTING):
-        path = _install("headless shell", [[*playwright_has, "--only-shell"], _debian_has(SHELL)], whole=False)
+    if path and "headless" not in Path(path).name and not os.environ.get(BROWSER_VARIABLE):
+        path = _install("headless shell", [[*playwright_has, "--only-shell"], _debian_has(HEADLESS_SHELL)], whole=False)
     if path:
         return path
     raise UserError(
         "There is no Chromium here, and none could be installed. Install one (Debian, Ubuntu: apt-get install"
-        f" chromium), or name one in the environment variable {SETTING}."
+        f" chromium), or name one in the environment variable {BROWSER_VARIABLE}."
     )
 
 
@@ -52,7 +52,7 @@ def _install(what: str, commands: Sequence[list[str]], *, whole: bool) -> str | 
 
 def _first_that_starts(*, whole: bool) -> str | None:
     with sync_playwright() as playwright:
-        return next((path for path in found(playwright, whole=whole) if starts(playwright, path)), None)
+        return next((path for path in find_browsers(playwright, whole=whole) if starts(playwright, path)), None)
 
 
 def starts(playwright: Playwright, path: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
-class Head(NamedTuple):
+class ResponseHead(NamedTuple):
     """How an answer began."""
 
     status: int
@@ -17,7 +17,7 @@ class Head(NamedTuple):
     where: str  # the address that answered, or to which it leads
 
 
-class Heads:
+class ResponseHeads:
     """The heads of answers, withheld or not, by the browser's numbers of the requests."""
 
     def __init__(self, part: str) -> None:
@@ -41,7 +41,7 @@ class Heads:
         if "corsErrorStatus" in event and event["requestId"] in self._addresses:
             self._withheld.append(event["requestId"])
 
-    def withheld(self) -> list[Head]:
+    def withheld(self) -> list[ResponseHead]:
         """List the heads of the answers that the page may not read, in their order."""
         return [head for number in self._withheld if (head := self._head(number))]
 
@@ -50,10 +50,10 @@ class Heads:
         heads = filter(None, map(self._head, self._addresses))
         return {head.status: head.retry_after for head in heads if head.retry_after}
 
-    def _head(self, number: str) -> Head | None:
+    def _head(self, number: str) -> ResponseHead | None:
         event = self._answered.get(number) or self._answered.get(self._preflights.get(number, ""))
         if event is None:
             return None
         headers = {name.lower(): value for name, value in event["headers"].items()}
         where = headers.get("location", self._addresses[number])
-        return Head(event["statusCode"], headers.get("retry-after"), where)
+        return ResponseHead(event["statusCode"], headers.get("retry-after"), where)

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from collect import redaction
 from collect.browser import storage_state
-from collect.browser.page import text
+from collect.browser.page import read_html
 from params import UserError
 
 
@@ -27,7 +27,7 @@ def ends_in_adapter(error: Exception) -> bool:
     return adapter_frames(error)[-1:] == list(traceback.extract_tb(error.__traceback__))[-1:]
 
 
-def keep_page(page: Page, name: str) -> str:
+def save_page(page: Page, name: str) -> str:
     """Save a page's screenshot and HTML, without tokens, for whoever mends the adapter; say where, or why not."""
     try:
         folder = storage_state.state_folder() / "failures"
@@ -45,6 +45,6 @@ def keep_page(page: Page, name: str) -> str:
 
 def _masked_text(page: Page) -> str:
     try:
-        return redaction.masked(text(page), [cookie["value"] for cookie in page.context.cookies()])
+        return redaction.redact_html(read_html(page), [cookie["value"] for cookie in page.context.cookies()])
     except PlaywrightError:
         return ""

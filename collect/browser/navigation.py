@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Request, Response, TimeoutError
 
-from collect.browser.blocking import check, check_marks, seconds
-from collect.browser.page import alerts, text, value
+from collect.browser.blocking import check_marks, check_status, parse_retry_after
+from collect.browser.page import evaluate, read_alerts, read_html
 from collect.errors import NotSignedIn, RateLimited, SubmitFailed, TransientError
-from collect.redaction import reason
-from collect.retry import again
+from collect.redaction import describe_browser_error
+from collect.retry import retry_read
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
-WHOLE = 30.0  # seconds that a page may take to load
-A_FILE = 5.0  # more of them for each file that goes up meanwhile
-PAUSE = 50  # milliseconds between two looks
+PAGE_TIMEOUT_S = 30.0  # seconds that a page may take to load
+FILE_TIMEOUT_S = 5.0  # more of them for each file that goes up meanwhile
+POLLING_INTERVAL_MS = 50  # milliseconds between two looks
 
 
 def visit(site: Site, page: Page, address: str) -> Response:
@@ -39,13 +39,13 @@ def visit(site: Site, page: Page, address: str) -> Response:
             answer = page.goto(address, wait_until="commit")
             assert answer is not None  # only an address on the same page, with a #, has no answer
             retry_after = answer.headers.get("retry-after")
-            check(site, answer.status, page.url, retry_after)
+            check_status(site, answer.status, page.url, retry_after)
             _wait_until_whole(site, page, trouble, retry_after)
         if site.is_for_guests(page.url):
             raise NotSignedIn
         return answer
 
-    return again(site, once)
+    return retry_read(site, once)
 
 
 @contextmanager
@@ -55,24 +55,24 @@ def expect_arrival(site: Site, page: Page, address: re.Pattern[str], *, files: i
     Raises SubmitFailed, with what the page says by then (role alert), when it leads nowhere. `files`: how many go up
     before the page goes on.
     """
-    before = alerts(page)
+    before = read_alerts(page)
     heard: list[Response] = []
     with _heard(site, page, heard) as trouble:
         yield
-        end = time.monotonic() + WHOLE + (A_FILE * files if site.is_live else 0)
+        end = time.monotonic() + PAGE_TIMEOUT_S + (FILE_TIMEOUT_S * files if site.is_live else 0)
         while not address.search(page.url):
             retry_after = trouble()
             if site.is_for_guests(page.url):
                 raise NotSignedIn
             _check_data(site, page, heard)
             if time.monotonic() > end:
-                check_marks(site, page.url, text(page), retry_after)
+                check_marks(site, page.url, read_html(page), retry_after)
                 _check_data(site, page, heard, stays=True)
-                said = " ".join(each for each in alerts(page) if each not in before)
+                said = " ".join(each for each in read_alerts(page) if each not in before)
                 raise SubmitFailed(
                     f"{site.name}: the page stays at {urlsplit(page.url).path} instead of going on.", said
                 )
-            page.wait_for_timeout(PAUSE)
+            page.wait_for_timeout(POLLING_INTERVAL_MS)
         _wait_until_whole(site, page, trouble, trouble())
         _check_data(site, page, heard)
 
@@ -101,7 +101,7 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
             raise TransientError(f"{site.name}: the connection was cut ({request.failure}).")
         for answer in heard or ():
             retry_after = answer.headers.get("retry-after")
-            check(site, answer.status, answer.url, retry_after)
+            check_status(site, answer.status, answer.url, retry_after)
             if answer.status in (401, 403):
                 raise NotSignedIn
         return retry_after
@@ -115,7 +115,7 @@ def _heard(site: Site, page: Page, heard: list[Response] | None = None) -> Itera
         trouble()
         if "has been closed" in error.message or isinstance(error, TimeoutError):
             raise
-        raise TransientError(f"{site.name}: a page did not load ({reason(error)}).") from None
+        raise TransientError(f"{site.name}: a page did not load ({describe_browser_error(error)}).") from None
     finally:
         if heard is not None:
             page.remove_listener("response", answered)
@@ -146,27 +146,29 @@ def _check_data(site: Site, page: Page, heard: Sequence[Response], *, stays: boo
     ]
     if not doubtful:
         return
-    kept = value(page, "(window.comreadvAnswers ?? []).map(([, , , text, , where]) => [where, text])")
+    kept = evaluate(page, "(window.comreadvAnswers ?? []).map(([, , , text, , where]) => [where, text])")
     for answer in doubtful:
         texts = [text for where, text in kept if where == answer.url and text != "null"]  # no JSON where that was asked
         pages = [text for text in texts if text.lstrip().startswith("<")]
         if pages or (stays and not texts):
             retry_after = answer.headers.get("retry-after")
             check_marks(site, "", " ".join(pages), retry_after)
-            raise RateLimited(f"{site.name}: the site answers with a page where data should be.", seconds(retry_after))
+            raise RateLimited(
+                f"{site.name}: the site answers with a page where data should be.", parse_retry_after(retry_after)
+            )
 
 
 def _wait_until_whole(site: Site, page: Page, trouble: Callable[[], object], retry_after: str | None) -> None:
-    end = time.monotonic() + WHOLE
+    end = time.monotonic() + PAGE_TIMEOUT_S
     while True:
         trouble()  # a page whose body was cut stays there for ever
         try:
-            page.wait_for_load_state("domcontentloaded", timeout=PAUSE)
+            page.wait_for_load_state("domcontentloaded", timeout=POLLING_INTERVAL_MS)
             break
         except TimeoutError:
             if time.monotonic() > end:
                 raise TransientError(f"{site.name}: a page takes too long to load.") from None
     trouble()
     marks = json.dumps([*site.challenge_marks, *site.block_marks])
-    seen = value(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
+    seen = evaluate(page, f"{marks}.filter((mark) => document.documentElement.outerHTML.includes(mark))")
     check_marks(site, page.url, " ".join(seen), retry_after)

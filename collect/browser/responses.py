@@ -17,17 +17,17 @@ from urllib.parse import urlsplit
 from playwright.sync_api import CDPSession, Locator, Page, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser.blocking import check, check_marks, seconds
-from collect.browser.cdp import Heads
-from collect.browser.navigation import A_FILE
-from collect.browser.page import text, value, wait_for
+from collect.browser.blocking import check_marks, check_status, parse_retry_after
+from collect.browser.cdp import ResponseHeads
+from collect.browser.navigation import FILE_TIMEOUT_S
+from collect.browser.page import evaluate, read_html, wait_for_value
 from collect.errors import NotSignedIn, PageChanged, RateLimited, TransientError
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
 
-KEEP = """
+RECORDER_SCRIPT = """
 window.comreadvAnswers = [];
 const keep = (asked, body, status, text, retry, where) =>
   window.comreadvAnswers.push([String(asked), fileIn(body), status, text, retry, where]);
@@ -64,8 +64,8 @@ window.fetch = async (...rest) => {
   }
 };
 """
-FIRST = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
-FIND = """([part, start, count, path]) => {
+RESPONSE_TIMEOUT_S = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
+FIND_RESPONSES = """([part, start, count, path]) => {
   const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
   if (found.length >= count || found.some(([, , status]) => status >= 400 && status < 500)) return found;
   return location.pathname !== path && document.readyState === 'complete' ? 'gone' : null;
@@ -95,7 +95,7 @@ class Response:
             raise NotSignedIn
         if self.status == 0:
             raise TransientError(f"{self.site.name}: the connection was cut while the site answered.")
-        check(self.site, self.status, self.where, self.retry_after)
+        check_status(self.site, self.status, self.where, self.retry_after)
         try:
             content = json.loads(self.text)
         except ValueError:
@@ -105,7 +105,7 @@ class Response:
             raise RateLimited(
                 f"{self.site.name}: the site answers with HTTP {self.status} and no data: it turns us away, or has"
                 " changed.",
-                seconds(self.retry_after),
+                parse_retry_after(self.retry_after),
             )
         return content
 
@@ -117,15 +117,15 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
     HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
     come after it.
     """
-    with overheard(site, page, part) as complete:
-        start, path = value(page, "[window.comreadvAnswers.length, location.pathname]")
+    with watch_withheld(site, page, part) as complete:
+        start, path = evaluate(page, "[window.comreadvAnswers.length, location.pathname]")
         answers: list[Response] = []
         yield answers
-        timeout = 1000 * (FIRST + count * A_FILE)
+        timeout = 1000 * (RESPONSE_TIMEOUT_S + count * FILE_TIMEOUT_S)
         try:
-            found = wait_for(page, FIND, [part, start, count, path], timeout=timeout)
+            found = wait_for_value(page, FIND_RESPONSES, [part, start, count, path], timeout=timeout)
         except TimeoutError:
-            kept = value(page, f"window.comreadvAnswers.slice({start})")
+            kept = evaluate(page, f"window.comreadvAnswers.slice({start})")
             failed = [_answer(site, *each) for each in kept if part in each[0] and each[2] != 200]
             complete(failed)
             for answer in failed:
@@ -134,7 +134,7 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
         if found == "gone":
             if site.is_for_guests(page.url):
                 raise NotSignedIn
-            check_marks(site, page.url, text(page))
+            check_marks(site, page.url, read_html(page))
             raise TransientError(
                 f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered."
             )
@@ -158,15 +158,15 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Response]:
     vars(answer).update(vars(answers[0]))
 
 
-def arrived(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
+def read_file_responses(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dict[str, Any]]:
     """Read the site's JSON about each file, by position, without those whose request was cut or met an error.
 
-    Raises as `Response.json` and `by_position` do; TransientError only when no file has arrived, when the site asks
+    Raises as `Response.json` and `match_files` do; TransientError only when no file has arrived, when the site asks
     to be left alone for a while, or when some file has no answer.
     """
     told: dict[int, dict[str, Any]] = {}
     failed: dict[int, TransientError] = {}
-    for position, answer in by_position(answers, files):
+    for position, answer in match_files(answers, files):
         try:
             told[position] = answer.json()
         except RateLimited:
@@ -181,7 +181,7 @@ def arrived(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dic
     return told
 
 
-def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
+def check_file_count(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
     """Raise TransientError when a page is about to publish more files than the site has told of.
 
     It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
@@ -194,7 +194,7 @@ def no_more_than(site: Site, told: Mapping[int, object], shown: Locator, button:
         )
 
 
-def by_position(answers: Sequence[Response], files: Sequence[Path]) -> Iterator[tuple[int, Response]]:
+def match_files(answers: Sequence[Response], files: Sequence[Path]) -> Iterator[tuple[int, Response]]:
     """Tell which file each answer is about, by the name that its request carried.
 
     Raises PageChanged when requests carry no such names: with a batch of one there is nothing to tell apart.
@@ -210,7 +210,7 @@ def by_position(answers: Sequence[Response], files: Sequence[Path]) -> Iterator[
 
 
 @contextmanager
-def overheard(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[Response]], None]]:
+def watch_withheld(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[Response]], None]]:
     """Listen to the answers to the page's requests whose address contains `part`; yield what completes answers by them.
 
     Only on a live site: all that a sandbox serves is of one origin, and to hear of every thumbnail takes its time.
@@ -219,7 +219,7 @@ def overheard(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[
         yield lambda _answers: None
         return
     browser = page.context.new_cdp_session(page)
-    heads = Heads(part)
+    heads = ResponseHeads(part)
     browser.on("Network.requestWillBeSent", heads.sent)
     browser.on("Network.responseReceivedExtraInfo", heads.answered)
     browser.on("Network.loadingFailed", heads.failed)
@@ -231,7 +231,7 @@ def overheard(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequence[
             browser.detach()
 
 
-def _complete(answers: Sequence[Response], heads: Heads, browser: CDPSession) -> None:
+def _complete(answers: Sequence[Response], heads: ResponseHeads, browser: CDPSession) -> None:
     """Write into answers what the page could not read: their status, where it is 0, and Retry-After.
 
     Whose status is whose is told by the order, which will do: one that turns us away stops the whole batch.

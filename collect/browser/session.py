@@ -17,20 +17,20 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 from collect import redaction
 from collect.browser import login, responses, storage_state
 from collect.browser.blocking import check_marks
-from collect.browser.diagnostics import adapter_frames, ends_in_adapter, keep_page
+from collect.browser.diagnostics import adapter_frames, ends_in_adapter, save_page
 from collect.browser.downloader import downloader
-from collect.browser.launch import end_browsers, launch
-from collect.browser.page import text
+from collect.browser.launch import end_browsers, launch_browser
+from collect.browser.page import read_html
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError, Trouble
 from collect.platform import Batch, Site
-from collect.retry import again, pause
+from collect.retry import pause_between_requests, retry_read
 from params import UserError
 
-TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
-SANDBOX_TIMEOUT = 8_000
-LONGEST = 7200.0  # seconds that a step may take before the browser is taken to hang: an album may have a thousand pages
-SANDBOX_LONGEST = 120.0
-AT_ONCE = 4  # downloads from a site on this computer
+STEP_TIMEOUT_MS = 20_000  # that a step may wait for its mark on the page
+SANDBOX_STEP_TIMEOUT_MS = 8_000
+HANG_TIMEOUT_S = 7200.0  # after which a browser is taken to hang in a step: an album may have a thousand pages
+SANDBOX_HANG_TIMEOUT_S = 120.0
+PARALLEL_DOWNLOADS = 4  # downloads from a site on this computer
 MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
 MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
 OTHERWISE = (KeyError, IndexError, TypeError, AttributeError, ValueError)  # from an answer that an adapter misreads
@@ -61,11 +61,11 @@ class BrowserSession:
     def __init__(self, platform: Site, playwright: Playwright) -> None:
         self.platform = platform
         self.playwright = playwright
-        self.browser = launch(playwright, platform)
+        self.browser = launch_browser(playwright, platform)
         self.account = ""
         self._trouble, self._steps, self._signed_out_seen = 0.0, 0, False
         with self._watched():
-            again(platform, self._renew)
+            retry_read(platform, self._renew)
 
     def upload(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
@@ -79,7 +79,7 @@ class BrowserSession:
         """Download, as one person on a live site and several at once from this computer."""
         begun: list[Callable[[], str] | Trouble] = []
         stop: Trouble | None = None
-        with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if self.platform.is_live else PARALLEL_DOWNLOADS) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
                     begun.append(stop or self._download(pool, remote_id, rendition, file, accept))
@@ -101,7 +101,7 @@ class BrowserSession:
         self, pool: Executor, remote_id: str, rendition: str, file: Path, accept: str | None
     ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
-        pause(self.platform)
+        pause_between_requests(self.platform)
         address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
         fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:
@@ -120,7 +120,7 @@ class BrowserSession:
         """Store the sign-in as the site has renewed it, while it holds; else what is stored stays."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
             with contextlib.suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-                storage_state.store(self.platform, self.context)
+                storage_state.save_sign_in(self.platform, self.context)
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):
@@ -132,7 +132,7 @@ class BrowserSession:
             self._open()
         except PlaywrightError as error:
             raise TransientError(
-                f"{self.platform.name}: the browser does not open the site. {redaction.reason(error)}"
+                f"{self.platform.name}: the browser does not open the site. {redaction.describe_browser_error(error)}"
             ) from None
 
     def _open(self) -> None:
@@ -141,14 +141,14 @@ class BrowserSession:
         for context in self.browser.contexts:
             context.close()
         if not self.browser.is_connected():
-            self.browser = launch(self.playwright, self.platform)
+            self.browser = launch_browser(self.playwright, self.platform)
         state = storage_state.stored_state(self.platform) if self.platform.is_live else None
         self.context = self.browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
-        self.context.add_init_script(responses.KEEP)
+        self.context.set_default_timeout(STEP_TIMEOUT_MS if self.platform.is_live else SANDBOX_STEP_TIMEOUT_MS)
+        self.context.add_init_script(responses.RECORDER_SCRIPT)
         self.page = self.context.new_page()
         if not self.platform.is_live:
-            login.sign_in_here(self.platform, self.page)
+            login.sign_in_locally(self.platform, self.page)
         account = self._account()
         if self.account not in ("", account):
             raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
@@ -166,7 +166,7 @@ class BrowserSession:
         try:
             with self._watched():
                 if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
-                    again(self.platform, self._renew)
+                    retry_read(self.platform, self._renew)
                 answer = self._judged(action)
         except NotSignedIn:
             self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
@@ -181,7 +181,7 @@ class BrowserSession:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """End the browser when a step hangs: Playwright waits for ever for some answers of a browser's."""
-        timer = threading.Timer(LONGEST if self.platform.is_live else SANDBOX_LONGEST, end_browsers)
+        timer = threading.Timer(HANG_TIMEOUT_S if self.platform.is_live else SANDBOX_HANG_TIMEOUT_S, end_browsers)
         timer.daemon = True
         timer.start()
         try:
@@ -194,7 +194,7 @@ class BrowserSession:
         try:
             return action()
         except CaptchaRequired as error:
-            raise CaptchaRequired(error.message + keep_page(self.page, self.platform.name)) from None
+            raise CaptchaRequired(error.message + save_page(self.page, self.platform.name)) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
         except OTHERWISE as error:
@@ -222,12 +222,12 @@ class BrowserSession:
         except RateLimited as turned_away:
             return turned_away
         except CaptchaRequired as challenged:
-            return CaptchaRequired(challenged.message + keep_page(self.page, name))
+            return CaptchaRequired(challenged.message + save_page(self.page, name))
         if isinstance(error, PlaywrightError):
-            what, why = "page", redaction.reason(error)
+            what, why = "page", redaction.describe_browser_error(error)
         else:
-            what, why = "answer", redaction.words(f"{type(error).__name__}: {error}")
-        kept = keep_page(self.page, name)
+            what, why = "answer", redaction.redact_message(f"{type(error).__name__}: {error}")
+        kept = save_page(self.page, name)
         return PageChanged(
             f"{name}: the site's {what} is not as collect/platforms/{name}.py expects. Step: {where}. {why}{kept}"
         )
@@ -235,6 +235,6 @@ class BrowserSession:
 
 def _text(page: Page) -> str:
     try:
-        return text(page)
+        return read_html(page)
     except PlaywrightError:
         return ""

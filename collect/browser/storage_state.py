@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, StorageState
 from collect.platform import Site
 from params import UserError, unwritable
 
-OTHERS = 0o077  # the bits of a mode by which others may do something
+OTHERS_MODE_BITS = 0o077  # the bits of a mode by which others may do something
 
 
 def state_folder() -> Path:
@@ -43,7 +43,7 @@ def _holds_this_project(folder: Path) -> bool:
 
 def _is_ours_alone(path: Path) -> bool:
     found = path.lstat()
-    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS_MODE_BITS
 
 
 def state_file(platform: Site) -> Path:
@@ -70,7 +70,7 @@ def login_command(platform: Site) -> str:
     return f"comreadv login --platform {platform.name}" + f" --origin {platform.origin}" * bool(platform.origin)
 
 
-def age(file: Path) -> str:
+def describe_age(file: Path) -> str:
     """Say how long ago a file was written: 3 days ago."""
     seconds = time.time() - file.stat().st_mtime
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
@@ -80,12 +80,12 @@ def age(file: Path) -> str:
     return "less than a minute ago"
 
 
-def store(platform: Site, context: BrowserContext) -> None:
+def save_sign_in(platform: Site, context: BrowserContext) -> None:
     """Keep the sign-in of a browser's context."""
-    keep(platform, context.storage_state())
+    save_state(platform, context.storage_state())
 
 
-def keep(platform: Site, state: StorageState) -> Path:
+def save_state(platform: Site, state: StorageState) -> Path:
     """Keep a sign-in, readable by its owner alone; return its file."""
     file = state_file(platform)
     write(file, json.dumps(state).encode())

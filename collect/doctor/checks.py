@@ -18,7 +18,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from collect.browser import launch, login, responses, storage_state
 from collect.browser.downloader import downloader
-from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
+from collect.browser.session import SANDBOX_STEP_TIMEOUT_MS, STEP_TIMEOUT_MS
 from collect.codecs import fingerprint, quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
@@ -27,8 +27,8 @@ from collect.platform import Batch, LocalPlatform, Platform, Site
 from collect.round_trip.thumbnails import MOST, distance, look, shows
 from params import UserError
 
-SIDE = 64  # pixels
-AGAIN = 5.0  # seconds between two looks at an album that lags behind
+IMAGE_SIDE_PX = 64  # pixels
+ALBUM_CHECK_INTERVAL_S = 5.0  # seconds between two looks at an album that lags behind
 
 
 class Checks(ABC):
@@ -57,11 +57,11 @@ class Checks(ABC):
     def upload(self) -> str:
         """Upload and publish an image that nobody has ever seen."""
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
+        Image.fromarray(colours).resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BICUBIC).save(self.original)
         self.left_behind.insert(0, self.batch)
         (remote_id,) = self._upload().values()
         self._received({0: remote_id})
-        return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
+        return f"{IMAGE_SIDE_PX}×{IMAGE_SIDE_PX} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         self.batch.known.update(remote_ids)
@@ -97,10 +97,11 @@ class Checks(ABC):
         live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)
         if not fingerprint.matches(whole, {"codec": {key: seen[key] for key in keys if key in seen}}):
             raise UserError(
-                f"{_spoken(seen)}, but fingerprints/{self.name}.json says {_spoken(known)} ({', '.join(differ)})."
-                f" Look at more images with `comreadv drift --platform {self.name}{live}`; --write keeps what it sees."
+                f"{_describe_codec(seen)}, but fingerprints/{self.name}.json says {_describe_codec(known)}"
+                f" ({', '.join(differ)}). Look at more images with `comreadv drift --platform {self.name}{live}`;"
+                " --write keeps what it sees."
             )
-        return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
+        return f"{_describe_codec(seen)}, as in fingerprints/{self.name}.json"
 
     def delete(self) -> str:
         """Delete what went up, also when the upload failed half-way, and what an earlier doctor left."""
@@ -122,7 +123,7 @@ class Checks(ABC):
         return remote_ids
 
 
-class Local(Checks):
+class LocalChecks(Checks):
     """A platform without a site."""
 
     def __init__(self, name: str, platform: LocalPlatform, folder: Path, stack: ExitStack) -> None:
@@ -142,7 +143,7 @@ class Local(Checks):
         self._session.delete(remote_ids, title)
 
 
-class Web(Checks):
+class SiteChecks(Checks):
     """A platform with pages."""
 
     def __init__(self, name: str, site: Site, folder: Path, stack: ExitStack) -> None:
@@ -160,7 +161,7 @@ class Web(Checks):
 
     def start(self) -> str:
         playwright = self._stack.enter_context(sync_playwright())
-        self._browser, path = launch.started(playwright, self.site)
+        self._browser, path = launch.launch_browser_at(playwright, self.site)
         self._stack.callback(self._browser.close)
         return f"{path}, version {self._browser.version}"
 
@@ -172,20 +173,20 @@ class Web(Checks):
     def sign_in(self) -> str:
         state = storage_state.stored_state(self.site) if self.site.is_live else None
         self.context = self._browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(TIMEOUT if self.site.is_live else SANDBOX_TIMEOUT)
+        self.context.set_default_timeout(STEP_TIMEOUT_MS if self.site.is_live else SANDBOX_STEP_TIMEOUT_MS)
         if state is None:
-            login.sign_in_here(self.site, self.context.new_page())
-        elif not login.signed_in(self.site, self.context):
+            login.sign_in_locally(self.site, self.context.new_page())
+        elif not login.has_sign_in_cookies(self.site, self.context):
             raise UserError(f"{state} lacks the cookies of a sign-in. Run `{storage_state.login_command(self.site)}`.")
-        self.context.add_init_script(responses.KEEP)
-        return f"stored {storage_state.age(state)}" if state else f"at {self.site.origin}"
+        self.context.add_init_script(responses.RECORDER_SCRIPT)
+        return f"stored {storage_state.describe_age(state)}" if state else f"at {self.site.origin}"
 
     def show_account(self) -> str:
         assert self.context is not None
         self._account = self.site.account(self.context.new_page())
         if not self._account:
             raise NotSignedIn
-        self.left_behind = pending_deletions.noted(self.site, self._account, self.original)
+        self.left_behind = pending_deletions.list_pending(self.site, self._account, self.original)
         if self.site.is_live:
             self._stack.callback(self._keep_sign_in, self.context)
         return self._account
@@ -193,15 +194,15 @@ class Web(Checks):
     def _keep_sign_in(self, context: BrowserContext) -> None:
         """Store the sign-in as the site has renewed it; else what is stored stays."""
         with suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-            storage_state.store(self.site, context)
+            storage_state.save_sign_in(self.site, context)
 
     def _upload(self) -> dict[int, str]:
-        pending_deletions.note(self.site, self._account, self.batch)
+        pending_deletions.record_pending(self.site, self._account, self.batch)
         return self.site.upload(self.page, self.batch)
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         super()._received(remote_ids)
-        pending_deletions.note(self.site, self._account, self.batch)
+        pending_deletions.record_pending(self.site, self._account, self.batch)
 
     def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
         end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
@@ -209,7 +210,7 @@ class Web(Checks):
             shown = self.site.read_back(self.page, batch)
             if bool(shown) == wanted or time.monotonic() > end:
                 return shown
-            time.sleep(AGAIN)
+            time.sleep(ALBUM_CHECK_INTERVAL_S)
 
     def find_address(self) -> str:
         self._address = self.site.address(self.page, self.remote_id, self.site.rendition)
@@ -225,11 +226,11 @@ class Web(Checks):
 
     def _take_down(self, batch: Batch) -> list[str]:
         remote_ids = super()._take_down(batch)
-        pending_deletions.strike_out(self.site, batch)
+        pending_deletions.remove_pending(self.site, batch)
         return remote_ids
 
 
-def _spoken(codec: Mapping[str, Any]) -> str:
+def _describe_codec(codec: Mapping[str, Any]) -> str:
     parts = [str(codec["format"])]
     if "tables" in codec:
         parts = [f"{codec['format']} quality {codec['quality']}", codec["sampling"]]

@@ -11,12 +11,12 @@ from collect.platform import Batch, Site
 Notes = dict[str, dict[str, str]]  # account and remote id, if that is known, by the title of a batch of one image
 
 
-def note(site: Site, account: str, batch: Batch) -> None:
+def record_pending(site: Site, account: str, batch: Batch) -> None:
     """Note a batch, again once its remote id is known."""
     _write(site, _read(site) | {batch.title: {"account": account, "remote_id": batch.known.get(0, "")}})
 
 
-def noted(site: Site, account: str, file: Path) -> list[Batch]:
+def list_pending(site: Site, account: str, file: Path) -> list[Batch]:
     """List what is noted of an account; `file` stands for the images, which are not kept."""
     return [
         Batch(title, [file], known={0: each["remote_id"]} if each["remote_id"] else {})
@@ -25,7 +25,7 @@ def noted(site: Site, account: str, file: Path) -> list[Batch]:
     ]
 
 
-def strike_out(site: Site, batch: Batch) -> None:
+def remove_pending(site: Site, batch: Batch) -> None:
     """Forget a batch that the site does not show any more."""
     _write(site, {title: each for title, each in _read(site).items() if title != batch.title})
 

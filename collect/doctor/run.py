@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.text import Text
 
 from collect import sandbox
-from collect.doctor.checks import Checks, Local, Web
-from collect.doctor.diagnosis import symptoms
+from collect.doctor.checks import Checks, LocalChecks, SiteChecks
+from collect.doctor.diagnosis import describe_failure
 from collect.platform import Batch, LocalPlatform, Platform, Site, load
 from collect.round_trip.connect import is_asked_for, refuse_sandbox
 from params import Params, UserError
 
-WIDTH = 12  # characters of a step's name
+NAME_COLUMN_WIDTH = 12  # characters of a step's name
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Step:
     needs: tuple[str, ...] = ()
 
 
-def examine(name: str, params: Params, console: Console, *, origin: str | None = None, live: bool = False) -> bool:
+def examine_platform(
+    name: str, params: Params, console: Console, *, origin: str | None = None, live: bool = False
+) -> bool:
     """Try every step of a platform of params.yaml and print a row each; return whether all went well.
 
     A sandbox is served for as long when that is what the platform's row says. Raises UserError for a real site
@@ -45,15 +47,15 @@ def examine(name: str, params: Params, console: Console, *, origin: str | None =
         platform = load(name, row, origin=origin)
         _permit(name, platform, console, live=live)
         if isinstance(platform, Site):
-            patient: Checks = Web(name, platform, folder, stack)
+            patient: Checks = SiteChecks(name, platform, folder, stack)
         else:
             assert isinstance(platform, LocalPlatform)
-            patient = Local(name, platform, folder, stack)
+            patient = LocalChecks(name, platform, folder, stack)
         try:
             failed = _run(_steps(patient), patient, console)
         finally:
             if patient.left_behind:
-                still = f"Still up on {name}: {'; '.join(map(_named, patient.left_behind))}."
+                still = f"Still up on {name}: {'; '.join(map(_describe_batch, patient.left_behind))}."
                 console.print(Text(f"{still} The next doctor tries again to delete it; or do so by hand.", style="red"))
     if failed:
         console.print(f"{name}: {failed[0]} fails." if len(failed) == 1 else f"{name}: {', '.join(failed)} fail.")
@@ -75,7 +77,7 @@ def _permit(name: str, platform: Platform, console: Console, *, live: bool) -> N
     console.print(f"{name}, the real site: one tiny image goes up, {platform.audience}, and is deleted again.")
 
 
-def _named(batch: Batch) -> str:
+def _describe_batch(batch: Batch) -> str:
     known = f"{', '.join(batch.known.values())}," if batch.known else "perhaps what is"
     return f"{known} called {batch.title!r}"
 
@@ -85,7 +87,7 @@ def _steps(patient: Checks) -> list[Step]:
     middle: list[Step] = []
     ready: tuple[str, ...] = ()
     where = ("upload",)
-    if isinstance(patient, Web):
+    if isinstance(patient, SiteChecks):
         first = [
             Step("browser", patient.start),
             Step("state folder", patient.state_folder),
@@ -113,19 +115,23 @@ def _run(steps: list[Step], patient: Checks, console: Console) -> list[str]:
     for step in steps:
         missing = [each for each in step.needs if each not in done]
         if missing:
-            console.print(Text(f"- {step.name:{WIDTH}}         skipped, for it needs: {', '.join(missing)}", "dim"))
+            console.print(
+                Text(f"- {step.name:{NAME_COLUMN_WIDTH}}         skipped, for it needs: {', '.join(missing)}", "dim")
+            )
             continue
         start = time.monotonic()
         try:
             seen, notes = step.act(), []
         except Exception as error:  # a redesign shows as anything: no such key, no such locator
-            seen, *notes = symptoms(error, patient)
+            seen, *notes = describe_failure(error, patient)
             failed.append(step.name)
         else:
             done.add(step.name)
         well = step.name in done
-        row = Text.assemble(("✓" if well else "✗", "green" if well else "bold red"), f" {step.name:{WIDTH}}")
+        row = Text.assemble(
+            ("✓" if well else "✗", "green" if well else "bold red"), f" {step.name:{NAME_COLUMN_WIDTH}}"
+        )
         console.print(row.append(f" {time.monotonic() - start:6.2f} s  {seen}"))
         for note in notes:
-            console.print(Text(f"{'':{WIDTH + 13}}{note}"))
+            console.print(Text(f"{'':{NAME_COLUMN_WIDTH + 13}}{note}"))
     return failed

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
-from collect.browser.responses import arrived, expect_answers, no_more_than
+from collect.browser.responses import check_file_count, expect_answers, read_file_responses
 from collect.errors import NotSignedIn
-from collect.platform import Batch, Site, refusal
-from collect.retry import pause
+from collect.platform import Batch, Site, explain_refusal
+from collect.retry import pause_between_requests
 from params import UserError
 
-FOLLOWING = ".paginator .next > a"
-ANY_ALBUM = re.compile(r"/photos/album/\d+/$")
-OTHERS = re.compile(r"^\s*(所有人可见|公开|仅朋友可见)(?![一-鿿])")  # who see an album, as its page says
+NEXT_PAGE_LINK = ".paginator .next > a"
+ALBUM_ADDRESS = re.compile(r"/photos/album/\d+/$")
+PUBLIC_AUDIENCE = re.compile(r"^\s*(所有人可见|公开|仅朋友可见)(?![一-鿿])")  # who see an album, as its page says
 
 
 class Douban(Site):
@@ -48,9 +48,9 @@ class Douban(Site):
         with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         photos: dict[int, str] = {}
-        for position, told in arrived(answers, batch.files).items():
+        for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("id"):
-                raise refusal(self, position, str(told.get("msg") or "no id, without a reason"))
+                raise explain_refusal(self, position, str(told.get("msg") or "no id, without a reason"))
             photos[position] = str(told["id"])
         batch.received(photos)
         boxes = page.locator('textarea[name^="desc_"]')
@@ -58,7 +58,7 @@ class Douban(Site):
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
         save = page.get_by_role("button", name=re.compile("^(保存|Save)$"))
         if len(photos) < len(batch.files):
-            no_more_than(self, photos, boxes, save)
+            check_file_count(self, photos, boxes, save)
         with expect_arrival(self, page, re.compile(re.escape(self._album()) + "$")):
             save.click()
         return photos
@@ -86,14 +86,14 @@ class Douban(Site):
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in remote_ids:
-            pause(self)
+            pause_between_requests(self)
             status = self._photo(page, photo)
             if status in (403, 404):
                 self.account(page)  # raises where nobody is signed in any more
             if status == 404:
                 continue  # it is gone already
             page.once("dialog", lambda dialog: dialog.accept())
-            with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
+            with expect_arrival(self, page, ALBUM_ADDRESS):  # an earlier run's may have been another
                 page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
 
     def _refuse_what_others_see(self, page: Page) -> None:
@@ -101,7 +101,7 @@ class Douban(Site):
         if self._looked:
             return
         self._visit_album(page, self._album())
-        said = page.get_by_text(OTHERS).filter(visible=True).all_inner_texts()
+        said = page.get_by_text(PUBLIC_AUDIENCE).filter(visible=True).all_inner_texts()
         if said:
             raise UserError(
                 f"douban: others see the album {self.row.album}. Its page says: {said[0].strip()}. Make it 仅自己可见"
@@ -130,16 +130,16 @@ class Douban(Site):
     def _newest(self, page: Page) -> Iterator[str]:
         """Yield the photos of the album's first page and its last two, where the newest stand."""
         yield from self._shown(page, self._album())
-        end = _link(page, ".paginator > a")
+        end = _read_last_link(page, ".paginator > a")
         for _ in range(2):  # a batch is larger than a page
             if end:
-                pause(self)
+                pause_between_requests(self)
                 yield from self._shown(page, end)
-                end = _link(page, ".paginator .prev > a")
+                end = _read_last_link(page, ".paginator .prev > a")
 
     def _other_albums(self, page: Page, photo: str) -> list[str] | None:
         """List the other albums to which a photo's page leads, where it leads not to ours; None: it has no page."""
-        pause(self)
+        pause_between_requests(self)
         if self._photo(page, photo) == 404:
             return None
         links = page.locator('a[href*="/photos/album/"]')
@@ -150,9 +150,9 @@ class Douban(Site):
         """Yield the album's photos, onward: one that comes in meanwhile moves none to a page that has been read."""
         onward: str | None = self._album()
         while onward:
-            pause(self)
+            pause_between_requests(self)
             yield from self._shown(page, onward)
-            onward = _link(page, FOLLOWING)
+            onward = _read_last_link(page, NEXT_PAGE_LINK)
 
     def _photo(self, page: Page, photo: str) -> int:
         """Go to a photo's page; return the status."""
@@ -166,7 +166,7 @@ class Douban(Site):
         return re.findall(r"/p(\d+)\.", " ".join(filter(None, sources)))
 
 
-def _link(page: Page, selector: str) -> str | None:
+def _read_last_link(page: Page, selector: str) -> str | None:
     """Return where the last of such links leads to; None when there is none."""
     links = page.locator(selector)
     return links.last.evaluate("link => link.href") if links.count() else None

@@ -12,15 +12,15 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from collect import redaction
-from collect.browser.blocking import check, check_marks
+from collect.browser.blocking import check_marks, check_status
 from collect.browser.navigation import expect_arrival, visit
 from collect.errors import NotSignedIn, SubmitFailed, TransientError, UploadRejected
-from collect.platform import PASSING, Batch, Site
-from collect.retry import again, pause
+from collect.platform import TEMPORARY_REFUSAL, Batch, Site
+from collect.retry import pause_between_requests, retry_read
 from params import UserError
 
-ALBUM = re.compile(r"/media/set/\?set=a\.")
-FIRST, MORE, SANDBOX_MORE = 30_000, 5_000, 1_000  # milliseconds that a list's first part, or more, may take to come
+ALBUM_ADDRESS = re.compile(r"/media/set/\?set=a\.")
+LIST_TIMEOUT_MS, MORE_TIMEOUT_MS, SANDBOX_TIMEOUT_MS = 30_000, 5_000, 1_000  # for a list's first part, or for more
 
 
 class Facebook(Site):
@@ -55,11 +55,11 @@ class Facebook(Site):
         page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
         page.get_by_role("button", name=re.compile("Only me|仅限自己")).wait_for()  # what was chosen holds
         try:
-            with expect_arrival(self, page, ALBUM, files=len(batch.files)):
+            with expect_arrival(self, page, ALBUM_ADDRESS, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
         except SubmitFailed as stayed:
             named = [position for position, file in enumerate(batch.files) if file.name in stayed.said]
-            if len(named) != 1 or PASSING.search(stayed.said):
+            if len(named) != 1 or TEMPORARY_REFUSAL.search(stayed.said):
                 raise
             if self.is_live:
                 time.sleep(self.lag)
@@ -75,7 +75,7 @@ class Facebook(Site):
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
-        if self._tells and (told := again(self, partial(self._told, page, address))):
+        if self._tells and (told := retry_read(self, partial(self._told, page, address))):
             return told
         self._tells = False  # the image is there only once the page's scripts have run
         visit(self, page, address)
@@ -88,8 +88,10 @@ class Facebook(Site):
             answer = page.request.get(address)
             html = answer.text()
         except PlaywrightError as error:
-            raise TransientError(f"facebook: a photo's page was cut off ({redaction.reason(error)}).") from None
-        check(self, answer.status, answer.url, answer.headers.get("retry-after"))
+            raise TransientError(
+                f"facebook: a photo's page was cut off ({redaction.describe_browser_error(error)})."
+            ) from None
+        check_status(self, answer.status, answer.url, answer.headers.get("retry-after"))
         check_marks(self, answer.url, html, answer.headers.get("retry-after"))
         if self.is_for_guests(answer.url):
             raise NotSignedIn
@@ -121,7 +123,7 @@ class Facebook(Site):
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
-            came |= self._comes(albums.first, FIRST)
+            came |= self._comes(albums.first, LIST_TIMEOUT_MS)
             album = page.get_by_role("link", name=title)
             self._scroll(page, albums, until=album.count)
             if album.count():
@@ -166,16 +168,16 @@ class Facebook(Site):
     def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
         """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
         while not until() and (shown := links.count()):
-            pause(self)
+            pause_between_requests(self)
             page.mouse.wheel(0, 10_000)
-            if not self._comes(links.nth(shown), MORE):
+            if not self._comes(links.nth(shown), MORE_TIMEOUT_MS):
                 links.last.scroll_into_view_if_needed()  # the list may have a frame of its own
-                if not self._comes(links.nth(shown), MORE):
+                if not self._comes(links.nth(shown), MORE_TIMEOUT_MS):
                     return
 
     def _comes(self, link: Locator, live_wait: int) -> bool:
         try:
-            link.wait_for(timeout=live_wait if self.is_live else SANDBOX_MORE)
+            link.wait_for(timeout=live_wait if self.is_live else SANDBOX_TIMEOUT_MS)
         except TimeoutError:
             return False
         return True

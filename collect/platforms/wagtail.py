@@ -12,11 +12,11 @@ from playwright.sync_api import FilePayload, Page
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.responses import expect_answer
 from collect.errors import NotSignedIn
-from collect.platform import Batch, Site, refusal
-from collect.retry import pause
+from collect.platform import Batch, Site, explain_refusal
+from collect.retry import pause_between_requests
 from params import UserError
 
-USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an account on this computer's own server
+USER_VARIABLE, PASSWORD_VARIABLE = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # on this computer's own server
 
 
 class Wagtail(Site):
@@ -44,14 +44,16 @@ class Wagtail(Site):
         self.at(self.root)
 
     def sign_in(self, page: Page) -> None:
-        if not (os.environ.get(USER) and os.environ.get(PASSWORD)):
-            raise UserError(f"wagtail: set {USER} and {PASSWORD}, an account on {self.origin}.")
-        page.locator('input[name="username"]').fill(os.environ[USER])
-        page.locator('input[name="password"]').fill(os.environ[PASSWORD])
+        if not (os.environ.get(USER_VARIABLE) and os.environ.get(PASSWORD_VARIABLE)):
+            raise UserError(f"wagtail: set {USER_VARIABLE} and {PASSWORD_VARIABLE}, an account on {self.origin}.")
+        page.locator('input[name="username"]').fill(os.environ[USER_VARIABLE])
+        page.locator('input[name="password"]').fill(os.environ[PASSWORD_VARIABLE])
         with page.expect_navigation():
             page.locator('form[action$="/login/"] button[type="submit"]').click()
         if "/login/" in page.url:
-            raise UserError(f"wagtail: {self.origin} does not take the account in {USER} and {PASSWORD}.")
+            raise UserError(
+                f"wagtail: {self.origin} does not take the account in {USER_VARIABLE} and {PASSWORD_VARIABLE}."
+            )
 
     def account(self, page: Page) -> str:
         self._visit(page, "")
@@ -69,7 +71,9 @@ class Wagtail(Site):
             answer = uploaded.json()
             if not answer.get("success"):
                 self.delete(page, list(images.values()), batch.title)  # they were in the library at once
-                raise refusal(self, position, str(answer.get("error_message") or "no success, without a reason"))
+                raise explain_refusal(
+                    self, position, str(answer.get("error_message") or "no success, without a reason")
+                )
             if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
                 raise UserError(
                     f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"
@@ -94,7 +98,7 @@ class Wagtail(Site):
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for image in remote_ids:
-            pause(self)
+            pause_between_requests(self)
             if self._visit(page, f"images/{image}/delete/") == 404:
                 continue
             if f"{title} " not in page.get_by_role("heading", level=1).inner_text():
@@ -122,4 +126,4 @@ class Wagtail(Site):
             following = page.locator("#listing-results nav .next a[href]")
             path = following.get_attribute("href") if following.count() else None
             if path:
-                pause(self)
+                pause_between_requests(self)

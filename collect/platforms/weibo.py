@@ -11,11 +11,11 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from collect.browser.navigation import visit
-from collect.browser.responses import Response, arrived, expect_answer, expect_answers, no_more_than
+from collect.browser.responses import Response, check_file_count, expect_answer, expect_answers, read_file_responses
 from collect.errors import NotSignedIn, PageChanged, SubmitFailed, TransientError
-from collect.platform import PASSING, Batch, Site, refusal
-from collect.redaction import reason, words
-from collect.retry import again, pause
+from collect.platform import TEMPORARY_REFUSAL, Batch, Site, explain_refusal
+from collect.redaction import describe_browser_error, redact_message
+from collect.retry import pause_between_requests, retry_read
 from params import PlatformRow, UserError
 
 
@@ -40,7 +40,7 @@ class Weibo(Site):
         answer = visit(self, page, self.at(self.root))
         if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
             return number
-        if again(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
+        if retry_read(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
             raise NotSignedIn
         raise PageChanged(
             "weibo no longer says who is signed in (header X-Log-Uid of its first page). Mend account() in"
@@ -57,16 +57,16 @@ class Weibo(Site):
         pids: dict[int, str] = {}
         if any("<data>100006</data>" in each.text for each in answers):
             raise NotSignedIn
-        for position, told in arrived(answers, batch.files).items():
+        for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("ret"):
-                raise refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
+                raise explain_refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
             pids[position] = told["pic"]["pid"]
         batch.received(pids)
         attached = page.get_by_title(re.compile("^(删除|Delete)$"))
         attached.nth(len(pids) - 1).wait_for()
         send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
         if len(pids) < len(batch.files):
-            no_more_than(self, pids, attached, send)
+            check_file_count(self, pids, attached, send)
         page.get_by_role("button", name=re.compile("^(仅自己可见|Only me)$")).wait_for()  # what was chosen holds
         with expect_answer(self, page, "/ajax/statuses/update") as posted:
             send.click()
@@ -74,8 +74,10 @@ class Weibo(Site):
             raise NotSignedIn
         if posted.json().get("ok") != 1:
             said = str(posted.json().get("msg") or "")
-            if PASSING.search(said):
-                raise SubmitFailed(f"weibo takes no post for now. It says: {words(said)}")  # and so rejects no image
+            if TEMPORARY_REFUSAL.search(said):
+                raise SubmitFailed(
+                    f"weibo takes no post for now. It says: {redact_message(said)}"
+                )  # and so rejects no image
             raise SubmitFailed("weibo refuses the post.", said)
         return pids
 
@@ -96,27 +98,27 @@ class Weibo(Site):
         if others := [post for post, pids in posts.items() if not pids <= set(remote_ids)]:
             raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
         for post in posts:
-            pause(self)
+            pause_between_requests(self)
             del self._posts[post]  # also when its answer is lost: what became of it, the album tells
             with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
-                page.locator("body").evaluate(DESTROY, post)
+                page.locator("body").evaluate(DELETE_POST_SCRIPT, post)
             if destroyed.json().get("ok") == -100:
                 raise NotSignedIn
             if destroyed.json().get("ok") != 1:
-                said = words(str(destroyed.json().get("msg") or "it does not say why"))
+                said = redact_message(str(destroyed.json().get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")
 
     def _album(self, page: Page) -> Iterator[dict[str, Any]]:
         uid, cursor = self.account(page), "0"
         while True:
-            answer = again(self, partial(self._wall, page, uid, cursor))
+            answer = retry_read(self, partial(self._wall, page, uid, cursor))
             if answer.get("ok") != 1:
                 raise NotSignedIn
             yield from answer["data"]["list"]
             cursor = str(answer["data"]["since_id"] or 0)
             if cursor == "0":
                 return
-            pause(self)
+            pause_between_requests(self)
 
     def _wall(self, page: Page, uid: str, cursor: str) -> dict[str, Any]:
         try:
@@ -127,10 +129,10 @@ class Weibo(Site):
             )
             return Response(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
         except PlaywrightError as error:
-            raise TransientError(f"weibo: the album was cut off ({reason(error)}).") from None
+            raise TransientError(f"weibo: the album was cut off ({describe_browser_error(error)}).") from None
 
 
-DESTROY = """(_, mid) => {
+DELETE_POST_SCRIPT = """(_, mid) => {
   const token = document.cookie.split('; ').find((each) => each.startsWith('XSRF-TOKEN='));
   fetch('/ajax/statuses/destroy', {
     method: 'POST',

@@ -11,7 +11,7 @@ from collect.errors import PageChanged, RateLimited, TransientError
 from collect.ledger.rate_limit import LONGEST_KEPT, RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Platform
-from collect.retry import back_off
+from collect.retry import backoff_seconds
 
 WITH_ANYTHING = 12  # troubles in a row, without any progress, after which a run ends with the last one
 WITH_A_SITE = 36  # that turns us away: with the longest waits, a day
@@ -50,7 +50,7 @@ class RetryPolicy:
         """Wait, at least as long as the site asks for; raise the trouble when it is too much."""
         self._failures += 1
         self._changed = self._changed + 1 if isinstance(trouble, PageChanged) else 0
-        wait = min(LONGEST_KEPT, back_off(trouble, self._failures, live=self.platform.is_live))
+        wait = min(LONGEST_KEPT, backoff_seconds(trouble, self._failures, live=self.platform.is_live))
         if self.rate and (trouble.wait or isinstance(trouble, RateLimited)):
             self.rate.leave_alone(wait)
         most = self.with_a_site if isinstance(trouble, RateLimited) else WITH_ANYTHING

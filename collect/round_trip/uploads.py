@@ -19,7 +19,7 @@ from collect.ledger.models import Upload
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
-from collect.retry import jitter
+from collect.retry import with_jitter
 from collect.round_trip.downloads import TRIES, Downloads
 from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Quarantine
@@ -169,7 +169,7 @@ class Uploader:
             return False
         self.patience.rest_as_asked()
         while self._rate and (wait := self._rate.take(len(chosen))):
-            self.heart.rest(jitter(wait) if wait < 60 else wait)
+            self.heart.rest(with_jitter(wait) if wait < 60 else wait)
         uploads = self.ledger.claim(chosen)
         if not uploads:
             return True  # another collector was quicker

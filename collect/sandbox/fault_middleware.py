@@ -19,17 +19,17 @@ from collect.sandbox.faults import Faults
 if TYPE_CHECKING:
     from collect.sandbox.site import Site
 
-EVERYWHERE = ("latency", "error-before", "cut", "busy", "captcha", "block")
-FILES = ("expired", "truncated")
-LATENCY = (0.2, 0.5)  # seconds
-MINUTE = 60.0  # seconds
+REQUEST_FAULTS = ("latency", "error-before", "cut", "busy", "captcha", "block")
+FILE_FAULTS = ("expired", "truncated")
+LATENCY_RANGE_S = (0.2, 0.5)  # seconds
+LIMIT_WINDOW_S = 60.0  # seconds
 
 
 class _Cut(Exception):
     """Make the server close the connection."""
 
 
-class Faulty:
+class FaultMiddleware:
     """A site's app with faults, which spare the sign-in and the sandbox's own account.
 
     `limit`: files a minute; for more it answers 418.
@@ -47,7 +47,7 @@ class Faulty:
         request = Request(scope)
         struck = {name for name in self.liable(request) if self.faults.strikes(name)}
         if "latency" in struck:
-            await asyncio.sleep(self.faults.random["latency"].uniform(*LATENCY))
+            await asyncio.sleep(self.faults.random["latency"].uniform(*LATENCY_RANGE_S))
         if "expiry" in struck:
             token = request.cookies[self.site.session_cookie]
             await run_in_threadpool(self.site.store.sign_out, token)
@@ -71,9 +71,9 @@ class Faulty:
 
     def liable(self, request: Request) -> list[str]:
         """Name the faults that can strike a request, besides those of what an album or a file shows."""
-        names = [*EVERYWHERE]
+        names = [*REQUEST_FAULTS]
         if self.is_file(request):
-            names += FILES
+            names += FILE_FAULTS
         elif self.site.session_cookie in request.cookies:
             names.append("expiry")
         if request.method == "POST":
@@ -112,7 +112,7 @@ class Faulty:
         if self.limit is None:
             return False
         now = time.monotonic()
-        if len(self.served) == self.limit and (not self.limit or now - self.served[0] < MINUTE):
+        if len(self.served) == self.limit and (not self.limit or now - self.served[0] < LIMIT_WINDOW_S):
             return True
         self.served.append(now)
         return False

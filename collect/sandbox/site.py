@@ -22,8 +22,8 @@ from collect.sandbox.faults import Faults
 from collect.sandbox.records import Photo, Session
 from collect.sandbox.store import Store, write
 
-SOURCES = Path(__file__).parent / "sites"
-DAYS_30 = 30 * 24 * 3600  # seconds
+SITES_FOLDER = Path(__file__).parent / "sites"
+COOKIE_AGE_S = 30 * 24 * 3600  # seconds
 
 
 class Cookie(NamedTuple):
@@ -93,13 +93,13 @@ class Site(ABC):
         return Starlette(routes=routes, exception_handlers={HTTPException: self.refuse})
 
     def page(self, title: str, body: str, status: int = 200) -> HTMLResponse:
-        return pages.page(
+        return pages.render_page(
             self.title,
             title,
             body,
             navigation=self.navigation.format(account=self.account),
-            style=(SOURCES / f"{self.name}.css").read_text(encoding="utf-8"),
-            script=(SOURCES / f"{self.name}.js").read_text(encoding="utf-8"),
+            style=(SITES_FOLDER / f"{self.name}.css").read_text(encoding="utf-8"),
+            script=(SITES_FOLDER / f"{self.name}.js").read_text(encoding="utf-8"),
             language=self.language,
             status=status,
         )
@@ -114,7 +114,7 @@ class Site(ABC):
     def sign_in(self, _request: Request) -> Response:
         response = RedirectResponse(self.landing, 303)
         for cookie in self.cookies(self.store.sign_in()):
-            response.set_cookie(cookie.name, cookie.value, DAYS_30, httponly=not cookie.script, samesite="lax")
+            response.set_cookie(cookie.name, cookie.value, COOKIE_AGE_S, httponly=not cookie.script, samesite="lax")
         return response
 
     def to_sign_in(self) -> Response:
@@ -160,12 +160,12 @@ class Site(ABC):
 
     def render(self, photo: Photo, size: str, own: str) -> bytes:
         """Make a rendition by the step `size` and the photo's codec, or by `own` when it has none."""
-        image = images.read(self.store.original(photo))
+        image = images.decode_upload(self.store.original(photo))
         if not self.keeps_profile:
             image.info = {}
         codec = photo.codec
         if photo.watermarked:  # between the steps and the encoder
-            stamped = watermark.stamp(codecs.before_encoding(image, f"{size}+{codec or own}"))
+            stamped = watermark.add_watermark(codecs.before_encoding(image, f"{size}+{codec or own}"))
             stamped.info, image = image.info, stamped
             codec = codec and codec.rpartition("+")[2]
         return codecs.encode(image, f"{size}+{codec}") if codec else self.encode(image, size, own)

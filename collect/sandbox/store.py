@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from collect.sandbox.records import ENTRIES, SCHEMA, Album, Entry, Photo, Published, Received, Session
+from collect.sandbox.records import ENTRIES_QUERY, SCHEMA, Album, Entry, Photo, Published, Received, Session
 from params import UserError
 
 
@@ -127,12 +127,12 @@ class Store:
     def entries(self, album: str) -> list[Entry]:
         """List an album's photos in the order in which they came in."""
         with self.lock:
-            rows = self.db.execute(f"{ENTRIES} WHERE albums.key = ? ORDER BY entries.id", (album,)).fetchall()
+            rows = self.db.execute(f"{ENTRIES_QUERY} WHERE albums.key = ? ORDER BY entries.id", (album,)).fetchall()
         return [Entry(*row) for row in rows]
 
     def newest(self, count: int, before: int = 0) -> list[Entry]:
         """List the photos of all albums, newest first, from the one that came before entry `before`."""
-        query = f"{ENTRIES} WHERE ? = 0 OR entries.id < ? ORDER BY entries.id DESC LIMIT ?"
+        query = f"{ENTRIES_QUERY} WHERE ? = 0 OR entries.id < ? ORDER BY entries.id DESC LIMIT ?"
         with self.lock:
             return [Entry(*row) for row in self.db.execute(query, (before, before, count)).fetchall()]
 

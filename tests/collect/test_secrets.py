@@ -167,12 +167,12 @@ def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, capl
     adapter = load("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
-        page = launch.launch(playwright, adapter).new_page()
+        page = launch.launch_browser(playwright, adapter).new_page()
         with pytest.raises(PlaywrightError) as failed:
             page.goto(signed)
     assert "oh=0123" in failed.value.message
-    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in redaction.reason(failed.value)
-    assert "0123456789abcdef" not in redaction.reason(failed.value)
+    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in redaction.describe_browser_error(failed.value)
+    assert "0123456789abcdef" not in redaction.describe_browser_error(failed.value)
     downloader = Downloader(adapter, cookies=[], headers={})
     with caplog.at_level(logging.INFO), pytest.raises(TransientError) as cut:
         downloader.fetch(signed, workplace / "file")
@@ -193,7 +193,7 @@ document.cookie = "cookie%2Fvalue"; let more = "cookie/value";</script><p title=
 
 
 def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
-    masked = redaction.masked(PAGE, ["cookie/value", "1", "kept"])
+    masked = redaction.redact_html(PAGE, ["cookie/value", "1", "kept"])
     named = ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef")
     for secret in (*named, *SIGNATURES):
         assert secret not in masked, secret
@@ -218,15 +218,15 @@ def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
     ],
 )
 def test_short_tokens_and_escaped_ones_are_masked_where_they_stand_after_a_name(page: str) -> None:
-    masked = redaction.masked(page, ["Ab3d"])
+    masked = redaction.redact_html(page, ["Ab3d"])
     assert "Ab3d" not in masked and "s3cr3t" not in masked and redaction.MASK in masked
-    assert redaction.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
+    assert redaction.redact_html("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
 
 
 def test_queries_and_fragments_of_addresses_are_not_shown() -> None:
     told = f"see <{SIGNED}>, https://weibo.example/#access_token=secret-1, and https://weibo.example/u/7."
     shown = "see <https://scontent.example/v/1_n.jpg?[masked]>, https://weibo.example/#[masked] and https://weibo.example/u/7."
-    assert redaction.public(told) == redaction.public(shown) == shown
+    assert redaction.redact_urls(told) == redaction.redact_urls(shown) == shown
 
 
 def test_a_sites_own_words_are_kept_and_told_without_its_secrets(project, tmp_path_factory, monkeypatch) -> None:

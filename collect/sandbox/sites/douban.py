@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from collect.sandbox import images
 from collect.sandbox.faults import Faults
-from collect.sandbox.records import Album, Session, number
+from collect.sandbox.records import Album, Session, random_number
 from collect.sandbox.site import Cookie, Site
 from collect.sandbox.store import Store
 
@@ -176,15 +176,15 @@ class Sandbox(Site):
                 return JSONResponse({"r": 1, "msg": "ck or upload_auth_token is wrong"}, 403)
             if self.store.album(album) is None or form.get("category") != "photo" or not isinstance(file, UploadFile):
                 return JSONResponse({"r": 1, "msg": "albumid, category or file is missing or wrong"}, 400)
-            data = await file.read(images.LARGEST_UPLOAD + 1)
+            data = await file.read(images.MAX_UPLOAD_BYTES + 1)
         return await run_in_threadpool(self.keep, data)
 
     def keep(self, data: bytes) -> Response:
         try:
-            images.read(data)
+            images.decode_upload(data)
         except images.NotAnImage as error:
             return JSONResponse({"r": 1, "msg": f"上传失败: {error}"})
-        photo = number()
+        photo = random_number()
         self.keep_photos({photo: data})
         return JSONResponse({"id": photo})
 

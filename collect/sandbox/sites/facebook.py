@@ -21,7 +21,7 @@ from starlette.routing import Route
 from collect import codecs
 from collect.sandbox import images
 from collect.sandbox.faults import Faults
-from collect.sandbox.records import Album, Entry, Session, number
+from collect.sandbox.records import Album, Entry, Session, random_number
 from collect.sandbox.site import Cookie, Site
 from collect.sandbox.store import Store
 
@@ -128,14 +128,14 @@ class Sandbox(Site):
             return JSONResponse({"error": 1, "msg": f"an album has photos and an audience, {', '.join(AUDIENCES)}"})
         uploads = {}
         for file in files:
-            data = file.file.read(images.LARGEST_UPLOAD + 1)
+            data = file.file.read(images.MAX_UPLOAD_BYTES + 1)
             try:
-                images.read(data)
+                images.decode_upload(data)
             except images.NotAnImage as error:
                 return JSONResponse({"error": 1366046, "msg": f"Can't upload {file.filename}: {error}"})
-            uploads[number()] = data
+            uploads[random_number()] = data
         album = Album(
-            number(),
+            random_number(),
             str(form.get("album_name") or "Untitled album"),
             str(form.get("description") or ""),
             audience,

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collect.sandbox import images
-from collect.sandbox.records import Album, Session, number
+from collect.sandbox.records import Album, Session, random_number
 from collect.sandbox.site import Cookie, Site
 
 IMAGES_A_POST = 9
@@ -58,7 +58,7 @@ class Sandbox(Site):
 
     def cookies(self, session: Session) -> Iterator[Cookie]:
         yield Cookie("SUB", session.token)
-        yield Cookie("SUBP", number())
+        yield Cookie("SUBP", random_number())
         yield Cookie("XSRF-TOKEN", session.csrf, script=True)
 
     def home(self, request: Request) -> Response:
@@ -120,16 +120,16 @@ class Sandbox(Site):
             return Response("<data>100006</data>", media_type="text/xml")
         data = b""
         async for chunk in request.stream():
-            if len(data) <= images.LARGEST_UPLOAD:
+            if len(data) <= images.MAX_UPLOAD_BYTES:
                 data += chunk
         return await run_in_threadpool(self.keep, data)
 
     def keep(self, data: bytes) -> Response:
         try:
-            image = images.read(data)
+            image = images.decode_upload(data)
         except images.NotAnImage as error:
             return JSONResponse({"ret": False, "errno": -4, "msg": f"上传失败: {error}"})
-        pid = f"{int(self.account):08x}ly1{number()}"
+        pid = f"{int(self.account):08x}ly1{random_number()}"
         self.keep_photos({pid: data})
         size = {"width": image.width, "height": image.height, "size": len(data)}
         return JSONResponse({"ret": True, "pic": {"pid": pid, **size}})
@@ -153,7 +153,7 @@ class Sandbox(Site):
             return JSONResponse({"ok": 0, "msg": "pic_id is no JSON list of uploaded pictures"})
         if len(pids) > IMAGES_A_POST or visible not in VISIBLE or not (pids or content.strip()):
             return JSONResponse({"ok": 0, "msg": "a post has text or 1 to 9 pictures, and is visible 0, 1 or 6"})
-        mid = number()
+        mid = random_number()
         self.store.add_album(Album(mid, content, "", visible), pids)
         return JSONResponse({"ok": 1, "data": {"idstr": mid, "pic_ids": pids}})
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from collect.browser import downloader
-from collect.browser.blocking import seconds
-from collect.browser.downloader import Downloader, Gone, body_problem
+from collect.browser.blocking import parse_retry_after
+from collect.browser.downloader import Downloader, Gone, find_body_problem
 from collect.errors import CaptchaRequired, RateLimited, TransientError
 from collect.platform import Site, load
 from params import PlatformRow, UserError
@@ -149,7 +149,7 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, status: int, clock) -> N
 def test_a_lasting_fault_is_told_in_the_end(tmp_path: Path) -> None:
     with server(Answer(503)) as (origin, asked), pytest.raises(TransientError, match="HTTP 503"):
         fetch(origin, tmp_path / "file")
-    assert len(asked) == downloader.ATTEMPTS
+    assert len(asked) == downloader.MAX_ATTEMPTS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,14 +250,14 @@ def test_a_server_that_is_gone_is_told_without_secrets(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloader, "LARGEST", 1 << 20)
+    monkeypatch.setattr(downloader, "MAX_FILE_BYTES", 1 << 20)
     seen: list[int] = []
 
     def problem(body: bytes) -> str | None:
         seen.append(len(body))
-        return body_problem(body)
+        return find_body_problem(body)
 
-    monkeypatch.setattr(downloader, "body_problem", problem)
+    monkeypatch.setattr(downloader, "find_body_problem", problem)
     with (
         server(Answer(200, JPEG + bytes(8 << 20))) as (origin, _),
         pytest.raises(TransientError, match="more than 1 MB"),
@@ -386,7 +386,7 @@ KINDS = [encoded(kind) for kind in ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "
 
 @pytest.mark.parametrize("body", KINDS)
 def test_an_image_of_each_kind_passes(body: bytes) -> None:
-    assert body_problem(body) is None
+    assert find_body_problem(body) is None
 
 
 @given(
@@ -398,7 +398,7 @@ def test_an_image_of_each_kind_passes(body: bytes) -> None:
 )
 @settings(max_examples=400, deadline=None)
 def test_no_bytes_make_the_check_crash(body: bytes) -> None:
-    problem = body_problem(body)
+    problem = find_body_problem(body)
     assert problem is None or problem
 
 
@@ -414,15 +414,15 @@ DATES = st.from_regex(
 @example("Mon, 1 Jan 2024 0:0:0 +999999999999")
 @settings(max_examples=500, deadline=None)
 def test_no_retry_after_makes_us_crash_or_wait_for_ever(header: str | None) -> None:
-    wait = seconds(header)
+    wait = parse_retry_after(header)
     assert wait is None or 0 <= wait < float("inf")
 
 
 def test_a_retry_after_is_read_as_seconds_or_as_a_date() -> None:
-    assert seconds("120") == 120
-    assert seconds(" 0 ") == 0
-    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    wait = seconds("Wed, 21 Oct 2127 07:28:00 GMT")
+    assert parse_retry_after("120") == 120
+    assert parse_retry_after(" 0 ") == 0
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    wait = parse_retry_after("Wed, 21 Oct 2127 07:28:00 GMT")
     assert wait is not None
     assert 80 * 365 * 86400 < wait < 130 * 366 * 86400
-    assert [seconds(each) for each in (None, "", "-1", "1.5", "soon")] == [None] * 5
+    assert [parse_retry_after(each) for each in (None, "", "-1", "1.5", "soon")] == [None] * 5

@@ -13,13 +13,13 @@ from playwright.sync_api import JSHandle, Page, sync_playwright
 
 from collect import retry
 from collect.browser import navigation, responses
-from collect.browser.blocking import check, check_marks
-from collect.browser.launch import launch
+from collect.browser.blocking import check_marks, check_status
+from collect.browser.launch import launch_browser
 from collect.browser.navigation import expect_arrival, visit
-from collect.browser.page import value
+from collect.browser.page import evaluate
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
 from collect.platform import Site, load
-from collect.retry import again
+from collect.retry import retry_read
 from params import PlatformRow, UserError
 
 ORIGIN = "http://127.0.0.1:1"
@@ -54,24 +54,24 @@ def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_gue
 @pytest.mark.parametrize("status", [418, 420, 429])
 def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
     with pytest.raises(RateLimited, match=f"HTTP {status}") as caught:
-        check(adapter(), status, "", "12")
+        check_status(adapter(), status, "", "12")
     assert caught.value.wait == 12
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_the_servers_own_trouble_is_no_turning_away(status: int) -> None:
     with pytest.raises(TransientError, match=f"HTTP {status}") as caught:
-        check(adapter(), status, "", "12")
+        check_status(adapter(), status, "", "12")
     assert not isinstance(caught.value, RateLimited)
     assert caught.value.wait == 12
     with pytest.raises(TransientError) as caught:
-        check(adapter(), status, "")
+        check_status(adapter(), status, "")
     assert caught.value.wait is None
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 304, 404])
 def test_other_statuses_pass(status: int) -> None:
-    check(adapter(), status, f"{ORIGIN}/u/7", "12")
+    check_status(adapter(), status, f"{ORIGIN}/u/7", "12")
 
 
 def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,30 +108,30 @@ def failing(*troubles: Exception):
 
 
 def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
-    read, calls = failing(*[TransientError("x")] * (retry.ATTEMPTS - 1))
-    assert again(adapter(), read) == "done"
-    assert (len(calls), len(waits)) == (retry.ATTEMPTS, retry.ATTEMPTS - 1)
-    read, calls = failing(*[TransientError("x")] * retry.ATTEMPTS)
+    read, calls = failing(*[TransientError("x")] * (retry.MAX_READ_ATTEMPTS - 1))
+    assert retry_read(adapter(), read) == "done"
+    assert (len(calls), len(waits)) == (retry.MAX_READ_ATTEMPTS, retry.MAX_READ_ATTEMPTS - 1)
+    read, calls = failing(*[TransientError("x")] * retry.MAX_READ_ATTEMPTS)
     with pytest.raises(TransientError):
-        again(adapter(), read)
-    assert len(calls) == retry.ATTEMPTS
+        retry_read(adapter(), read)
+    assert len(calls) == retry.MAX_READ_ATTEMPTS
 
 
 @pytest.mark.parametrize("trouble", [CaptchaRequired("x"), NotSignedIn(), UserError("x"), KeyError("x")])
 def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, waits: list[float]) -> None:
     read, calls = failing(trouble)
     with pytest.raises(type(trouble)):
-        again(adapter(), read)
+        retry_read(adapter(), read)
     assert (len(calls), waits) == (1, [])
 
 
 def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
-    read, calls = failing(RateLimited("x", retry.LONGEST_ON_THE_SPOT + 1))
+    read, calls = failing(RateLimited("x", retry.MAX_READ_DELAY_S + 1))
     with pytest.raises(RateLimited):
-        again(adapter(), read)
+        retry_read(adapter(), read)
     assert (len(calls), waits) == (1, [])
     read, calls = failing(RateLimited("x", 9))
-    assert again(adapter(), read) == "done"
+    assert retry_read(adapter(), read) == "done"
     assert waits == [9]
 
 
@@ -279,7 +279,7 @@ def serve() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page(origin: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = launch(playwright, adapter(origin))
+        browser = launch_browser(playwright, adapter(origin))
         opened = browser.new_page()
         opened.set_default_timeout(8_000)
         yield opened
@@ -321,7 +321,7 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
 @pytest.mark.parametrize(("marks", "said"), [(("too often",), "a block page"), ((), "a page where data should be")])
 def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin, marks, said, monkeypatch) -> None:
     site = adapter(origin)
-    monkeypatch.setattr(navigation, "WHOLE", 3.0)  # in which a text that nobody has kept may still lead on
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 3.0)  # in which a text that nobody has kept may still lead on
     monkeypatch.setattr(type(site), "block_marks", marks)
     for path in ("/blocked", "/blocked-form") if marks else ("/data-form",):
         with pytest.raises(RateLimited, match=said) as caught:
@@ -386,7 +386,7 @@ def keeping(page: Page) -> Iterator[Page]:
     """Open a page that keeps the answers which its scripts read."""
     opened = page.context.browser.new_page()
     opened.set_default_timeout(8_000)
-    opened.add_init_script(responses.KEEP)
+    opened.add_init_script(responses.RECORDER_SCRIPT)
     yield opened
     opened.close()
 
@@ -398,7 +398,7 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
         visit(site, keeping, f"{origin}{path}")
         with expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
-    monkeypatch.setattr(navigation, "WHOLE", 1.0)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 1.0)
     visit(site, keeping, f"{origin}/json-stays")
     with pytest.raises(SubmitFailed), expect_arrival(site, keeping, re.compile("/done$")):
         keeping.get_by_role("button").click()
@@ -415,7 +415,7 @@ def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: 
 
     monkeypatch.setattr(navigation, "_check_data", noted)
     for path, whole, once_it_stays in (("/page-form", 30.0, False), ("/typed-form", 1.0, True)):
-        monkeypatch.setattr(navigation, "WHOLE", whole)
+        monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", whole)
         stayed.clear()
         visit(site, keeping, f"{origin}{path}")
         turned_away = pytest.raises(RateLimited, match="data should be")
@@ -427,7 +427,7 @@ def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: 
 
 @pytest.mark.browser
 def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(navigation, "WHOLE", 0.5)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 0.5)
     site = adapter(origin)
     for form, kind in (("/alert-form", SubmitFailed), ("/captcha-form", CaptchaRequired)):
         visit(site, page, f"{origin}{form}")
@@ -440,7 +440,7 @@ def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: s
 
 @pytest.mark.browser
 def test_files_that_go_up_over_a_real_line_have_their_time(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(navigation, "WHOLE", 0.5)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 0.5)
     for live, kind in ((False, pytest.raises(SubmitFailed)), (True, contextlib.nullcontext())):
         site = adapter(origin)
         monkeypatch.setattr(type(site), "is_live", live)
@@ -461,5 +461,5 @@ def test_what_a_page_takes_away_with_it_is_asked_of_the_next_one(page: Page, ori
 
     visit(adapter(origin), page, f"{origin}/fine")
     monkeypatch.setattr(JSHandle, "json_value", read_too_late)
-    assert value(page, "document.body.innerText") == "done"
+    assert evaluate(page, "document.body.innerText") == "done"
     assert len(reads) == 2

@@ -82,7 +82,7 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(site) as session:
-            storage_state.store(site, session.context)
+            storage_state.save_sign_in(site, session.context)
         monkeypatch.setattr(Platform, "is_live", True)
         stored = storage_state.stored_state(site).read_bytes()
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:

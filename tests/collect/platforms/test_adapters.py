@@ -238,7 +238,7 @@ def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplac
 
 
 def test_a_browser_that_hangs_is_ended(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.session.SANDBOX_LONGEST", 3.0)
+    monkeypatch.setattr("collect.browser.session.SANDBOX_HANG_TIMEOUT_S", 3.0)
     originals = photos(3)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         upload, hung = Weibo.upload, []
@@ -449,7 +449,7 @@ def with_one_refused(originals: Sequence[Original], position: int) -> list[Origi
 
 @pytest.mark.parametrize("site", SITES)
 def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 3.0)  # how long Facebook's page may stay
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 3.0)  # how long Facebook's page may stay
     originals = with_one_refused(photos(4), 1)
     with sandbox.serve(site, state=workplace / "site") as origin:
         outcome = collect(site, originals, origin)
@@ -490,7 +490,7 @@ def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, ph
         return upload(self, page, batch)
 
     monkeypatch.setattr(Weibo, "upload", troubled)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         if ends:
             with pytest.raises(PageChanged, match="the page is another"):
@@ -514,7 +514,7 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
     monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 6.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 6.0)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         assert collect("weibo", originals, origin).complete == 1
@@ -613,9 +613,9 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
         session.upload(batch)
         session.page.route("**/photos_albums", without_albums)
         patched.setattr(Facebook, "is_live", property(lambda _self: True))
-        patched.setattr("collect.platforms.facebook.FIRST", 3_000 if come == "late" else 200)
-        patched.setattr("collect.platforms.facebook.MORE", 100)
-        patched.setattr("collect.browser.navigation.back_off", lambda *_, **__: 0.0)
+        patched.setattr("collect.platforms.facebook.LIST_TIMEOUT_MS", 3_000 if come == "late" else 200)
+        patched.setattr("collect.platforms.facebook.MORE_TIMEOUT_MS", 100)
+        patched.setattr("collect.retry.backoff_seconds", lambda *_, **__: 0.0)
         if come == "late":
             assert len(session.read_back(batch)) == 2
         else:
@@ -627,7 +627,7 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
 @pytest.mark.parametrize("says", [" · 3 photos", ""])
 def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, workplace, monkeypatch) -> None:
     monkeypatch.setattr(facebook, "PAGE", 2)
-    monkeypatch.setattr("collect.browser.navigation.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.retry.backoff_seconds", lambda *_, **__: 0.0)
     page = facebook.Sandbox.page
     with (
         sandbox.serve("facebook", state=workplace / "site") as origin,
@@ -661,9 +661,9 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return JSONResponse({"error": 1, "msg": message}) if b'"error"' in answer.body else answer
 
     monkeypatch.setattr(facebook.Sandbox, "keep", kept)
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 1.0)
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 1.0)
     monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
 
 
 def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:
@@ -709,7 +709,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
         return publish(self, content, pic_id, visible)
 
     monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:
             patched.setattr(weibo.Sandbox, "publish", publish_others)
@@ -762,7 +762,7 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
         sandbox.serve("weibo", state=workplace / "site", faults=faults) as elsewhere,
         open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
     ):
-        monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
+        monkeypatch.setattr("collect.browser.storage_state.save_sign_in", lambda *_: None)
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
         session.page.add_init_script(TO_ANOTHER_ORIGIN % elsewhere)
         batch = Batch("comreadv x", [each.path for each in originals])

@@ -19,7 +19,7 @@ import params
 from collect.browser.session import open_session
 from collect.ledger.ledger import Ledger
 from collect.platform import Batch, load
-from collect.platforms.wagtail import PASSWORD, USER
+from collect.platforms.wagtail import PASSWORD_VARIABLE, USER_VARIABLE
 from collect.round_trip.export import read_manifest
 from collect.round_trip.original import Original
 from collect.round_trip.round_trip import Outcome, round_trip
@@ -75,8 +75,8 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture
 def wagtail(site: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Give the site's address, with the account in the environment; its library is emptied after."""
-    monkeypatch.setenv(USER, "editor")
-    monkeypatch.setenv(PASSWORD, "a password")
+    monkeypatch.setenv(USER_VARIABLE, "editor")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "a password")
     yield site[0]
     with sqlite3.connect(site[1] / "site.db", timeout=30) as database:
         database.execute("DELETE FROM wagtailimages_rendition")
@@ -197,11 +197,11 @@ def test_a_library_that_cannot_be_read_is_no_empty_one(site, wagtail, photos, wo
 
 
 def test_a_wrong_or_missing_account_is_a_user_error(site, wagtail, photos, workplace, monkeypatch) -> None:
-    monkeypatch.setenv(PASSWORD, "wrong")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
     with pytest.raises(UserError, match="does not take the account"):
         collect(photos(1), wagtail)
-    monkeypatch.delenv(PASSWORD)
-    with pytest.raises(UserError, match=f"set {USER} and {PASSWORD}"):
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    with pytest.raises(UserError, match=f"set {USER_VARIABLE} and {PASSWORD_VARIABLE}"):
         collect(photos(1), wagtail)
 
 

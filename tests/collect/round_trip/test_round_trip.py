@@ -118,7 +118,7 @@ def test_images_of_a_mosaic_that_is_refused_go_up_alone(photos, workplace, monke
         where = {"out": Path("out"), "generation": 1, "origin": origin}
         assert round_trip("weibo", SETTINGS, originals[:4], **where, mosaic=True).files == 1
         with monkeypatch.context() as small:
-            small.setattr("collect.sandbox.images.LARGEST_AREA", 64 * 64)
+            small.setattr("collect.sandbox.images.MAX_PIXELS", 64 * 64)
             outcome = round_trip("weibo", SETTINGS, originals, **where, mosaic=True)
         assert (outcome.complete, outcome.rejected, outcome.missing, outcome.files) == (4, 0, 4, 1)
         assert missing().keys() == {each.name for each in originals[4:]}
@@ -602,7 +602,7 @@ def test_cleanup_waits_when_it_is_turned_away_and_goes_on(site, photos, workplac
     if site != "weibo":  # which has no block page
         answers.append(lambda sandbox: sandbox.block())
     waited = answering(site, answers, monkeypatch)
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 3.0)  # how long Facebook's page may stay
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 3.0)  # how long Facebook's page may stay
     with sandbox.serve(site, state=workplace / "site") as origin:
         round_trip(site, SETTINGS, photos(2), Path("out"), generation=1, origin=origin)
         count = len(answers)
@@ -682,7 +682,7 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
     monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
-    monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
+    monkeypatch.setattr("collect.browser.storage_state.save_sign_in", lambda *_: None)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
