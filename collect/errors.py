@@ -4,6 +4,7 @@ UserError                   params.py: a person has to mend something
 ├── TransientError          a step was cut off: what it read is worth nothing, and what it sent may have arrived
 │   ├── PageChanged         the page is not as the adapter expects
 │   ├── SubmitFailed        the page did not go on
+│   ├── AddressExpired      an address serves nothing any more
 │   └── RateLimited         the site wants less of us
 └── CaptchaRequired         the site wants to see a person
 UploadRejected              the site refuses one image of a batch
@@ -32,6 +33,10 @@ class SubmitFailed(TransientError):
     def __init__(self, message: str, said: str = "") -> None:
         self.said = redaction.redact_message(said)
         super().__init__(f"{message} It says: {self.said}" if said else message)
+
+
+class AddressExpired(TransientError):
+    """Say that an address serves nothing any more: a new one is wanted."""
 
 
 class RateLimited(TransientError):

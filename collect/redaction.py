@@ -21,14 +21,19 @@ NAMED_SECRET = re.compile(r"((?:token|csrf|dtsg|secret)[\w-]{0,64}\\?[\"']?\s*[:
 SIGNATURE = re.compile(r"((?:[?&;#]|\\u0026|%26|%3F|%23)\w+(?:=|\\u003d|%3D))[\w%.~+/-]{24,}", re.IGNORECASE)
 
 
+def strip_query(address: str) -> str:
+    """Cut the query and the fragment off an address: they hold signatures and tickets."""
+    return re.split("[?#]", address, maxsplit=1)[0]
+
+
 def redact_urls(text: str) -> str:
-    """Cut the queries and fragments off the addresses in a text: they hold signatures and tickets."""
+    """Cut the queries and fragments off the addresses in a text."""
     return URL_QUERY.sub(r"\1" + MASK, text)
 
 
-def redact_message(said: str) -> str:
+def redact_message(message: str) -> str:
     """Mask the secrets in a site's own words, which may quote an address or a token."""
-    return redact_html(redact_urls(said), ())
+    return redact_html(redact_urls(message), ())
 
 
 def describe_browser_error(error: PlaywrightError) -> str:

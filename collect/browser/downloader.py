@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import requests
 from PIL import Image
 
 from collect.browser.blocking import check_marks, check_status
 from collect.browser.page import evaluate
-from collect.errors import TransientError
+from collect.errors import AddressExpired, TransientError
 from collect.images import DAMAGED, FORMATS
+from collect.redaction import strip_query
 from collect.retry import backoff_seconds
 from params import unwritable
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from collect.platform import Site
 
-MAX_FILE_BYTES = 64 * 1024 * 1024  # bytes
+MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 80_000_000  # Pillow warns above 89 million, and refuses twice as many
-TIMEOUTS_S = (10, 60)  # seconds to connect, and between two reads
+TIMEOUTS_S = (10, 60)  # to connect, and between two reads
 MAX_ATTEMPTS = 5
-MAX_PAGE_BYTES = 100_000  # bytes of a page that are looked at
+MAX_PAGE_BYTES = 100_000  # of a page, that are looked at
+HTML_PAGE = "a page instead of an image"
 
 
 class Downloader:
@@ -43,6 +44,16 @@ class Downloader:
             about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
             self.session.cookies.set(cookie["name"], cookie["value"], **about)
 
+    @classmethod
+    def from_page(cls, site: Site, page: Page) -> Downloader:
+        """Make one that downloads as the page's browser would."""
+        headers = {
+            "Referer": site.at(site.referer),
+            "Accept": site.accept,
+            "User-Agent": evaluate(page, "navigator.userAgent"),
+        }
+        return cls(site, cookies=page.context.cookies(), headers=headers)
+
     def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.
 
@@ -53,7 +64,7 @@ class Downloader:
             accept: the header of that name; None: the browser's.
         """
         part = destination.with_name(destination.name + ".part")
-        public = urlsplit(address)._replace(query="", fragment="").geturl()
+        public = strip_query(address)
         for failures in range(1, MAX_ATTEMPTS + 1):
             try:
                 self._fetch(address, public, part, accept)
@@ -61,11 +72,11 @@ class Downloader:
                 return
             except TransientError as trouble:
                 wait = backoff_seconds(trouble, failures, live=self.site.is_live)
-                if failures == MAX_ATTEMPTS or wait > TIMEOUTS_S[1] or isinstance(trouble, Gone):
+                if failures == MAX_ATTEMPTS or wait > TIMEOUTS_S[1] or isinstance(trouble, AddressExpired):
                     raise
                 time.sleep(wait)
             except OSError as error:
-                _drop(part)
+                _remove(part)
                 raise unwritable(destination, error) from None
 
     def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
@@ -84,7 +95,7 @@ class Downloader:
 
         Returns the answer's Retry-After.
         """
-        tag = _tag(part)
+        tag = _etag_file(part)
         here = part.stat().st_size if part.exists() and tag.exists() else 0
         asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
         with self.session.get(address, timeout=TIMEOUTS_S, stream=True, headers={**headers, **asked}) as answer:
@@ -94,12 +105,12 @@ class Downloader:
                 body = next(answer.iter_content(MAX_PAGE_BYTES), b"").decode(errors="replace")
                 check_marks(self.site, "", body, retry_after)
                 if answer.status_code == 416:
-                    _drop(part)
-                kind = Gone if answer.status_code in (403, 404, 410) else TransientError
-                raise kind(f"{public}: no download (HTTP {answer.status_code}).")
+                    _remove(part)
+                message = f"{public}: no download (HTTP {answer.status_code})."
+                raise AddressExpired(message) if answer.status_code in (403, 404, 410) else TransientError(message)
             rest = answer.status_code == 206
             if rest and not (here and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
-                _drop(part)
+                _remove(part)
                 raise TransientError(f"{public}: another part of the file than was asked for.")
             if not rest:
                 tag.unlink(missing_ok=True)
@@ -115,34 +126,14 @@ class Downloader:
         return retry_after
 
 
-def downloader(site: Site, page: Page) -> Downloader:
-    """Make what downloads as the page's browser would."""
-    return Downloader(
-        site,
-        cookies=page.context.cookies(),
-        headers={
-            "Referer": site.at(site.referer),
-            "Accept": site.accept,
-            "User-Agent": evaluate(page, "navigator.userAgent"),
-        },
-    )
-
-
-def _tag(part: Path) -> Path:
-    """Name the file that keeps which file of the site's a part is of (its ETag)."""
+def _etag_file(part: Path) -> Path:
+    """Name the file that keeps the ETag of what a part is of."""
     return part.with_name(part.name + ".tag")
 
 
-def _drop(part: Path) -> None:
+def _remove(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _tag(part).unlink(missing_ok=True)
-
-
-class Gone(TransientError):
-    """This address serves nothing any more: a new one is wanted."""
-
-
-HTML_PAGE = "a page instead of an image"
+    _etag_file(part).unlink(missing_ok=True)
 
 
 def find_body_problem(body: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""Sign-in: a person's, kept 0600 outside the repository, or the sandbox's one button."""
+"""Sign-in: a person's in a visible browser, or by the button of a sandbox."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser import responses
+from collect.browser.context import open_context
 from collect.browser.storage_state import describe_age, login_command, save_state, stored_state
 from collect.errors import NotSignedIn, PageChanged
 from collect.platform import Site
 from collect.redaction import describe_browser_error
 from params import UserError
 
-ACCOUNT_CHECK_INTERVAL_S = 10.0  # seconds between two looks whether the site shows the account
+ACCOUNT_CHECK_INTERVAL_S = 10.0  # between two looks whether the site shows the account
 
 
 def has_sign_in_cookies(platform: Site, context: BrowserContext) -> bool:
@@ -58,11 +58,11 @@ def sign_in_by_hand(
     """
     nobody = f"Nobody signed in to {platform.name}; nothing was saved."
     end = time.monotonic() + 60 * minutes
-    next_look = 0.0
+    next_check = 0.0
     try:
         context.new_page().goto(platform.at(platform.login_url))
         while True:
-            if has_sign_in_cookies(platform, context) and time.monotonic() >= next_look:
+            if has_sign_in_cookies(platform, context) and time.monotonic() >= next_check:
                 state = context.storage_state()
                 try:
                     name = account(state)
@@ -73,7 +73,7 @@ def sign_in_by_hand(
                 else:
                     save_state(platform, state)
                     return name
-                next_look = time.monotonic() + ACCOUNT_CHECK_INTERVAL_S
+                next_check = time.monotonic() + ACCOUNT_CHECK_INTERVAL_S
             if time.monotonic() > end or not context.pages:
                 raise UserError(nobody)
             context.pages[0].wait_for_timeout(500)
@@ -83,8 +83,7 @@ def sign_in_by_hand(
 
 def read_account(platform: Site, browser: Browser, state: StorageState | Path) -> str:
     """Return the public number of the account that the site shows to a sign-in; raise NotSignedIn for none."""
-    with browser.new_context(storage_state=state, locale="en-US") as context:
-        context.add_init_script(responses.RECORDER_SCRIPT)
+    with open_context(browser, platform, state) as context:
         try:
             account = platform.account(context.new_page())
         except PlaywrightError as error:

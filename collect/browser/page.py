@@ -1,15 +1,19 @@
-"""What a page shows: its text, its alerts and a value of its scripts."""
+"""What a page shows: its HTML, its alerts, its elements' properties, and a value of its scripts."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
+from collect.errors import PageChanged
 from collect.retry import MAX_READ_ATTEMPTS
 
-POLLING_INTERVAL_MS = 5  # milliseconds, of the page's own looking
+if TYPE_CHECKING:
+    from collect.platform import Site
+
+POLLING_INTERVAL_MS = 5  # of the page's own looking
 
 
 def evaluate(page: Page, expression: str) -> Any:
@@ -39,8 +43,16 @@ def wait_for_value(page: Page, function: str, argument: object = None, *, timeou
 
 def read_alerts(page: Page) -> list[str]:
     """List what a page says by elements of the role alert, each in one line."""
-    shown = evaluate(page, "[...document.querySelectorAll('[role=alert]')].map((each) => each.innerText)")
+    shown = evaluate(page, "[...document.querySelectorAll('[role=alert]')].map((each) => `${each.innerText ?? ''}`)")
     return [" ".join(each.split()) for each in shown if each.strip()]
+
+
+def read_property(site: Site, locator: Locator, name: str) -> list[str]:
+    """List a property of the elements of a locator; raise PageChanged where it is no text."""
+    values = locator.evaluate_all("(elements, name) => elements.map((each) => each[name])", name)
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise PageChanged(f"{site.name}: an element of the page has no {name}.")
+    return values
 
 
 def read_html(page: Page) -> str:

@@ -1,75 +1,50 @@
-"""What the site answers to its own page's requests.
-
-Chromium drops the body of an answer to a request that carried a file before Playwright can ask for it ("evicted
-from inspector cache"), so the page itself keeps the text of every answer that its scripts read.
-"""
+"""What the site answers to its own page's requests, and its data read by the form that an adapter expects."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from playwright.sync_api import CDPSession, Locator, Page, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from collect.browser.blocking import check_marks, check_status, parse_retry_after
 from collect.browser.cdp import ResponseHeads
 from collect.browser.navigation import FILE_TIMEOUT_S
-from collect.browser.page import evaluate, read_html, wait_for_value
+from collect.browser.page import evaluate, read_html
+from collect.browser.recorder import Recorded, read_recorded, wait_for_recorded
 from collect.errors import NotSignedIn, PageChanged, RateLimited, TransientError
+from collect.redaction import describe_browser_error
 
 if TYPE_CHECKING:
     from collect.platform import Site
 
+RESPONSE_TIMEOUT_S = 15.0  # for the answers to some files, and FILE_TIMEOUT_S more for each
 
-RECORDER_SCRIPT = """
-window.comreadvAnswers = [];
-const keep = (asked, body, status, text, retry, where) =>
-  window.comreadvAnswers.push([String(asked), fileIn(body), status, text, retry, where]);
-const fileIn = (body) => {
-  const parts = body instanceof FormData ? [...body.values()] : [body];
-  return parts.find((part) => part instanceof File)?.name ?? null;
-};
-const open = XMLHttpRequest.prototype.open;
-XMLHttpRequest.prototype.open = function (method, url, ...rest) {
-  this.comreadvAsked = url;
-  return open.call(this, method, url, ...rest);
-};
-const send = XMLHttpRequest.prototype.send;
-XMLHttpRequest.prototype.send = function (body) {
-  this.addEventListener('loadend', () => {
-    const text = typeof this.response === 'string' ? this.response : JSON.stringify(this.response);
-    keep(this.comreadvAsked, body, this.status, text, this.getResponseHeader('Retry-After'), this.responseURL);
-  });
-  return send.call(this, body);
-};
-const ask = window.fetch;
-window.fetch = async (...rest) => {
-  const asked = rest[0] instanceof Request ? rest[0].url : rest[0];
-  const body = rest[1]?.body;
-  const cut = () => keep(asked, body, 0, '', null, '');
-  try {
-    const answer = await ask(...rest);
-    answer.clone().text().then(
-      (text) => keep(asked, body, answer.status, text, answer.headers.get('Retry-After'), answer.url), cut);
-    return answer;
-  } catch (error) {
-    cut();
-    throw error;
-  }
-};
-"""
-RESPONSE_TIMEOUT_S = 15.0  # seconds that the answers to some files may take, and A_FILE more for each
-FIND_RESPONSES = """([part, start, count, path]) => {
-  const found = window.comreadvAnswers.slice(start).filter(([asked]) => asked.includes(part));
-  if (found.length >= count || found.some(([, , status]) => status >= 400 && status < 500)) return found;
-  return location.pathname !== path && document.readyState === 'complete' ? 'gone' : null;
-}"""
+
+class Answer(BaseModel, coerce_numbers_to_str=True):
+    """What an adapter expects in a site's JSON: a subclass names only what it reads, which may have more about it."""
+
+
+Expected = TypeVar("Expected", bound=Answer)
+
+
+def parse_answer(site: Site, content: object, expected: type[Expected]) -> Expected:
+    """Read a site's data by the form that an adapter expects; raise PageChanged for data of another form."""
+    try:
+        return expected.model_validate(content)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        raise PageChanged(
+            f"{site.name}: the site's answer is not as collect/platforms/{site.name}.py expects:"
+            f" {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}."
+        ) from None
 
 
 @dataclass
@@ -97,8 +72,8 @@ class Response:
             raise TransientError(f"{self.site.name}: the connection was cut while the site answered.")
         check_status(self.site, self.status, self.where, self.retry_after)
         try:
-            content = json.loads(self.text)
-        except ValueError:
+            content = from_json(self.text)
+        except ValueError:  # also for data that are nested without end
             content = None
         if self.status != 200 or not isinstance(content, dict):
             check_marks(self.site, "", self.text, self.retry_after)
@@ -121,32 +96,31 @@ def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[li
         start, path = evaluate(page, "[window.comreadvAnswers.length, location.pathname]")
         answers: list[Response] = []
         yield answers
-        timeout = 1000 * (RESPONSE_TIMEOUT_S + count * FILE_TIMEOUT_S)
+        timeout_s = RESPONSE_TIMEOUT_S + count * FILE_TIMEOUT_S
         try:
-            found = wait_for_value(page, FIND_RESPONSES, [part, start, count, path], timeout=timeout)
+            found = wait_for_recorded(site, page, part, count, start=start, path=path, timeout_s=timeout_s)
         except TimeoutError:
-            kept = evaluate(page, f"window.comreadvAnswers.slice({start})")
-            failed = [_answer(site, *each) for each in kept if part in each[0] and each[2] != 200]
+            recorded = read_recorded(site, page, start)
+            failed = [_response(site, each) for each in recorded if part in each.asked and each.status != 200]
             complete(failed)
             for answer in failed:
                 answer.json()
             raise
-        if found == "gone":
+        if not found:
             if site.is_for_guests(page.url):
                 raise NotSignedIn
             check_marks(site, page.url, read_html(page))
             raise TransientError(
                 f"{site.name}: the page went away to {urlsplit(page.url).path} before the site answered."
             )
-        found.sort(key=lambda each: each[2] != 200)
-        answers.extend(_answer(site, *each) for each in found)
+        found.sort(key=lambda each: each.status != 200)
+        answers.extend(_response(site, each) for each in found)
         complete(answers)
 
 
-def _answer(
-    site: Site, _asked: str, file: str | None, status: int, text: str, retry_after: str | None, where: str
-) -> Response:
-    return Response(site, status, text, retry_after, where, file)
+def _response(site: Site, recorded: Recorded) -> Response:
+    _, file, status, text, retry_after, address = recorded
+    return Response(site, status, text or "", retry_after, address, file)
 
 
 @contextmanager
@@ -156,6 +130,16 @@ def expect_answer(site: Site, page: Page, part: str) -> Iterator[Response]:
     with expect_answers(site, page, part, 1) as answers:
         yield answer
     vars(answer).update(vars(answers[0]))
+
+
+def request_data(site: Site, page: Page, address: str, **options: Any) -> Response:
+    """Request an address of the site with a page's cookies, without showing it; `options`: as Playwright takes them."""
+    try:
+        answer = page.request.get(address, **options)
+        text = answer.body().decode(errors="replace")
+    except PlaywrightError as error:
+        raise TransientError(f"{site.name}: an answer was cut off ({describe_browser_error(error)}).") from None
+    return Response(site, answer.status, text, answer.headers.get("retry-after"), answer.url)
 
 
 def read_file_responses(answers: Sequence[Response], files: Sequence[Path]) -> dict[int, dict[str, Any]]:

@@ -6,14 +6,14 @@ import json
 import os
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, StorageState
+from playwright.sync_api import StorageState
 
+from collect.files import write_atomically
 from collect.platform import Site
-from params import UserError, unwritable
+from params import UserError
 
 OTHERS_MODE_BITS = 0o077  # the bits of a mode by which others may do something
 
@@ -80,27 +80,8 @@ def describe_age(file: Path) -> str:
     return "less than a minute ago"
 
 
-def save_sign_in(platform: Site, context: BrowserContext) -> None:
-    """Keep the sign-in of a browser's context."""
-    save_state(platform, context.storage_state())
-
-
 def save_state(platform: Site, state: StorageState) -> Path:
-    """Keep a sign-in, readable by its owner alone; return its file."""
+    """Save a sign-in, readable by its owner alone; return its file."""
     file = state_file(platform)
-    write(file, json.dumps(state).encode())
+    write_atomically(file, json.dumps(state), mode=0o600)
     return file
-
-
-def write(file: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all; a UserError when there is no room."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            target.write(content)
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise unwritable(file, error) from None

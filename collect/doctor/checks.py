@@ -9,26 +9,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser import launch, login, responses, storage_state
-from collect.browser.downloader import downloader
-from collect.browser.session import SANDBOX_STEP_TIMEOUT_MS, STEP_TIMEOUT_MS
+from collect.browser import launch, login, storage_state
+from collect.browser.context import open_context
+from collect.browser.downloader import Downloader
 from collect.codecs import fingerprint, quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
 from collect.locks import held
 from collect.platform import Batch, LocalPlatform, Platform, Site
+from collect.redaction import strip_query
 from collect.round_trip.thumbnails import MOST, distance, look, shows
 from params import UserError
 
-IMAGE_SIDE_PX = 64  # pixels
-ALBUM_CHECK_INTERVAL_S = 5.0  # seconds between two looks at an album that lags behind
+IMAGE_SIDE_PX = 64
+ALBUM_CHECK_INTERVAL_S = 5.0  # between two looks at an album that lags behind
 
 
 class Checks(ABC):
@@ -172,13 +172,11 @@ class SiteChecks(Checks):
 
     def sign_in(self) -> str:
         state = storage_state.stored_state(self.site) if self.site.is_live else None
-        self.context = self._browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(STEP_TIMEOUT_MS if self.site.is_live else SANDBOX_STEP_TIMEOUT_MS)
+        self.context = open_context(self._browser, self.site, state)
         if state is None:
             login.sign_in_locally(self.site, self.context.new_page())
         elif not login.has_sign_in_cookies(self.site, self.context):
             raise UserError(f"{state} lacks the cookies of a sign-in. Run `{storage_state.login_command(self.site)}`.")
-        self.context.add_init_script(responses.RECORDER_SCRIPT)
         return f"stored {storage_state.describe_age(state)}" if state else f"at {self.site.origin}"
 
     def show_account(self) -> str:
@@ -194,7 +192,7 @@ class SiteChecks(Checks):
     def _keep_sign_in(self, context: BrowserContext) -> None:
         """Store the sign-in as the site has renewed it; else what is stored stays."""
         with suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-            storage_state.save_sign_in(self.site, context)
+            storage_state.save_state(self.site, context.storage_state())
 
     def _upload(self) -> dict[int, str]:
         pending_deletions.record_pending(self.site, self._account, self.batch)
@@ -216,10 +214,10 @@ class SiteChecks(Checks):
         self._address = self.site.address(self.page, self.remote_id, self.site.rendition)
         if not self._address:
             raise UserError(f"The page has no address for {self.remote_id}.")
-        return urlsplit(self._address)._replace(query="", fragment="").geturl()
+        return strip_query(self._address)
 
     def _fetch(self) -> None:
-        downloader(self.site, self.page).fetch(self._address, self.served)
+        Downloader.from_page(self.site, self.page).fetch(self._address, self.served)
 
     def _delete(self, remote_ids: Sequence[str], title: str) -> None:
         self.site.delete(self.page, remote_ids, title)

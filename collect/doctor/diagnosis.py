@@ -20,11 +20,11 @@ from params import UserError
 AWAITED_LOCATOR = re.compile(r"waiting for ((?:get_by_\w+|locator|frame_locator)\(.*)")
 
 
-def describe_failure(error: Exception, patient: Checks) -> list[str]:
+def describe_failure(error: Exception, checks: Checks) -> list[str]:
     """Say what went wrong, and then, a line each, where in the adapter, what was not found, what the page showed."""
-    platform = patient.platform
+    platform = checks.platform
     lines = [_describe_error(error, platform)]
-    page = patient.page if isinstance(patient, SiteChecks) and patient.context and patient.context.pages else None
+    page = checks.page if isinstance(checks, SiteChecks) and checks.context and checks.context.pages else None
     if isinstance(error, PlaywrightError) and page and isinstance(platform, Site):
         try:
             check_marks(platform, page.url, read_html(page))
@@ -40,7 +40,7 @@ def describe_failure(error: Exception, patient: Checks) -> list[str]:
         lines.append(f"found nothing: {redaction.redact_urls(found[-1].removesuffix(' to be visible'))}")
     if page and page.url != "about:blank":
         lines.append(f"on the page {redaction.redact_urls(page.url)}")
-        lines.append(save_page(page, patient.name).strip())
+        lines.append(save_page(page, checks.name).strip())
     return lines
 
 

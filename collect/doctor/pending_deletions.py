@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from collect.browser import storage_state
+from collect.files import read_json, to_json, write_atomically
 from collect.platform import Batch, Site
 
 Notes = dict[str, dict[str, str]]  # account and remote id, if that is known, by the title of a batch of one image
@@ -36,11 +36,11 @@ def _file(site: Site) -> Path:
 
 def _read(site: Site) -> Notes:
     file = _file(site)
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+    return read_json(file, Notes, f"Delete it, and by hand what it names on {site.name}.") if file.exists() else {}
 
 
 def _write(site: Site, notes: Notes) -> None:
     if notes:
-        storage_state.write(_file(site), json.dumps(notes).encode())
+        write_atomically(_file(site), to_json(Notes, notes), mode=0o600)
     else:
         _file(site).unlink(missing_ok=True)

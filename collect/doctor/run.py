@@ -47,15 +47,15 @@ def examine_platform(
         platform = load(name, row, origin=origin)
         _permit(name, platform, console, live=live)
         if isinstance(platform, Site):
-            patient: Checks = SiteChecks(name, platform, folder, stack)
+            checks: Checks = SiteChecks(name, platform, folder, stack)
         else:
             assert isinstance(platform, LocalPlatform)
-            patient = LocalChecks(name, platform, folder, stack)
+            checks = LocalChecks(name, platform, folder, stack)
         try:
-            failed = _run(_steps(patient), patient, console)
+            failed = _run(_steps(checks), checks, console)
         finally:
-            if patient.left_behind:
-                still = f"Still up on {name}: {'; '.join(map(_describe_batch, patient.left_behind))}."
+            if checks.left_behind:
+                still = f"Still up on {name}: {'; '.join(map(_describe_batch, checks.left_behind))}."
                 console.print(Text(f"{still} The next doctor tries again to delete it; or do so by hand.", style="red"))
     if failed:
         console.print(f"{name}: {failed[0]} fails." if len(failed) == 1 else f"{name}: {', '.join(failed)} fail.")
@@ -82,33 +82,33 @@ def _describe_batch(batch: Batch) -> str:
     return f"{known} called {batch.title!r}"
 
 
-def _steps(patient: Checks) -> list[Step]:
+def _steps(checks: Checks) -> list[Step]:
     first: list[Step] = []
     middle: list[Step] = []
     ready: tuple[str, ...] = ()
     where = ("upload",)
-    if isinstance(patient, SiteChecks):
+    if isinstance(checks, SiteChecks):
         first = [
-            Step("browser", patient.start),
-            Step("state folder", patient.state_folder),
-            Step("sign-in", patient.sign_in, ("browser", "state folder")),
-            Step("account", patient.show_account, ("sign-in",)),
+            Step("browser", checks.start),
+            Step("state folder", checks.state_folder),
+            Step("sign-in", checks.sign_in, ("browser", "state folder")),
+            Step("account", checks.show_account, ("sign-in",)),
         ]
-        middle = [Step("address", patient.find_address, ("upload",))]
+        middle = [Step("address", checks.find_address, ("upload",))]
         ready, where = ("account",), ("address",)
     return [
         *first,
-        Step("upload", patient.upload, ready),
-        Step("read back", patient.read_back, ("upload",)),
+        Step("upload", checks.upload, ready),
+        Step("read back", checks.read_back, ("upload",)),
         *middle,
-        Step("download", patient.download, where),
-        Step("picture", patient.compare, ("download",)),
-        Step("codec", patient.recognise_codec, ("download",)),
-        Step("delete", patient.delete, ready),
+        Step("download", checks.download, where),
+        Step("picture", checks.compare, ("download",)),
+        Step("codec", checks.recognise_codec, ("download",)),
+        Step("delete", checks.delete, ready),
     ]
 
 
-def _run(steps: list[Step], patient: Checks, console: Console) -> list[str]:
+def _run(steps: list[Step], checks: Checks, console: Console) -> list[str]:
     """Run the steps, print their rows, and return the names of those that failed."""
     done: set[str] = set()
     failed: list[str] = []
@@ -123,7 +123,7 @@ def _run(steps: list[Step], patient: Checks, console: Console) -> list[str]:
         try:
             seen, notes = step.act(), []
         except Exception as error:  # a redesign shows as anything: no such key, no such locator
-            seen, *notes = describe_failure(error, patient)
+            seen, *notes = describe_failure(error, checks)
             failed.append(step.name)
         else:
             done.add(step.name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
+from collect.browser.page import read_property
 from collect.browser.responses import check_file_count, expect_answers, read_file_responses
 from collect.errors import NotSignedIn
 from collect.platform import Batch, Site, explain_refusal
@@ -130,20 +131,20 @@ class Douban(Site):
     def _newest(self, page: Page) -> Iterator[str]:
         """Yield the photos of the album's first page and its last two, where the newest stand."""
         yield from self._shown(page, self._album())
-        end = _read_last_link(page, ".paginator > a")
+        end = self._last_link(page, ".paginator > a")
         for _ in range(2):  # a batch is larger than a page
             if end:
                 pause_between_requests(self)
                 yield from self._shown(page, end)
-                end = _read_last_link(page, ".paginator .prev > a")
+                end = self._last_link(page, ".paginator .prev > a")
 
     def _other_albums(self, page: Page, photo: str) -> list[str] | None:
         """List the other albums to which a photo's page leads, where it leads not to ours; None: it has no page."""
         pause_between_requests(self)
         if self._photo(page, photo) == 404:
             return None
-        links = page.locator('a[href*="/photos/album/"]')
-        albums = re.findall(r"/photos/album/(\d+)", " ".join(links.evaluate_all("links => links.map((a) => a.href)")))
+        links = read_property(self, page.locator('a[href*="/photos/album/"]'), "href")
+        albums = re.findall(r"/photos/album/(\d+)", " ".join(links))
         return [] if self.row.album in albums else albums
 
     def _photos(self, page: Page) -> Iterator[str]:
@@ -152,7 +153,7 @@ class Douban(Site):
         while onward:
             pause_between_requests(self)
             yield from self._shown(page, onward)
-            onward = _read_last_link(page, NEXT_PAGE_LINK)
+            onward = self._last_link(page, NEXT_PAGE_LINK)
 
     def _photo(self, page: Page, photo: str) -> int:
         """Go to a photo's page; return the status."""
@@ -161,12 +162,10 @@ class Douban(Site):
     def _shown(self, page: Page, address: str) -> list[str]:
         self._visit_album(page, address)
         page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
-        images = page.locator(".photolst .photo_wrap .photolst_photo > img")
-        sources = images.evaluate_all("images => images.map((image) => image.getAttribute('src'))")
-        return re.findall(r"/p(\d+)\.", " ".join(filter(None, sources)))
+        sources = read_property(self, page.locator(".photolst .photo_wrap .photolst_photo > img"), "src")
+        return re.findall(r"/p(\d+)\.", " ".join(sources))
 
-
-def _read_last_link(page: Page, selector: str) -> str | None:
-    """Return where the last of such links leads to; None when there is none."""
-    links = page.locator(selector)
-    return links.last.evaluate("link => link.href") if links.count() else None
+    def _last_link(self, page: Page, selector: str) -> str | None:
+        """Return where the last of such links leads to; None when there is none."""
+        links = read_property(self, page.locator(selector), "href")
+        return links[-1] if links else None

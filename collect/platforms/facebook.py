@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from html import unescape
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect import redaction
 from collect.browser.blocking import check_marks, check_status
 from collect.browser.navigation import expect_arrival, visit
+from collect.browser.page import read_property
+from collect.browser.responses import request_data
 from collect.errors import NotSignedIn, SubmitFailed, TransientError, UploadRejected
 from collect.platform import TEMPORARY_REFUSAL, Batch, Site
 from collect.retry import pause_between_requests, retry_read
@@ -37,7 +37,7 @@ class Facebook(Site):
     ordered = False  # the album's order is the site's own affair
     per_minute = 15.0
     per_day = 600
-    _tells = True  # the photo's page, of the image's address, in its HTML
+    _page_has_address = True  # the photo's page, of the image's address, in its HTML
 
     def account(self, page: Page) -> str:
         visit(self, page, self.at(self.root))
@@ -75,27 +75,21 @@ class Facebook(Site):
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
-        if self._tells and (told := retry_read(self, partial(self._told, page, address))):
-            return told
-        self._tells = False  # the image is there only once the page's scripts have run
+        if self._page_has_address and (found := retry_read(self, partial(self._read_image_address, page, address))):
+            return found
+        self._page_has_address = False  # the image is there only once the page's scripts have run
         visit(self, page, address)
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
-    def _told(self, page: Page, address: str) -> str | None:
+    def _read_image_address(self, page: Page, address: str) -> str | None:
         """Read the image's address off the photo's page without showing it, which takes ten times as long."""
-        try:
-            answer = page.request.get(address)
-            html = answer.text()
-        except PlaywrightError as error:
-            raise TransientError(
-                f"facebook: a photo's page was cut off ({redaction.describe_browser_error(error)})."
-            ) from None
-        check_status(self, answer.status, answer.url, answer.headers.get("retry-after"))
-        check_marks(self, answer.url, html, answer.headers.get("retry-after"))
-        if self.is_for_guests(answer.url):
+        answer = request_data(self, page, address)
+        check_status(self, answer.status, answer.where, answer.retry_after)
+        check_marks(self, answer.where, answer.text, answer.retry_after)
+        if self.is_for_guests(answer.where):
             raise NotSignedIn
-        image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
+        image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', answer.text)
         return unescape(image[1]) if image else None
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
@@ -127,7 +121,7 @@ class Facebook(Site):
             album = page.get_by_role("link", name=title)
             self._scroll(page, albums, until=album.count)
             if album.count():
-                visit(self, page, album.first.evaluate("link => link.href"))
+                visit(self, page, next(iter(read_property(self, album, "href")), ""))
                 return True
         if self.is_live and not came:
             raise TransientError(
@@ -157,7 +151,7 @@ class Facebook(Site):
         photos: list[str] = []
 
         def enough() -> bool:
-            addresses = links.evaluate_all("links => links.map((link) => link.href)")
+            addresses = read_property(self, links, "href")
             photos[:] = dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each)))
             return len(photos) >= count
 

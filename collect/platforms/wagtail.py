@@ -10,8 +10,9 @@ from urllib.parse import urljoin, urlsplit
 from playwright.sync_api import FilePayload, Page
 
 from collect.browser.navigation import expect_arrival, visit
+from collect.browser.page import read_property
 from collect.browser.responses import expect_answer
-from collect.errors import NotSignedIn
+from collect.errors import NotSignedIn, PageChanged
 from collect.platform import Batch, Site, explain_refusal
 from collect.retry import pause_between_requests
 from params import UserError
@@ -74,7 +75,7 @@ class Wagtail(Site):
                 raise explain_refusal(
                     self, position, str(answer.get("error_message") or "no success, without a reason")
                 )
-            if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
+            if "image_id" not in answer or f'value="{title}"' not in str(answer.get("form")):
                 raise UserError(
                     f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"
                     " again; collect from a Wagtail without."
@@ -94,7 +95,9 @@ class Wagtail(Site):
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         self._visit(page, f"images/{remote_id}/")
-        return str(page.locator(f'img[src*=".{rendition}."]').first.evaluate("image => image.src"))
+        image = page.locator(f'img[src*=".{rendition}."]').first
+        image.wait_for(state="attached")
+        return next(iter(read_property(self, image, "src")), "")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for image in remote_ids:
@@ -107,23 +110,26 @@ class Wagtail(Site):
                 page.locator('form[action$="/delete/"] input[type="submit"]').click()
 
     def _visit(self, page: Page, path: str) -> int:
-        status = visit(self, page, self.at(urljoin(self.root, path))).status
+        return self._visit_address(page, self.at(urljoin(self.root, path)))
+
+    def _visit_address(self, page: Page, address: str) -> int:
+        status = visit(self, page, address).status
         if "/login/" in page.url:
             raise NotSignedIn
         return status
 
     def _library(self, page: Page) -> Iterator[tuple[str, str]]:
         """List the images that the account may change, newest first: number and title."""
-        path: str | None = "images/"
-        while path:
-            self._visit(page, path)
+        addresses = [self.at(urljoin(self.root, "images/"))]
+        while addresses:
+            self._visit_address(page, addresses[-1])
             # An empty library asks to add one: a page with neither that nor an image would say "never arrived".
             page.locator('#listing-results a[href*="/images/"]').first.wait_for()
             for link in page.locator("#listing-results a", has=page.get_by_role("figure")).all():
                 number = re.search(r"/images/(\d+)/", link.get_attribute("href") or "")
-                assert number is not None
+                if number is None:
+                    raise PageChanged("wagtail: an image of the library has a link without its number.")
                 yield number[1], link.inner_text().strip()
-            following = page.locator("#listing-results nav .next a[href]")
-            path = following.get_attribute("href") if following.count() else None
-            if path:
+            addresses = read_property(self, page.locator("#listing-results nav .next a[href]"), "href")
+            if addresses:
                 pause_between_requests(self)

@@ -7,16 +7,45 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
+from pydantic import Field
 
 from collect.browser.navigation import visit
-from collect.browser.responses import Response, check_file_count, expect_answer, expect_answers, read_file_responses
-from collect.errors import NotSignedIn, PageChanged, SubmitFailed, TransientError
+from collect.browser.responses import (
+    Answer,
+    check_file_count,
+    expect_answer,
+    expect_answers,
+    parse_answer,
+    read_file_responses,
+    request_data,
+)
+from collect.errors import NotSignedIn, PageChanged, SubmitFailed
 from collect.platform import TEMPORARY_REFUSAL, Batch, Site, explain_refusal
-from collect.redaction import describe_browser_error, redact_message
+from collect.redaction import redact_message
 from collect.retry import pause_between_requests, retry_read
 from params import PlatformRow, UserError
+
+
+class Picture(Answer):
+    pid: str
+
+
+class UploadedPicture(Answer):
+    pic: Picture
+
+
+class WallPicture(Picture):
+    mid: str  # of the post
+
+
+class WallPage(Answer):
+    pictures: list[WallPicture] = Field(alias="list")
+    since_id: str | None
+
+
+class Wall(Answer):
+    data: WallPage
 
 
 class Weibo(Site):
@@ -60,7 +89,7 @@ class Weibo(Site):
         for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("ret"):
                 raise explain_refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
-            pids[position] = told["pic"]["pid"]
+            pids[position] = parse_answer(self, told, UploadedPicture).pic.pid
         batch.received(pids)
         attached = page.get_by_title(re.compile("^(删除|Delete)$"))
         attached.nth(len(pids) - 1).wait_for()
@@ -75,16 +104,15 @@ class Weibo(Site):
         if posted.json().get("ok") != 1:
             said = str(posted.json().get("msg") or "")
             if TEMPORARY_REFUSAL.search(said):
-                raise SubmitFailed(
-                    f"weibo takes no post for now. It says: {redact_message(said)}"
-                )  # and so rejects no image
+                # no image is to blame
+                raise SubmitFailed(f"weibo takes no post for now. It says: {redact_message(said)}")
             raise SubmitFailed("weibo refuses the post.", said)
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
-        return batch.found(image["pid"] for image in self._album(page))
+        return batch.found(picture.pid for picture in self._album(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
@@ -92,8 +120,8 @@ class Weibo(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not set(remote_ids) <= {pid for pids in self._posts.values() for pid in pids}:
             self._posts = {}  # of the whole album, which takes long to read: once for all batches
-            for image in self._album(page):
-                self._posts.setdefault(image["mid"], set()).add(image["pid"])
+            for picture in self._album(page):
+                self._posts.setdefault(picture.mid, set()).add(picture.pid)
         posts = {post: pids for post, pids in self._posts.items() if pids & set(remote_ids)}
         if others := [post for post, pids in posts.items() if not pids <= set(remote_ids)]:
             raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
@@ -108,28 +136,27 @@ class Weibo(Site):
                 said = redact_message(str(destroyed.json().get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")
 
-    def _album(self, page: Page) -> Iterator[dict[str, Any]]:
+    def _album(self, page: Page) -> Iterator[WallPicture]:
         uid, cursor = self.account(page), "0"
         while True:
             answer = retry_read(self, partial(self._wall, page, uid, cursor))
             if answer.get("ok") != 1:
                 raise NotSignedIn
-            yield from answer["data"]["list"]
-            cursor = str(answer["data"]["since_id"] or 0)
+            wall = parse_answer(self, answer, Wall).data
+            yield from wall.pictures
+            cursor = wall.since_id or "0"
             if cursor == "0":
                 return
             pause_between_requests(self)
 
     def _wall(self, page: Page, uid: str, cursor: str) -> dict[str, Any]:
-        try:
-            wall = page.request.get(
-                self.at("https://weibo.com/ajax/profile/getImageWall"),
-                params={"uid": uid, "sinceid": cursor},
-                headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
-            )
-            return Response(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
-        except PlaywrightError as error:
-            raise TransientError(f"weibo: the album was cut off ({describe_browser_error(error)}).") from None
+        return request_data(
+            self,
+            page,
+            self.at("https://weibo.com/ajax/profile/getImageWall"),
+            params={"uid": uid, "sinceid": cursor},
+            headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
+        ).json()
 
 
 DELETE_POST_SCRIPT = """(_, mid) => {

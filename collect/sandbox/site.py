@@ -20,7 +20,7 @@ from collect import codecs
 from collect.sandbox import images, pages, watermark
 from collect.sandbox.faults import Faults
 from collect.sandbox.records import Photo, Session
-from collect.sandbox.store import Store, write
+from collect.sandbox.store import Store
 
 SITES_FOLDER = Path(__file__).parent / "sites"
 COOKIE_AGE_S = 30 * 24 * 3600  # seconds
@@ -147,9 +147,10 @@ class Site(ABC):
         own = self.formats[extension]
         if self.negotiates and codecs.media_type(self.negotiates) in request.headers.get("accept", ""):
             photo, extension = photo._replace(codec=self.negotiates), f"{extension}-negotiated"
-        file = self.store.rendition(f"{rendition}-{photo.key}.{extension}")
+        name = f"{rendition}-{photo.key}.{extension}"
+        file = self.store.rendition(name)
         if not file.is_file():
-            write(file, self.render(photo, self.renditions[rendition], own))
+            self.store.add_rendition(name, self.render(photo, self.renditions[rendition], own))
         kept = {"Cache-Control": "max-age=2592000"} if photo.key == key else {}  # thumbnails come up on every page
         part = FileResponse(
             file, headers=kept, media_type=codecs.media_type(photo.codec or own), stat_result=file.stat()

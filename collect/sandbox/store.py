@@ -67,7 +67,7 @@ class Store:
         rows = []
         for key, data in uploads.items():
             sha256 = hashlib.sha256(data).hexdigest()
-            write(self.folder / "originals" / sha256, data)
+            _write_whole(self.folder / "originals" / sha256, data)
             rows.append((key, sha256, codec))
         with self._transaction() as db:
             db.executemany("INSERT INTO photos (key, sha256, codec) VALUES (?, ?, ?)", rows)
@@ -97,6 +97,9 @@ class Store:
 
     def rendition(self, name: str) -> Path:
         return self.folder / "renditions" / name
+
+    def add_rendition(self, name: str, data: bytes) -> None:
+        _write_whole(self.rendition(name), data)
 
     def add_album(self, album: Album, photos: Sequence[str] = ()) -> None:
         """Make an album or post with its photos, whole or not at all; one that is there stays as it is."""
@@ -176,8 +179,8 @@ class Store:
             yield self.db
 
 
-def write(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also when two threads write the same one."""
+def _write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all, also when two threads write the same one; durable it need not be."""
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex}.part")
     part.write_bytes(data)
     part.replace(file)

@@ -51,7 +51,7 @@ def sign_in() -> Callable[[Site], None]:
         with sync_playwright() as playwright:
             context = launch.launch_browser(playwright, adapter).new_context()
             login.sign_in_locally(adapter, context.new_page())
-            storage_state.save_sign_in(adapter, context)
+            storage_state.save_state(adapter, context.storage_state())
 
     return signed_in
 

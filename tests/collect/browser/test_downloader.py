@@ -17,8 +17,8 @@ from PIL import Image
 
 from collect.browser import downloader
 from collect.browser.blocking import parse_retry_after
-from collect.browser.downloader import Downloader, Gone, find_body_problem
-from collect.errors import CaptchaRequired, RateLimited, TransientError
+from collect.browser.downloader import Downloader, find_body_problem
+from collect.errors import AddressExpired, CaptchaRequired, RateLimited, TransientError
 from collect.platform import Site, load
 from params import PlatformRow, UserError
 
@@ -179,7 +179,10 @@ def test_a_block_page_is_told_with_the_wait(tmp_path: Path, status: int, monkeyp
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_address_that_serves_nothing_any_more_is_gone_at_once(tmp_path: Path, status: int) -> None:
-    with server(Answer(status, b"no")) as (origin, asked), pytest.raises(Gone, match=f"HTTP {status}") as caught:
+    with (
+        server(Answer(status, b"no")) as (origin, asked),
+        pytest.raises(AddressExpired, match=f"HTTP {status}") as caught,
+    ):
         fetch(origin, tmp_path / "file")
     assert len(asked) == 1
     assert tells_no_secret(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import params
-from collect.browser import __main__, launch
+from collect.browser import install, launch
 from collect.platform import Site, load
 from params import UserError
 
@@ -90,8 +90,8 @@ def test_one_that_does_not_start_gives_way_to_the_next(here: Path, monkeypatch: 
         monkeypatch.setattr(launch, "find_browsers", lambda *_, **__: [str(here / "broken")])
         with pytest.raises(UserError, match="broken does not start"):
             launch.launch_browser_at(real, site("http://127.0.0.1:9"))
-    monkeypatch.setattr(launch, "find_browsers", lambda *_, **__: [str(here / "broken"), good])
-    assert __main__._first_that_starts(whole=False) == good
+    monkeypatch.setattr(install, "find_browsers", lambda *_, **__: [str(here / "broken"), good])
+    assert install._first_that_starts(whole=False) == good
 
 
 @pytest.mark.parametrize(("origin", "visible"), [("https://weibo.com", False), ("http://127.0.0.1:9", True)])

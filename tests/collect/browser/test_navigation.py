@@ -6,17 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
 from collect import retry
-from collect.browser import navigation, responses
+from collect.browser import navigation
 from collect.browser.blocking import check_marks, check_status
 from collect.browser.launch import launch_browser
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.page import evaluate
+from collect.browser.recorder import RECORDER_SCRIPT
+from collect.browser.traffic import Traffic
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
 from collect.platform import Site, load
 from collect.retry import retry_read
@@ -386,7 +387,7 @@ def keeping(page: Page) -> Iterator[Page]:
     """Open a page that keeps the answers which its scripts read."""
     opened = page.context.browser.new_page()
     opened.set_default_timeout(8_000)
-    opened.add_init_script(responses.RECORDER_SCRIPT)
+    opened.add_init_script(RECORDER_SCRIPT)
     yield opened
     opened.close()
 
@@ -407,13 +408,13 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
 @pytest.mark.browser
 def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: str, monkeypatch) -> None:
     site = adapter(origin)
-    check_data, stayed = navigation._check_data, list[bool]()
+    check_data, stayed = Traffic.check_data, list[bool]()
 
-    def noted(*given: Any, stays: bool = False) -> None:
+    def noted(traffic: Traffic, *, stays: bool = False) -> None:
         stayed.append(stays)
-        check_data(*given, stays=stays)
+        check_data(traffic, stays=stays)
 
-    monkeypatch.setattr(navigation, "_check_data", noted)
+    monkeypatch.setattr(Traffic, "check_data", noted)
     for path, whole, once_it_stays in (("/page-form", 30.0, False), ("/typed-form", 1.0, True)):
         monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", whole)
         stayed.clear()

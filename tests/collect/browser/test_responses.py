@@ -11,7 +11,8 @@ from playwright.sync_api import Page, sync_playwright
 
 import params
 from collect.browser.launch import launch_browser
-from collect.browser.responses import RECORDER_SCRIPT, Response, check_file_count, expect_answers, read_file_responses
+from collect.browser.recorder import RECORDER_SCRIPT
+from collect.browser.responses import Response, check_file_count, expect_answers, read_file_responses
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
 from collect.platform import Site, load
 

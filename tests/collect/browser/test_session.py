@@ -33,7 +33,7 @@ def session(workplace) -> Iterator[BrowserSession]:
 
 @pytest.mark.browser
 def test_a_context_is_retired_after_so_many_steps(session, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.session.MOST_STEPS", 3)
+    monkeypatch.setattr("collect.browser.session_health.MAX_STEPS", 3)
     contexts = []
     for _ in range(7):
         session.read_back(NOTHING)
@@ -82,7 +82,7 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(site) as session:
-            storage_state.save_sign_in(site, session.context)
+            storage_state.save_state(site, session.context.storage_state())
         monkeypatch.setattr(Platform, "is_live", True)
         stored = storage_state.stored_state(site).read_bytes()
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:

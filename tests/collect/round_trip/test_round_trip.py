@@ -682,7 +682,7 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
     monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
-    monkeypatch.setattr("collect.browser.storage_state.save_sign_in", lambda *_: None)
+    monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
