@@ -20,7 +20,7 @@ from params import UserError
 class TransientError(UserError):
     """Say that a step was cut off: what it read is worth nothing, and nobody knows what became of what it sent."""
 
-    wait: float | None = None  # seconds that the site asks for
+    retry_after_s: float | None = None  # that the site asks for
 
 
 class PageChanged(TransientError):
@@ -28,11 +28,11 @@ class PageChanged(TransientError):
 
 
 class SubmitFailed(TransientError):
-    """Say that the page did not go on to where what was done should have led it; `said`: what it says instead."""
+    """Say that the page did not go on to where what was done should have led it; `site_message`: what it says."""
 
-    def __init__(self, message: str, said: str = "") -> None:
-        self.said = redaction.redact_message(said)
-        super().__init__(f"{message} It says: {self.said}" if said else message)
+    def __init__(self, message: str, site_message: str = "") -> None:
+        self.site_message = redaction.redact_message(site_message)
+        super().__init__(f"{message} It says: {self.site_message}" if site_message else message)
 
 
 class AddressExpired(TransientError):
@@ -42,9 +42,9 @@ class AddressExpired(TransientError):
 class RateLimited(TransientError):
     """Say that the site wants less of us for now: 418, 429, or a block page."""
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.retry_after_s = retry_after_s
 
 
 class CaptchaRequired(UserError):

@@ -32,14 +32,14 @@ def explain_refusal(site: Site, position: int, said: str) -> UploadRejected | Su
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that go up together; `received` is told remote ids by position as soon as the site answers with them."""
+    """Images that go up together; `on_received` is told remote ids by position as soon as the site answers with them."""
 
     title: str
     files: list[Path]
-    received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
+    on_received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
     known: dict[int, str] = field(default_factory=dict)  # position → remote id, from an earlier attempt
 
-    def found(self, shown: Iterable[str]) -> dict[int, str]:
+    def match_known(self, shown: Iterable[str]) -> dict[int, str]:
         """Return what is known and among the remote ids that are shown, of which no more are read than needed."""
         left = set(self.known.values())
         for remote_id in shown:

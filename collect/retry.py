@@ -23,7 +23,7 @@ def backoff_seconds(trouble: TransientError, failures: int, *, live: bool) -> fl
     """
     first = (60.0 if isinstance(trouble, RateLimited) else 4.0) if live else 0.05
     wait = min(first * 2.0 ** min(failures - 1, 20), MAX_DELAY_S if live else 2.0)
-    return max(trouble.wait or 0.0, wait * random.uniform(0.5, 1.0))
+    return max(trouble.retry_after_s or 0.0, wait * random.uniform(0.5, 1.0))
 
 
 def pause_between_requests(site: Site) -> None:

@@ -24,7 +24,7 @@ def check_status(site: Site, status: int, where: str, retry_after: str | None = 
         )
     if status >= 500:
         trouble = TransientError(f"{site.name}: the site has trouble of its own (HTTP {status}).")
-        trouble.wait = parse_retry_after(retry_after)
+        trouble.retry_after_s = parse_retry_after(retry_after)
         raise trouble
     check_marks(site, where, "", retry_after)
 

@@ -49,13 +49,13 @@ def parse_answer(site: Site, content: object, expected: type[Expected]) -> Expec
 
 @dataclass
 class Response:
-    """An answer of the site, known once the `with` of expect_answer is left; status 0: the connection was cut."""
+    """An answer of the site, known once the `with` of expect_responses is left; status 0: the connection was cut."""
 
     site: Site
     status: int = 0
     text: str = ""
     retry_after: str | None = None
-    where: str = ""  # the address that answered, after redirects
+    address: str = ""  # the address that answered, after redirects
     file: str | None = None  # the name of the file that the request carried
 
     def json(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Response:
             raise NotSignedIn
         if self.status == 0:
             raise TransientError(f"{self.site.name}: the connection was cut while the site answered.")
-        check_status(self.site, self.status, self.where, self.retry_after)
+        check_status(self.site, self.status, self.address, self.retry_after)
         try:
             content = from_json(self.text)
         except ValueError:  # also for data that are nested without end
@@ -86,7 +86,7 @@ class Response:
 
 
 @contextmanager
-def expect_answers(site: Site, page: Page, part: str, count: int) -> Iterator[list[Response]]:
+def expect_responses(site: Site, page: Page, part: str, count: int) -> Iterator[list[Response]]:
     """Wait, on leaving, for so many answers to requests of the page whose address contains `part`, in their order.
 
     HTTP 4xx, by which the site wants no more of it, ends the wait. Raises what went wrong with one where others never
@@ -123,15 +123,6 @@ def _response(site: Site, recorded: Recorded) -> Response:
     return Response(site, status, text or "", retry_after, address, file)
 
 
-@contextmanager
-def expect_answer(site: Site, page: Page, part: str) -> Iterator[Response]:
-    """Wait, on leaving, for the answer to a request of the page whose address contains `part`."""
-    answer = Response(site)
-    with expect_answers(site, page, part, 1) as answers:
-        yield answer
-    vars(answer).update(vars(answers[0]))
-
-
 def request_data(site: Site, page: Page, address: str, **options: Any) -> Response:
     """Request an address of the site with a page's cookies, without showing it; `options`: as Playwright takes them."""
     try:
@@ -157,8 +148,8 @@ def read_file_responses(answers: Sequence[Response], files: Sequence[Path]) -> d
             raise
         except TransientError as trouble:
             failed[position] = trouble
-    longest = max(failed.values(), key=lambda trouble: trouble.wait or 0.0, default=None)
-    if longest and (not told or longest.wait):
+    longest = max(failed.values(), key=lambda trouble: trouble.retry_after_s or 0.0, default=None)
+    if longest and (not told or longest.retry_after_s):
         raise longest
     if len(told.keys() | failed.keys()) < len(files):
         raise TransientError(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
@@ -204,9 +195,9 @@ def watch_withheld(site: Site, page: Page, part: str) -> Iterator[Callable[[Sequ
         return
     browser = page.context.new_cdp_session(page)
     heads = ResponseHeads(part)
-    browser.on("Network.requestWillBeSent", heads.sent)
-    browser.on("Network.responseReceivedExtraInfo", heads.answered)
-    browser.on("Network.loadingFailed", heads.failed)
+    browser.on("Network.requestWillBeSent", heads.on_request)
+    browser.on("Network.responseReceivedExtraInfo", heads.on_response)
+    browser.on("Network.loadingFailed", heads.on_failure)
     browser.send("Network.enable")
     try:
         yield lambda answers: _complete(answers, heads, browser)
@@ -223,7 +214,7 @@ def _complete(answers: Sequence[Response], heads: ResponseHeads, browser: CDPSes
     browser.send("Network.disable")  # once that is done, all that was heard has been told
     unread = [each for each in answers if each.status == 0]
     for answer, head in zip(unread, heads.withheld(), strict=False):
-        answer.status, answer.retry_after, answer.where = head
-    waits = heads.waits()
+        answer.status, answer.retry_after, answer.address = head
+    waits = heads.retry_after_by_status()
     for answer in answers:
         answer.retry_after = answer.retry_after or waits.get(answer.status)

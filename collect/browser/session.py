@@ -108,7 +108,7 @@ class BrowserSession:
     def delete(self, remote_ids: Sequence[str], title: str) -> None:
         self._step(lambda: self.platform.delete(self.page, remote_ids, title))
 
-    def keep_sign_in(self) -> None:
+    def save_sign_in(self) -> None:
         """Store the sign-in as the site has renewed it, while it holds; else what is stored stays."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
             with contextlib.suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
@@ -116,7 +116,7 @@ class BrowserSession:
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):
-            self.keep_sign_in()
+            self.save_sign_in()
             self.browser.close()
 
     def _renew(self) -> None:
@@ -129,7 +129,7 @@ class BrowserSession:
 
     def _open(self) -> None:
         """Open a context and sign in; a UserError when it can't be, or somebody else is signed in."""
-        self.keep_sign_in()
+        self.save_sign_in()
         for context in self.browser.contexts:
             context.close()
         if not self.browser.is_connected():

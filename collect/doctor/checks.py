@@ -39,7 +39,7 @@ class Checks(ABC):
         self.platform = platform
         self.original, self.served = folder / "doctor.png", folder / "served"
         self.batch = Batch(f"comreadv doctor {secrets.token_hex(4)}", [self.original], self._received)
-        self.left_behind: list[Batch] = []  # what may be up and has to go
+        self.undeleted: list[Batch] = []  # what may be up and has to go
 
     @abstractmethod
     def _upload(self) -> dict[int, str]: ...
@@ -58,7 +58,7 @@ class Checks(ABC):
         """Upload and publish an image that nobody has ever seen."""
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BICUBIC).save(self.original)
-        self.left_behind.insert(0, self.batch)
+        self.undeleted.insert(0, self.batch)
         (remote_id,) = self._upload().values()
         self._received({0: remote_id})
         return f"{IMAGE_SIDE_PX}×{IMAGE_SIDE_PX} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
@@ -105,15 +105,15 @@ class Checks(ABC):
 
     def delete(self) -> str:
         """Delete what went up, also when the upload failed half-way, and what an earlier doctor left."""
-        if not self.left_behind:
+        if not self.undeleted:
             return "nothing went up"
         gone: list[str] = []
-        while self.left_behind:
-            gone += self._take_down(self.left_behind[0])
-            self.left_behind.pop(0)
+        while self.undeleted:
+            gone += self._delete_batch(self.undeleted[0])
+            self.undeleted.pop(0)
         return f"{' and '.join(gone)}: gone" if gone else "nothing was published"
 
-    def _take_down(self, batch: Batch) -> list[str]:
+    def _delete_batch(self, batch: Batch) -> list[str]:
         """Delete what the platform shows of a batch, and see that it is gone; return its remote ids."""
         remote_ids = list(self._shown(batch, wanted=True).values())
         if remote_ids:
@@ -184,7 +184,7 @@ class SiteChecks(Checks):
         self._account = self.site.account(self.context.new_page())
         if not self._account:
             raise NotSignedIn
-        self.left_behind = pending_deletions.list_pending(self.site, self._account, self.original)
+        self.undeleted = pending_deletions.list_pending(self.site, self._account, self.original)
         if self.site.is_live:
             self._stack.callback(self._keep_sign_in, self.context)
         return self._account
@@ -222,8 +222,8 @@ class SiteChecks(Checks):
     def _delete(self, remote_ids: Sequence[str], title: str) -> None:
         self.site.delete(self.page, remote_ids, title)
 
-    def _take_down(self, batch: Batch) -> list[str]:
-        remote_ids = super()._take_down(batch)
+    def _delete_batch(self, batch: Batch) -> list[str]:
+        remote_ids = super()._delete_batch(batch)
         pending_deletions.remove_pending(self.site, batch)
         return remote_ids
 

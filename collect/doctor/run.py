@@ -54,8 +54,8 @@ def examine_platform(
         try:
             failed = _run(_steps(checks), checks, console)
         finally:
-            if checks.left_behind:
-                still = f"Still up on {name}: {'; '.join(map(_describe_batch, checks.left_behind))}."
+            if checks.undeleted:
+                still = f"Still up on {name}: {'; '.join(map(_describe_batch, checks.undeleted))}."
                 console.print(Text(f"{still} The next doctor tries again to delete it; or do so by hand.", style="red"))
     if failed:
         console.print(f"{name}: {failed[0]} fails." if len(failed) == 1 else f"{name}: {', '.join(failed)} fail.")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.page import read_property
-from collect.browser.responses import check_file_count, expect_answers, read_file_responses
+from collect.browser.responses import check_file_count, expect_responses, read_file_responses
 from collect.errors import NotSignedIn
 from collect.platform import Batch, Site, explain_refusal
 from collect.retry import pause_between_requests
@@ -46,14 +46,14 @@ class Douban(Site):
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         self._refuse_what_others_see(page)
         visit(self, page, f"{self._album()}upload")
-        with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
+        with expect_responses(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         photos: dict[int, str] = {}
         for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("id"):
                 raise explain_refusal(self, position, str(told.get("msg") or "no id, without a reason"))
             photos[position] = str(told["id"])
-        batch.received(photos)
+        batch.on_received(photos)
         boxes = page.locator('textarea[name^="desc_"]')
         boxes.nth(len(photos) - 1).wait_for()
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
@@ -69,9 +69,9 @@ class Douban(Site):
             return {}  # only what has an id can be published
         ends = {batch.known[min(batch.known)], batch.known[max(batch.known)]}
         albums = [self._other_albums(page, photo) for photo in ends]
-        found = batch.found(self._newest(page))
+        found = batch.match_known(self._newest(page))
         if len(found) < len(batch.known) and (found or any(each is not None for each in albums)):
-            found = batch.found(self._photos(page))
+            found = batch.match_known(self._photos(page))
         elsewhere = [album for each in albums for album in each or []]
         if elsewhere and not found:
             raise UserError(

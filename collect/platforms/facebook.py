@@ -58,14 +58,14 @@ class Facebook(Site):
             with expect_arrival(self, page, ALBUM_ADDRESS, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
         except SubmitFailed as stayed:
-            named = [position for position, file in enumerate(batch.files) if file.name in stayed.said]
-            if len(named) != 1 or TEMPORARY_REFUSAL.search(stayed.said):
+            named = [position for position, file in enumerate(batch.files) if file.name in stayed.site_message]
+            if len(named) != 1 or TEMPORARY_REFUSAL.search(stayed.site_message):
                 raise
             if self.is_live:
                 time.sleep(self.lag)
             if self._open_album(page, batch.title):  # it says one thing and has done another
                 raise TransientError(f"{stayed.message} But there is the album.") from None
-            raise UploadRejected(named[0], stayed.said) from None
+            raise UploadRejected(named[0], stayed.site_message) from None
         return dict(enumerate(self._listed(page, len(batch.files), batch.title)))
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -85,9 +85,9 @@ class Facebook(Site):
     def _read_image_address(self, page: Page, address: str) -> str | None:
         """Read the image's address off the photo's page without showing it, which takes ten times as long."""
         answer = request_data(self, page, address)
-        check_status(self, answer.status, answer.where, answer.retry_after)
-        check_marks(self, answer.where, answer.text, answer.retry_after)
-        if self.is_for_guests(answer.where):
+        check_status(self, answer.status, answer.address, answer.retry_after)
+        check_marks(self, answer.address, answer.text, answer.retry_after)
+        if self.is_for_guests(answer.address):
             raise NotSignedIn
         image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', answer.text)
         return unescape(image[1]) if image else None

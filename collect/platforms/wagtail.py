@@ -11,7 +11,7 @@ from playwright.sync_api import FilePayload, Page
 
 from collect.browser.navigation import expect_arrival, visit
 from collect.browser.page import read_property
-from collect.browser.responses import expect_answer
+from collect.browser.responses import expect_responses
 from collect.errors import NotSignedIn, PageChanged
 from collect.platform import Batch, Site, explain_refusal
 from collect.retry import pause_between_requests
@@ -67,9 +67,9 @@ class Wagtail(Site):
         for position, file in enumerate(batch.files):
             title = f"{batch.title} {position}"  # the page makes it of the file's name
             named: FilePayload = {"name": title + file.suffix, "mimeType": "", "buffer": file.read_bytes()}
-            with expect_answer(self, page, "/images/multiple/add/") as uploaded:
+            with expect_responses(self, page, "/images/multiple/add/", 1) as uploaded:
                 page.locator('input[type="file"]').set_input_files(named)
-            answer = uploaded.json()
+            answer = uploaded[0].json()
             if not answer.get("success"):
                 self.delete(page, list(images.values()), batch.title)  # they were in the library at once
                 raise explain_refusal(
@@ -81,7 +81,7 @@ class Wagtail(Site):
                     " again; collect from a Wagtail without."
                 )
             images[position] = str(answer["image_id"])
-            batch.received({position: images[position]})
+            batch.on_received({position: images[position]})
         return images
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:

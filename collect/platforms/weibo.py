@@ -14,8 +14,7 @@ from collect.browser.navigation import visit
 from collect.browser.responses import (
     Answer,
     check_file_count,
-    expect_answer,
-    expect_answers,
+    expect_responses,
     parse_answer,
     read_file_responses,
     request_data,
@@ -81,7 +80,7 @@ class Weibo(Site):
         page.get_by_placeholder(re.compile("有什么新鲜事想分享给大家|What's on your mind")).fill(batch.title)
         page.get_by_role("button", name=re.compile("^(公开|Public)$")).click()
         page.get_by_text(re.compile("^(仅自己可见|Only me)$")).click()
-        with expect_answers(self, page, "/interface/upload.php", len(batch.files)) as answers:
+        with expect_responses(self, page, "/interface/upload.php", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         pids: dict[int, str] = {}
         if any("<data>100006</data>" in each.text for each in answers):
@@ -90,21 +89,21 @@ class Weibo(Site):
             if not told.get("ret"):
                 raise explain_refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
             pids[position] = parse_answer(self, told, UploadedPicture).pic.pid
-        batch.received(pids)
+        batch.on_received(pids)
         attached = page.get_by_title(re.compile("^(删除|Delete)$"))
         attached.nth(len(pids) - 1).wait_for()
         send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
         if len(pids) < len(batch.files):
             check_file_count(self, pids, attached, send)
         page.get_by_role("button", name=re.compile("^(仅自己可见|Only me)$")).wait_for()  # what was chosen holds
-        with expect_answer(self, page, "/ajax/statuses/update") as posted:
+        with expect_responses(self, page, "/ajax/statuses/update", 1) as posted:
             send.click()
-        if posted.json().get("ok") == -100:
+        answer = posted[0].json()
+        if answer.get("ok") == -100:
             raise NotSignedIn
-        if posted.json().get("ok") != 1:
-            said = str(posted.json().get("msg") or "")
-            if TEMPORARY_REFUSAL.search(said):
-                # no image is to blame
+        if answer.get("ok") != 1:
+            said = str(answer.get("msg") or "")
+            if TEMPORARY_REFUSAL.search(said):  # and so rejects no image
                 raise SubmitFailed(f"weibo takes no post for now. It says: {redact_message(said)}")
             raise SubmitFailed("weibo refuses the post.", said)
         return pids
@@ -112,7 +111,7 @@ class Weibo(Site):
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
-        return batch.found(picture.pid for picture in self._album(page))
+        return batch.match_known(picture.pid for picture in self._album(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
@@ -128,12 +127,13 @@ class Weibo(Site):
         for post in posts:
             pause_between_requests(self)
             del self._posts[post]  # also when its answer is lost: what became of it, the album tells
-            with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
+            with expect_responses(self, page, "/ajax/statuses/destroy", 1) as deleted:
                 page.locator("body").evaluate(DELETE_POST_SCRIPT, post)
-            if destroyed.json().get("ok") == -100:
+            answer = deleted[0].json()
+            if answer.get("ok") == -100:
                 raise NotSignedIn
-            if destroyed.json().get("ok") != 1:
-                said = redact_message(str(destroyed.json().get("msg") or "it does not say why"))
+            if answer.get("ok") != 1:
+                said = redact_message(str(answer.get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")
 
     def _album(self, page: Page) -> Iterator[WallPicture]:

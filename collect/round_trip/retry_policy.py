@@ -51,7 +51,7 @@ class RetryPolicy:
         self._failures += 1
         self._changed = self._changed + 1 if isinstance(trouble, PageChanged) else 0
         wait = min(LONGEST_KEPT, backoff_seconds(trouble, self._failures, live=self.platform.is_live))
-        if self.rate and (trouble.wait or isinstance(trouble, RateLimited)):
+        if self.rate and (trouble.retry_after_s or isinstance(trouble, RateLimited)):
             self.rate.leave_alone(wait)
         most = self.with_a_site if isinstance(trouble, RateLimited) else WITH_ANYTHING
         if self._failures >= most or self._changed >= WITH_A_PAGE:

@@ -45,7 +45,7 @@ class FaultMiddleware:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        struck = {name for name in self.liable(request) if self.faults.strikes(name)}
+        struck = {name for name in self.possible_faults(request) if self.faults.strikes(name)}
         if "latency" in struck:
             await asyncio.sleep(self.faults.random["latency"].uniform(*LATENCY_RANGE_S))
         if "expiry" in struck:
@@ -58,7 +58,7 @@ class FaultMiddleware:
         start, body = await _answer(app, scope, receive)
         done = app is self.app and start["status"] < 400
         if "error-after" in struck and done:
-            await self.error("error-after")(scope, receive, send)
+            await self.server_error("error-after")(scope, receive, send)
             return
         if "truncated" in struck and done and start["status"] != 206:
             body = body[: len(body) // 2]
@@ -69,7 +69,7 @@ class FaultMiddleware:
             raise _Cut
         await send({"type": "http.response.body", "body": body})
 
-    def liable(self, request: Request) -> list[str]:
+    def possible_faults(self, request: Request) -> list[str]:
         """Name the faults that can strike a request, besides those of what an album or a file shows."""
         names = [*REQUEST_FAULTS]
         if self.is_file(request):
@@ -100,10 +100,10 @@ class FaultMiddleware:
         if "expired" in struck:
             return PlainTextResponse("URL signature expired", 403)
         if "error-before" in struck:
-            return self.error("error-before")
+            return self.server_error("error-before")
         return None
 
-    def error(self, name: str) -> Response:
+    def server_error(self, name: str) -> Response:
         status = self.faults.choice(name, (502, 503))
         return self.site.page(str(status), f"<h1>{status}</h1><p>Something went wrong at our end.</p>", status)
 

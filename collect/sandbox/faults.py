@@ -54,14 +54,14 @@ class Faults:
         """Draw whether a fault strikes this time."""
         return self.random[name].random() < self.rates.get(name, 0.0)
 
-    def marks(self, photo: str) -> bool:
+    def has_watermark(self, photo: str) -> bool:
         """Tell whether the photo of that name gets a watermark."""
         return random.Random(f"{self.seed} watermark {photo}").random() < self.rates.get("watermark", 0.0)
 
     def choice(self, name: str, among: Sequence[Item]) -> Item:
         return self.random[name].choice(among)
 
-    def listed(self, page: Sequence[Item]) -> list[Item]:
+    def spoil_page(self, page: Sequence[Item]) -> list[Item]:
         """Return a page of an album as it is shown: every photo, maybe out of order, maybe one of them twice."""
         shown = list(page)
         if self.strikes("reordered"):

@@ -59,8 +59,8 @@ class Site(ABC):
         self.codec = codec
         self.negotiates: str | None = None
         self.faults = faults
-        self.secret = store.about("secret", secrets.token_hex(32)).encode()
-        self.account = store.about("account", str(10**9 + secrets.randbelow(10**9)))
+        self.secret = store.read_setting("secret", secrets.token_hex(32)).encode()
+        self.account = store.read_setting("account", str(10**9 + secrets.randbelow(10**9)))
 
     @abstractmethod
     def routes(self) -> list[Route]:
@@ -117,14 +117,14 @@ class Site(ABC):
             response.set_cookie(cookie.name, cookie.value, COOKIE_AGE_S, httponly=not cookie.script, samesite="lax")
         return response
 
-    def to_sign_in(self) -> Response:
+    def redirect_to_sign_in(self) -> Response:
         return RedirectResponse(self.login_path, 302)
 
     def session(self, request: Request) -> Session | None:
         """Find who asks; None when nobody is signed in."""
         return self.store.session(request.cookies.get(self.session_cookie, ""))
 
-    def same(self, given: object, secret: str) -> bool:
+    def matches_secret(self, given: object, secret: str) -> bool:
         """Compare what a client gave with a secret."""
         return isinstance(given, str) and secrets.compare_digest(given.encode(), secret.encode())
 
@@ -133,16 +133,16 @@ class Site(ABC):
         if not f"{request.headers.get('referer', '')}/".startswith(str(request.base_url)):
             raise HTTPException(status, "These files are for the site's own pages: the Referer is missing or foreign.")
 
-    def keep_photos(self, uploads: Mapping[str, bytes]) -> None:
+    def add_photos(self, uploads: Mapping[str, bytes]) -> None:
         """Keep uploads, bytes by key, in no album yet."""
-        self.store.add_photos(uploads, self.codec, [key for key in uploads if self.faults.marks(key)])
+        self.store.add_photos(uploads, self.codec, [key for key in uploads if self.faults.has_watermark(key)])
 
     def file(self, request: Request, key: str, rendition: str, extension: str) -> Response:
         """Serve a photo's rendition, made when it is first asked for, or the part of it that a Range asks for."""
         photo = self.store.photo(key)
         if photo is None or rendition not in self.renditions or extension not in self.formats:
             raise HTTPException(404)
-        if self.faults.strikes("wrong") and (others := self.store.others(photo)):
+        if self.faults.strikes("wrong") and (others := self.store.other_photos(photo)):
             photo = self.store.photo(self.faults.choice("wrong", others)) or photo
         own = self.formats[extension]
         if self.negotiates and codecs.media_type(self.negotiates) in request.headers.get("accept", ""):
@@ -176,7 +176,7 @@ class Site(ABC):
         return self.page(error.detail, f"<h1>{error.status_code}</h1><p>{escape(error.detail)}</p>", error.status_code)
 
     def received(self, _request: Request) -> Response:
-        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
+        images, (drafts, deleted) = self.store.received(), self.store.count_hidden()
         answer: dict[str, Any] = {
             "platform": self.name,
             "images": [
@@ -197,7 +197,7 @@ class Site(ABC):
         return JSONResponse(answer)
 
     def received_page(self, _request: Request) -> Response:
-        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
+        images, (drafts, deleted) = self.store.received(), self.store.count_hidden()
         rows = "".join(
             f'<tr><td><code>{image.sha256}</code></td><td class="number">{image.times}</td></tr>' for image in images
         )

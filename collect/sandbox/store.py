@@ -33,7 +33,7 @@ class Store:
         self.lock = threading.Lock()
         self.db = sqlite3.connect(state / "sandbox.db", check_same_thread=False, timeout=30)
         self.db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;" + SCHEMA)
-        if self.about("platform", platform) != platform:
+        if self.read_setting("platform", platform) != platform:
             self.db.close()
             raise UserError(f"{state} holds the state of another sandbox than {platform}'s: give another folder.")
 
@@ -41,7 +41,7 @@ class Store:
         with self.lock:
             self.db.close()
 
-    def about(self, key: str, default: str) -> str:
+    def read_setting(self, key: str, default: str) -> str:
         """Return what is kept under a key; the default is kept at first."""
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (key, default))
@@ -86,7 +86,7 @@ class Store:
             row = self.db.execute(query, (key,)).fetchone()
         return Photo(row[0], row[1], row[2], bool(row[3])) if row else None
 
-    def others(self, photo: Photo) -> list[str]:
+    def other_photos(self, photo: Photo) -> list[str]:
         """List the published photos that show something else."""
         query = "SELECT DISTINCT key FROM entries JOIN photos ON photos.id = photo WHERE sha256 != ? ORDER BY photos.id"
         with self.lock:
@@ -164,7 +164,7 @@ class Store:
             for sha256, photos in ((sha256, list(group)) for sha256, group in groupby(rows, itemgetter(0)))
         ]
 
-    def not_shown(self) -> tuple[int, int]:
+    def count_hidden(self) -> tuple[int, int]:
         """Count the uploads that were never published, and the photos that were and are deleted."""
         with self.lock:
             drafts, deleted = self.db.execute(

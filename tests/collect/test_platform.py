@@ -37,9 +37,9 @@ def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
 
 def test_of_an_album_no_more_is_read_than_it_takes_to_find_a_batch() -> None:
     album = iter(["9", "2", "1", "8"])
-    assert Batch("x", [], known={0: "1", 1: "2"}).found(album) == {0: "1", 1: "2"}
+    assert Batch("x", [], known={0: "1", 1: "2"}).match_known(album) == {0: "1", 1: "2"}
     assert list(album) == ["8"]
-    assert Batch("x", [], known={0: "1", 1: "2"}).found(iter(["9", "2"])) == {1: "2"}
+    assert Batch("x", [], known={0: "1", 1: "2"}).match_known(iter(["9", "2"])) == {1: "2"}
 
 
 def test_an_origin_takes_the_place_of_every_host_and_keeps_path_and_query() -> None:

@@ -29,10 +29,12 @@ SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": faceb
 REDESIGNS = {"douban": "保存", "weibo": "仅自己可见", "facebook": "media-vc-image"}
 SETTINGS = params.load(ROOT / "params.yaml")
 PLAIN = "import comreadv; comreadv.main()"
-CRASH = f"from collect import download; download.body_problem = lambda body: body.no_such_thing; {PLAIN}"
+CRASH = (
+    f"from collect.browser import downloader; downloader.find_body_problem = lambda body: body.no_such_thing; {PLAIN}"
+)
 LIVE = (
-    "from collect import round_trip; from collect.platform import Platform, Site;"
-    f"Platform.is_live = True; Site.lag = 0; Site.pause = 0; round_trip.NOTICE = 0; {PLAIN}"
+    "from collect.round_trip import connect; from collect.platform import Platform, Site;"
+    f"Platform.is_live = True; Site.lag = 0; Site.pause = 0; connect.NOTICE = 0; {PLAIN}"
 )
 SIGNED = "https://scontent.example/v/1_n.jpg?stp=dst&oh=0123456789abcdef0123456789abcdef&oe=6F"
 
@@ -233,7 +235,7 @@ def test_a_sites_own_words_are_kept_and_told_without_its_secrets(project, tmp_pa
     secret = SIGNED.partition("oh=")[2]
     assert secret not in SubmitFailed("weibo: the page stays.", f"No: {SIGNED}").message
     refusal = {"ret": False, "msg": f'Not this one: {SIGNED} token="secret-1"'}
-    monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse(refusal))
+    monkeypatch.setattr(weibo.Sandbox, "take_upload", lambda *_: JSONResponse(refusal))
     with sandbox.serve("weibo", state=tmp_path_factory.mktemp("site")) as origin:
         said = [run(PLAIN, command, "--platform", "weibo", "--origin", origin) for command in ("collect", "doctor")]
     assert "0 of 2 images have their round trip" in said[0] and "Not this one: " in said[1]

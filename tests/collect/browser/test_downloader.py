@@ -164,7 +164,7 @@ def test_what_the_site_asks_to_wait_is_waited(tmp_path: Path, status: int, clock
 def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind: type[TransientError], clock) -> None:
     with server(Answer(status, headers={"Retry-After": "3600"})) as (origin, asked), pytest.raises(kind) as caught:
         fetch(origin, tmp_path / "file")
-    assert caught.value.wait == 3600
+    assert caught.value.retry_after_s == 3600
     assert (len(asked), clock.slept) == (1, [])
 
 
@@ -174,7 +174,7 @@ def test_a_block_page_is_told_with_the_wait(tmp_path: Path, status: int, monkeyp
     answer = Answer(status, b"<p>too often</p>", {"Retry-After": "3600"})
     with server(answer) as (origin, asked), pytest.raises(RateLimited, match="a block page") as caught:
         fetch(origin, tmp_path / "file")
-    assert (caught.value.wait, len(asked)) == (3600, 1)
+    assert (caught.value.retry_after_s, len(asked)) == (3600, 1)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])

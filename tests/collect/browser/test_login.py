@@ -64,7 +64,7 @@ def check(site: str, origin: str) -> tuple[int, str]:
 
 def account(site: str, state: Path) -> str:
     store = Store(state, site)
-    number = store.about("account", "")
+    number = store.read_setting("account", "")
     store.close()
     return number
 

@@ -56,7 +56,7 @@ def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_gue
 def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
     with pytest.raises(RateLimited, match=f"HTTP {status}") as caught:
         check_status(adapter(), status, "", "12")
-    assert caught.value.wait == 12
+    assert caught.value.retry_after_s == 12
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -64,10 +64,10 @@ def test_the_servers_own_trouble_is_no_turning_away(status: int) -> None:
     with pytest.raises(TransientError, match=f"HTTP {status}") as caught:
         check_status(adapter(), status, "", "12")
     assert not isinstance(caught.value, RateLimited)
-    assert caught.value.wait == 12
+    assert caught.value.retry_after_s == 12
     with pytest.raises(TransientError) as caught:
         check_status(adapter(), status, "")
-    assert caught.value.wait is None
+    assert caught.value.retry_after_s is None
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 304, 404])
@@ -85,7 +85,7 @@ def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.Mo
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
     with pytest.raises(RateLimited, match="block page") as turned_away:
         check_marks(site, "", "you come too often", "12")
-    assert turned_away.value.wait == 12
+    assert turned_away.value.retry_after_s == 12
     check_marks(site, "https://weibo.com/", "<p>hello</p>")
 
 
@@ -315,7 +315,7 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
     assert "s3cret" not in str(caught.value)
     if path in ("/busy", "/broken"):
         assert isinstance(caught.value, TransientError)
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
 
 
 @pytest.mark.browser
@@ -329,7 +329,7 @@ def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin
             visit(site, page, f"{origin}{path}")
             with expect_arrival(site, page, re.compile("/(blocked|done)$")):
                 page.get_by_role("button").click()
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
 
 
 @pytest.mark.browser
@@ -422,7 +422,7 @@ def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: 
         turned_away = pytest.raises(RateLimited, match="data should be")
         with turned_away as caught, expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
         assert stayed[-1] == once_it_stays and not any(stayed[:-1])
 
 
@@ -435,7 +435,7 @@ def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: s
         with pytest.raises(kind) as caught, expect_arrival(site, page, re.compile("/done$")):
             page.get_by_role("button").click()
         if form == "/alert-form":
-            assert caught.value.said == "Too dull"
+            assert caught.value.site_message == "Too dull"
             assert str(caught.value).endswith("stays at /alert-form instead of going on. It says: Too dull")
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 import params
 from collect.browser.launch import launch_browser
 from collect.browser.recorder import RECORDER_SCRIPT
-from collect.browser.responses import Response, check_file_count, expect_answers, read_file_responses
+from collect.browser.responses import Response, check_file_count, expect_responses, read_file_responses
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
 from collect.platform import Site, load
 
@@ -65,14 +65,14 @@ def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, te
     bad = Response(site, status, text, file="000.png", retry_after="120")
     with pytest.raises(kind) as stopped:
         read_file_responses([good(site, "001.png"), good(site, "002.png"), bad], FILES)
-    assert not isinstance(stopped.value, TransientError) or stopped.value.wait == 120
+    assert not isinstance(stopped.value, TransientError) or stopped.value.retry_after_s == 120
 
 
 def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
     with pytest.raises(RateLimited, match="a block page") as turned_away:
         Response(site, 200, "<p>too often</p>", retry_after="120").json()
-    assert turned_away.value.wait == 120
+    assert turned_away.value.retry_after_s == 120
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:
@@ -108,10 +108,10 @@ def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
     monkeypatch.setattr("collect.browser.responses.RESPONSE_TIMEOUT_S", 0.0)
     monkeypatch.setattr("collect.browser.responses.FILE_TIMEOUT_S", 0.3)
     page.set_content("<script>window.comreadvAnswers = []</script>")
-    with pytest.raises(TransientError, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
+    with pytest.raises(TransientError, match="HTTP 503") as stopped, expect_responses(site, page, "/upload", 3):
         page.evaluate("comreadvAnswers.push(['/beacon', null, 204, '', null, ''])")  # nobody waits for this one
         page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
-    assert stopped.value.wait == 7
+    assert stopped.value.retry_after_s == 7
 
 
 OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
@@ -192,12 +192,12 @@ def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
     monkeypatch.setattr(type(site), "is_live", True)
     page.add_init_script(RECORDER_SCRIPT)
     page.goto(f"http://127.0.0.1:{elsewhere}/")
-    with expect_answers(site, page, "/upload/", len(FILES)) as answers:
+    with expect_responses(site, page, "/upload/", len(FILES)) as answers:
         page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [each.name for each in FILES]])
     with pytest.raises(trouble) as told:
         read_file_responses(answers, FILES)
     assert type(told.value) is trouble
-    assert not isinstance(told.value, TransientError) or told.value.wait == wait
+    assert not isinstance(told.value, TransientError) or told.value.retry_after_s == wait
     assert "s3cret" not in str(told.value)
 
 
@@ -210,7 +210,7 @@ def test_one_answer_that_is_withheld_tells_of_the_whole_batch(
     monkeypatch.setattr("collect.browser.responses.FILE_TIMEOUT_S", 0.5)
     page.add_init_script(RECORDER_SCRIPT)
     page.goto(f"http://127.0.0.1:{elsewhere}/")
-    with pytest.raises(RateLimited) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
+    with pytest.raises(RateLimited) as told, expect_responses(site, page, "/upload/", 3):  # and the third never comes
         for kind, name in (("cut-off", "000.png"), ("429-withheld", "001.png")):
             page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [name]])
-    assert told.value.wait == 3600
+    assert told.value.retry_after_s == 3600

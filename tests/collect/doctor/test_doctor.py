@@ -195,10 +195,10 @@ def test_what_was_published_by_a_failed_upload_is_deleted(workplace, monkeypatch
 
 
 def test_an_answer_of_another_form_is_told_with_the_adapters_line(monkeypatch) -> None:
-    monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse({"ret": True, "picture": {}}))
+    monkeypatch.setattr(weibo.Sandbox, "take_upload", lambda *_: JSONResponse({"ret": True, "picture": {}}))
     report = Report("--platform", "weibo")
-    assert report.seen["upload"] == "KeyError: 'pic'"
-    assert "weibo.py, line " in report.text and '["pic"]["pid"]' in report.text
+    assert report.seen["upload"].endswith("not as collect/platforms/weibo.py expects: pic: Field required.")
+    assert "weibo.py, line " in report.text and ".pic.pid" in report.text
 
 
 def test_a_changed_codec_is_told_with_what_was_known(workplace) -> None:

@@ -270,7 +270,7 @@ def ledger_counts(workplace: Path) -> int:
 @pytest.mark.parametrize("lost", [False, True], ids=["all is well", "the last answer is lost"])
 def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photos, workplace, monkeypatch) -> None:
     originals, sent = photos(8), []
-    keep = SANDBOXES[site].keep_photos
+    keep = SANDBOXES[site].add_photos
 
     def keep_but_one(self: Sandbox, uploads: dict[str, bytes]) -> None:
         sent.append(uploads)
@@ -281,7 +281,7 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("cut off")
 
-    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_but_one)
+    monkeypatch.setattr(SANDBOXES[site], "add_photos", keep_but_one)
     with sandbox.serve(site, state=workplace / "site") as origin:
         if lost:
             with monkeypatch.context() as patched, pytest.raises(ConnectionError):
@@ -295,7 +295,7 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
 
 @pytest.mark.parametrize("site", ["douban", "weibo"])
 def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, monkeypatch) -> None:
-    originals, keep = photos(12), SANDBOXES[site].keep_photos
+    originals, keep = photos(12), SANDBOXES[site].add_photos
     poison = {each.path.read_bytes() for each in originals[:3]}
 
     def keep_others(self: Sandbox, uploads: dict[str, bytes]) -> None:
@@ -303,13 +303,13 @@ def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, mon
             raise HTTPException(503)
         keep(self, uploads)
 
-    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_others)
+    monkeypatch.setattr(SANDBOXES[site], "add_photos", keep_others)
     monkeypatch.setattr("collect.round_trip.retry_policy.WITH_ANYTHING", 3)
     with sandbox.serve(site, state=workplace / "site") as origin:
         with pytest.raises(UserError, match="HTTP 503"):
             collect(site, originals, origin)
         assert received(origin) == {each.sha256: 1 for each in originals[3:]}
-        monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep)
+        monkeypatch.setattr(SANDBOXES[site], "add_photos", keep)
         assert collect(site, originals, origin).complete == 12
         assert received(origin) == {each.sha256: 1 for each in originals}
 
@@ -467,7 +467,7 @@ def test_an_upload_that_is_asked_to_wait_is_no_refusal_of_its_image(site, photos
     def too_often(self, data: bytes) -> Response:
         return JSONResponse({"ret": False, "msg": "上传太频繁,请稍后再试"}) if busy and busy.pop() else keep(self, data)
 
-    monkeypatch.setattr(SANDBOXES[site], "keep", too_often)
+    monkeypatch.setattr(SANDBOXES[site], "take_upload", too_often)
     with sandbox.serve(site, state=workplace / "site") as origin:
         outcome = collect(site, photos(3), origin)
     assert (outcome.complete, outcome.rejected) == (3, 0)
@@ -654,13 +654,13 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
 
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Facebook's sandbox give one reason for every refusal."""
-    keep = facebook.Sandbox.keep
+    keep = facebook.Sandbox.take_upload
 
     def kept(self, form) -> Response:
         answer = keep(self, form)
         return JSONResponse({"error": 1, "msg": message}) if b'"error"' in answer.body else answer
 
-    monkeypatch.setattr(facebook.Sandbox, "keep", kept)
+    monkeypatch.setattr(facebook.Sandbox, "take_upload", kept)
     monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 1.0)
     monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
     monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
@@ -773,7 +773,7 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
         with pytest.raises(TransientError) as told:
             session.upload(batch)
     assert isinstance(told.value, RateLimited) == (fault != "cut")
-    assert told.value.wait == (1 if "HTTP 429" in told.value.message else None)
+    assert told.value.retry_after_s == (1 if "HTTP 429" in told.value.message else None)
 
 
 def test_a_lost_file_is_fetched_again_and_not_uploaded_again(photos, workplace) -> None:
@@ -808,16 +808,14 @@ def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, wor
     assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
 
 
-ANSWER_CHANGED = (
-    r"weibo: the site's answer is not as collect/platforms/weibo\.py expects: {}\. Step: .+, line \d+: .+\. "
-)
+ANSWER_CHANGED = r"the site's answer is not as collect/platforms/weibo\.py expects: {}\. Step: .+, line \d+: .+\. "
 
 
 @pytest.mark.parametrize(
     ("answers", "step", "error"),
     [
-        ({"keep": {"ret": True, "picture": {}}}, "upload", "pic: Field required"),
-        ({"keep": {"ret": True, "pic": ["pid"]}}, "upload", "pic: Input should be .+"),
+        ({"take_upload": {"ret": True, "picture": {}}}, "upload", "pic: Field required"),
+        ({"take_upload": {"ret": True, "pic": ["pid"]}}, "upload", "pic: Input should be .+"),
         ({"image_wall": {"ok": 1, "data": {}}}, "read_back", "data.list: Field required"),
         ({"image_wall": {"ok": 1, "data": None}}, "read_back", "data: Input should be .+"),
     ],
@@ -835,7 +833,7 @@ def test_an_answer_of_another_form_names_adapter_and_line(answers, step, error, 
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_changed_answer(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr(Batch, "found", lambda _batch, _shown: {}["ours"])
+    monkeypatch.setattr(Batch, "match_known", lambda _batch, _shown: {}["ours"])
     batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)

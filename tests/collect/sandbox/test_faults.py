@@ -165,7 +165,7 @@ def test_rates_are_met_and_a_seed_says_when() -> None:
     for rate in (0.05, 0.5):
         assert abs(np.mean(drawn(0, cut=rate)) - rate) < 4 * np.sqrt(rate * (1 - rate) / 20_000)
     assert drawn(1, cut=0.1) == drawn(1, cut=0.1, busy=1) != drawn(2, cut=0.1)
-    marks = [Faults({"watermark": 0.05}).marks(str(photo)) for photo in range(20_000)]
+    marks = [Faults({"watermark": 0.05}).has_watermark(str(photo)) for photo in range(20_000)]
     assert abs(np.mean(marks) - 0.05) < 0.006
 
 
