@@ -32,7 +32,7 @@ def explain_refusal(site: Site, position: int, said: str) -> UploadRejected | Su
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that go up together; `on_received` is told remote ids by position as soon as the site answers with them."""
+    """Images that go up together; `on_received` gets remote ids by position as soon as the site answers with them."""
 
     title: str
     files: list[Path]
