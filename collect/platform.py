@@ -128,8 +128,8 @@ class Site(Platform):
     audience: ClassVar[str] = "for its owner's eyes only"  # whom the images are shown to, as a person is told
     per_minute: ClassVar[float]  # images that go up to the live site, at most
     per_day: ClassVar[int]
-    pause: ClassVar[float] = 2.0  # seconds before each page or file of the live site that is one of many, on average
-    lag: ClassVar[float] = 60.0  # seconds until the live site's album surely shows what was published
+    request_interval_s: ClassVar[float] = 2.0  # before each page or file of the live site, on average
+    album_lag_s: ClassVar[float] = 60.0  # until the live site's album surely shows what was published
 
     def at(self, url: str) -> str:
         """Turn an address on the real site into the same path and query on the origin in use."""

@@ -12,8 +12,10 @@ from collect.errors import RateLimited, TransientError
 if TYPE_CHECKING:
     from collect.platform import Site
 
-
-MAX_DELAY_S = 3600.0  # seconds between two tries
+MAX_DELAY_S = 3600.0  # between two tries
+MAX_READ_ATTEMPTS = 5
+MAX_READ_DELAY_S = 30.0  # a longer wait is the collector's affair
+Result = TypeVar("Result")
 
 
 def backoff_seconds(trouble: TransientError, failures: int, *, live: bool) -> float:
@@ -29,21 +31,12 @@ def backoff_seconds(trouble: TransientError, failures: int, *, live: bool) -> fl
 def pause_between_requests(site: Site) -> None:
     """Wait, before the next page or file of a live site, about as long as a person would."""
     if site.is_live:
-        time.sleep(with_jitter(site.pause))
+        time.sleep(with_jitter(site.request_interval_s))
 
 
 def with_jitter(seconds: float) -> float:
     """Return about as many seconds, as a person would take."""
     return seconds * random.uniform(0.5, 1.5)
-
-
-MAX_READ_ATTEMPTS = 5  # at reading
-
-
-MAX_READ_DELAY_S = 30.0  # seconds; a longer wait is the collector's affair
-
-
-Result = TypeVar("Result")
 
 
 def retry_read(site: Site, read: Callable[[], Result]) -> Result:

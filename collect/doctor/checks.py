@@ -54,7 +54,7 @@ class Checks(ABC):
     @abstractmethod
     def _delete(self, remote_ids: Sequence[str], title: str) -> None: ...
 
-    def upload(self) -> str:
+    def upload_image(self) -> str:
         """Upload and publish an image that nobody has ever seen."""
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BICUBIC).save(self.original)
@@ -66,7 +66,7 @@ class Checks(ABC):
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         self.batch.known.update(remote_ids)
 
-    def read_back(self) -> str:
+    def read_back_upload(self) -> str:
         shown = self._shown(self.batch, wanted=True)
         if list(shown.values()) != [self.remote_id]:
             raise UserError(
@@ -78,19 +78,19 @@ class Checks(ABC):
     def remote_id(self) -> str:
         return self.batch.known[0]
 
-    def download(self) -> str:
+    def download_image(self) -> str:
         self._fetch()
         seen = quantisation.read(self.served)
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
-    def compare(self) -> str:
+    def compare_images(self) -> str:
         served, original = look(self.served), look(self.original)
         seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MOST:g}"
         if not shows(served, original, []):
             raise UserError(f"The site serves another picture than went up: {seen}.")
         return f"the one that went up: {seen}"
 
-    def recognise_codec(self) -> str:
+    def compare_codec(self) -> str:
         seen, whole = quantisation.read(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
@@ -103,7 +103,7 @@ class Checks(ABC):
             )
         return f"{_describe_codec(seen)}, as in fingerprints/{self.name}.json"
 
-    def delete(self) -> str:
+    def delete_uploads(self) -> str:
         """Delete what went up, also when the upload failed half-way, and what an earlier doctor left."""
         if not self.undeleted:
             return "nothing went up"
@@ -159,13 +159,13 @@ class SiteChecks(Checks):
         assert self.context is not None
         return self.context.pages[-1]
 
-    def start(self) -> str:
+    def start_browser(self) -> str:
         playwright = self._stack.enter_context(sync_playwright())
         self._browser, path = launch.launch_browser_at(playwright, self.site)
         self._stack.callback(self._browser.close)
         return f"{path}, version {self._browser.version}"
 
-    def state_folder(self) -> str:
+    def lock_state_folder(self) -> str:
         lock = storage_state.state_file(self.site).with_suffix(".examined")
         self._stack.enter_context(held(lock, f"{self.name} is being examined. Waiting for its end."))
         return f"{storage_state.state_folder()} is yours alone"
@@ -203,7 +203,7 @@ class SiteChecks(Checks):
         pending_deletions.record_pending(self.site, self._account, self.batch)
 
     def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
-        end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
+        end = time.monotonic() + (self.site.album_lag_s if self.site.is_live else 0)
         while True:
             shown = self.site.read_back(self.page, batch)
             if bool(shown) == wanted or time.monotonic() > end:

@@ -52,7 +52,7 @@ def examine_platform(
             assert isinstance(platform, LocalPlatform)
             checks = LocalChecks(name, platform, folder, stack)
         try:
-            failed = _run(_steps(checks), checks, console)
+            failed = _run_steps(_steps(checks), checks, console)
         finally:
             if checks.undeleted:
                 still = f"Still up on {name}: {'; '.join(map(_describe_batch, checks.undeleted))}."
@@ -89,8 +89,8 @@ def _steps(checks: Checks) -> list[Step]:
     where = ("upload",)
     if isinstance(checks, SiteChecks):
         first = [
-            Step("browser", checks.start),
-            Step("state folder", checks.state_folder),
+            Step("browser", checks.start_browser),
+            Step("state folder", checks.lock_state_folder),
             Step("sign-in", checks.sign_in, ("browser", "state folder")),
             Step("account", checks.show_account, ("sign-in",)),
         ]
@@ -98,17 +98,17 @@ def _steps(checks: Checks) -> list[Step]:
         ready, where = ("account",), ("address",)
     return [
         *first,
-        Step("upload", checks.upload, ready),
-        Step("read back", checks.read_back, ("upload",)),
+        Step("upload", checks.upload_image, ready),
+        Step("read back", checks.read_back_upload, ("upload",)),
         *middle,
-        Step("download", checks.download, where),
-        Step("picture", checks.compare, ("download",)),
-        Step("codec", checks.recognise_codec, ("download",)),
-        Step("delete", checks.delete, ready),
+        Step("download", checks.download_image, where),
+        Step("picture", checks.compare_images, ("download",)),
+        Step("codec", checks.compare_codec, ("download",)),
+        Step("delete", checks.delete_uploads, ready),
     ]
 
 
-def _run(steps: list[Step], checks: Checks, console: Console) -> list[str]:
+def _run_steps(steps: list[Step], checks: Checks, console: Console) -> list[str]:
     """Run the steps, print their rows, and return the names of those that failed."""
     done: set[str] = set()
     failed: list[str] = []

@@ -34,7 +34,7 @@ class Douban(Site):
     longest_side = 2000
     per_minute = 20.0
     per_day = 1000
-    _looked = False  # who sees the album
+    _audience_checked = False  # who sees the album
 
     def account(self, page: Page) -> str:
         answer = visit(self, page, self.at("https://www.douban.com/mine/"))
@@ -99,7 +99,7 @@ class Douban(Site):
 
     def _refuse_what_others_see(self, page: Page) -> None:
         """Raise UserError when the album's page says that others see it: asked once, for it takes a page."""
-        if self._looked:
+        if self._audience_checked:
             return
         self._visit_album(page, self._album())
         said = page.get_by_text(PUBLIC_AUDIENCE).filter(visible=True).all_inner_texts()
@@ -108,7 +108,7 @@ class Douban(Site):
                 f"douban: others see the album {self.row.album}. Its page says: {said[0].strip()}. Make it 仅自己可见"
                 " on the site, or name another one in params.yaml, then run again. Nothing went up."
             )
-        self._looked = True
+        self._audience_checked = True
 
     def _visit_album(self, page: Page, address: str) -> None:
         """Go to a page of the album; raise UserError where there is no such album."""

@@ -62,7 +62,7 @@ class Facebook(Site):
             if len(named) != 1 or TEMPORARY_REFUSAL.search(stayed.site_message):
                 raise
             if self.is_live:
-                time.sleep(self.lag)
+                time.sleep(self.album_lag_s)
             if self._open_album(page, batch.title):  # it says one thing and has done another
                 raise TransientError(f"{stayed.message} But there is the album.") from None
             raise UploadRejected(named[0], stayed.site_message) from None

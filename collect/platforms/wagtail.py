@@ -33,8 +33,8 @@ class Wagtail(Site):
     longest_side = 600
     per_minute = 60.0
     per_day = 10_000
-    pause = 0.5
-    lag = 2.0
+    request_interval_s = 0.5
+    album_lag_s = 2.0
 
     def at(self, url: str) -> str:
         if self.origin is None:

@@ -124,7 +124,7 @@ class Uploader:
             self.ledger.release(doubt.pop(title))
         if doubt and isinstance(self.platform, Site) and self.platform.is_live:
             self.patience.rest_as_asked()
-            self.heart.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
+            self.heart.rest(self.platform.album_lag_s)  # from now: nobody knows when the last request of an attempt was
         for title, uploads in doubt.items():
             published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
             known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from params import UserError
 
+__all__ = ["names", "serve"]
 SITES_FOLDER = Path(__file__).parent / "sites"
 HOST = "127.0.0.1"  # nobody else's computer may reach a sandbox
 

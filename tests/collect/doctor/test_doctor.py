@@ -354,7 +354,7 @@ def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)  # as far as anything here can tell
-        monkeypatch.setattr(Site, "lag", 0)
+        monkeypatch.setattr(Site, "album_lag_s", 0)
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert (report.status, report.names("✓")) == (0, STEPS), report.text
         assert "one tiny image goes up, for its owner's eyes only, and is deleted again" in report.text
@@ -379,7 +379,7 @@ def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, 
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)
-        monkeypatch.setattr(Site, "lag", 0)
+        monkeypatch.setattr(Site, "album_lag_s", 0)
         monkeypatch.setattr(weibo_adapter.Weibo, "upload", upload)
         report = Report("--platform", "weibo", "--origin", origin, "--live")
     assert report.names("✗") == ["upload", "delete"]
