@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
-from collect import retry
 from collect.browser import navigation
 from collect.browser.blocking import check_marks, check_status
 from collect.browser.launch import launch_browser
@@ -20,8 +19,7 @@ from collect.browser.recorder import RECORDER_SCRIPT
 from collect.browser.traffic import Traffic
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
 from collect.platform import Site, load
-from collect.retry import retry_read
-from params import PlatformRow, UserError
+from params import PlatformRow
 
 ORIGIN = "http://127.0.0.1:1"
 
@@ -87,53 +85,6 @@ def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.Mo
         check_marks(site, "", "you come too often", "12")
     assert turned_away.value.retry_after_s == 12
     check_marks(site, "https://weibo.com/", "<p>hello</p>")
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch, clock) -> list[float]:
-    monkeypatch.setattr(navigation, "time", clock)
-    return clock.slept
-
-
-def failing(*troubles: Exception):
-    """Make what raises the troubles in turn, then reads "done"; its list tells how often it was called."""
-    calls: list[int] = []
-
-    def read() -> str:
-        calls.append(1)
-        if len(calls) <= len(troubles):
-            raise troubles[len(calls) - 1]
-        return "done"
-
-    return read, calls
-
-
-def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
-    read, calls = failing(*[TransientError("x")] * (retry.MAX_READ_ATTEMPTS - 1))
-    assert retry_read(adapter(), read) == "done"
-    assert (len(calls), len(waits)) == (retry.MAX_READ_ATTEMPTS, retry.MAX_READ_ATTEMPTS - 1)
-    read, calls = failing(*[TransientError("x")] * retry.MAX_READ_ATTEMPTS)
-    with pytest.raises(TransientError):
-        retry_read(adapter(), read)
-    assert len(calls) == retry.MAX_READ_ATTEMPTS
-
-
-@pytest.mark.parametrize("trouble", [CaptchaRequired("x"), NotSignedIn(), UserError("x"), KeyError("x")])
-def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, waits: list[float]) -> None:
-    read, calls = failing(trouble)
-    with pytest.raises(type(trouble)):
-        retry_read(adapter(), read)
-    assert (len(calls), waits) == (1, [])
-
-
-def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
-    read, calls = failing(RateLimited("x", retry.MAX_READ_DELAY_S + 1))
-    with pytest.raises(RateLimited):
-        retry_read(adapter(), read)
-    assert (len(calls), waits) == (1, [])
-    read, calls = failing(RateLimited("x", 9))
-    assert retry_read(adapter(), read) == "done"
-    assert waits == [9]
 
 
 PAGES = {  # path → status, body, headers

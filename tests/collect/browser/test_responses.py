@@ -11,8 +11,16 @@ from playwright.sync_api import Page, sync_playwright
 
 import params
 from collect.browser.launch import launch_browser
-from collect.browser.recorder import RECORDER_SCRIPT
-from collect.browser.responses import Response, check_file_count, expect_responses, read_file_responses
+from collect.browser.page import read_alerts, read_property
+from collect.browser.recorder import RECORDER_SCRIPT, read_recorded
+from collect.browser.responses import (
+    Answer,
+    Response,
+    check_file_count,
+    expect_responses,
+    parse_answer,
+    read_file_responses,
+)
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
 from collect.platform import Site, load
 
@@ -73,6 +81,41 @@ def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, mon
     with pytest.raises(RateLimited, match="a block page") as turned_away:
         Response(site, 200, "<p>too often</p>", retry_after="120").json()
     assert turned_away.value.retry_after_s == 120
+
+
+def test_data_that_are_nested_without_end_are_no_data(site: Site) -> None:
+    with pytest.raises(RateLimited, match="no data"):
+        Response(site, 200, '{"a":' * 100_000).json()
+
+
+class Photo(Answer):
+    id: str
+    sizes: list[str] = []
+
+
+def test_data_are_read_by_the_form_that_is_expected(site: Site) -> None:
+    assert parse_answer(site, {"id": 10**17, "more": None}, Photo).id == str(10**17)
+    for content, wrong in (({}, "id: Field required"), ([], "valid dictionary"), ({"id": "1", "sizes": 3}, "sizes: ")):
+        with pytest.raises(PageChanged, match=rf"not as collect/platforms/weibo\.py expects: .*{wrong}"):
+            parse_answer(site, content, Photo)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("record", ["[7]", "'no list'", "[['/upload', null, 'OK', '', null, '']]", "{slice: () => 7}"])
+def test_a_record_that_a_page_has_spoilt_is_a_changed_page(site: Site, page: Page, record: str) -> None:
+    page.set_content(f"<script>window.comreadvAnswers = {record}</script>")
+    with pytest.raises(PageChanged, match="changed the record"):
+        read_recorded(site, page)
+
+
+@pytest.mark.browser
+def test_properties_that_are_no_text_are_a_changed_page(site: Site, page: Page) -> None:
+    page.set_content("<a href='/1'>1</a><svg><a href='/2'>2</a></svg><svg role=alert><text>no text</text></svg>")
+    assert read_property(site, page.locator("body > a"), "text") == ["1"]
+    assert read_property(site, page.locator("b"), "href") == read_alerts(page) == []
+    for selector, name in (("a", "href"), ("svg", "src")):
+        with pytest.raises(PageChanged, match=f"no {name}"):
+            read_property(site, page.locator(selector), name)
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:

@@ -39,7 +39,7 @@ STEPS = ["browser", "state folder", "sign-in", "account", *LOCAL[:2], "address",
 def project(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("params.yaml", "fingerprints"):
         (workplace / name).symlink_to(ROOT / name)
-    monkeypatch.setattr("collect.doctor.checks.SANDBOX_STEP_TIMEOUT_MS", 1_500)
+    monkeypatch.setattr("collect.browser.context.SANDBOX_STEP_TIMEOUT_MS", 1_500)
 
 
 class Report:
