@@ -139,31 +139,31 @@ def read_file_responses(answers: Sequence[Response], files: Sequence[Path]) -> d
     Raises as `Response.json` and `match_files` do; TransientError only when no file has arrived, when the site asks
     to be left alone for a while, or when some file has no answer.
     """
-    told: dict[int, dict[str, Any]] = {}
+    contents: dict[int, dict[str, Any]] = {}
     failed: dict[int, TransientError] = {}
     for position, answer in match_files(answers, files):
         try:
-            told[position] = answer.json()
+            contents[position] = answer.json()
         except RateLimited:
             raise
         except TransientError as trouble:
             failed[position] = trouble
     longest = max(failed.values(), key=lambda trouble: trouble.retry_after_s or 0.0, default=None)
-    if longest and (not told or longest.retry_after_s):
+    if longest and (not contents or longest.retry_after_s):
         raise longest
-    if len(told.keys() | failed.keys()) < len(files):
+    if len(contents.keys() | failed.keys()) < len(files):
         raise TransientError(f"{answers[0].site.name}: the page has sent a file twice, and another not yet.")
-    return told
+    return contents
 
 
-def check_file_count(site: Site, told: Mapping[int, object], shown: Locator, button: Locator) -> None:
+def check_file_count(site: Site, contents: Mapping[int, object], shown: Locator, button: Locator) -> None:
     """Raise TransientError when a page is about to publish more files than the site has told of.
 
     It may have sent one again that had failed. `shown`: what stands there for each file; `button`: publishes them,
     once the page has done with all.
     """
     button.click(trial=True)
-    if shown.count() != len(told):
+    if shown.count() != len(contents):
         raise TransientError(
             f"{site.name}: the page has sent a file again by itself. Nothing of the batch was published."
         )

@@ -150,7 +150,9 @@ class BrowserSession:
         try:
             return self._explained(lambda: self.platform.account(self.page))
         except NotSignedIn:
-            raise (UserError if self.platform.is_live else TransientError)(self._signed_out_message) from None
+            if self.platform.is_live:
+                raise UserError(self._signed_out_message) from None
+            raise TransientError(self._signed_out_message) from None
 
     def _step(self, action: Callable[[], Result]) -> Result:
         try:

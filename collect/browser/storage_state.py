@@ -67,7 +67,8 @@ def stored_state(platform: Site) -> Path:
 
 def login_command(platform: Site) -> str:
     """Spell the command by which a person signs in."""
-    return f"comreadv login --platform {platform.name}" + f" --origin {platform.origin}" * bool(platform.origin)
+    origin = f" --origin {platform.origin}" if platform.origin else ""
+    return f"comreadv login --platform {platform.name}{origin}"
 
 
 def describe_age(file: Path) -> str:

@@ -94,7 +94,7 @@ class Checks(ABC):
         seen, whole = quantisation.read(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
-        live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)
+        live = " --live" if isinstance(self.platform, Site) and self.platform.is_live else ""
         if not fingerprint.matches(whole, {"codec": {key: seen[key] for key in keys if key in seen}}):
             raise UserError(
                 f"{_describe_codec(seen)}, but fingerprints/{self.name}.json says {_describe_codec(known)}"

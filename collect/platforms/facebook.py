@@ -99,10 +99,11 @@ class Facebook(Site):
         if not set(photos) <= set(remote_ids):
             raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
         if not self._says_that_it_has(page, str(len(photos))):  # others may be among those that have not come
-            raise (TransientError if self._says_that_it_has(page, r"\d+") else UserError)(
+            message = (
                 f"facebook: the album {title!r} shows {len(photos)} photos, and does not say that it has no more. If it"
                 " stays so, delete it by hand."
             )
+            raise TransientError(message) if self._says_that_it_has(page, r"\d+") else UserError(message)
         page.get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
         with expect_arrival(self, page, re.compile("/photos_albums")):
             page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()

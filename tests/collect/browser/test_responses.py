@@ -90,7 +90,7 @@ def test_data_that_are_nested_without_end_are_no_data(site: Site) -> None:
 
 class Photo(Answer):
     id: str
-    sizes: list[str] = []
+    sizes: tuple[str, ...] = ()
 
 
 def test_data_are_read_by_the_form_that_is_expected(site: Site) -> None:
