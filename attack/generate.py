@@ -22,10 +22,10 @@ from attack.models import classifiers, surrogates
 from attack.models.classifiers import Classifier
 from attack.models.surrogates import Ensemble
 from attack.tasks.classify import aim
-from collect.dataset.manifest import Prepared, read_manifest
+from collect.dataset import Prepared, read_manifest
 from params import UserError
 from train import device
-from train.cluster.executor import Executor, Local
+from train.cluster import Executor, Local
 from train.tensors import read_image, to_picture
 
 MANIFEST = "manifest.jsonl"
@@ -149,7 +149,7 @@ class WorkerInit:
     models: dict[str, Ensemble]  # by what the gradient passes through
 
     def __call__(self) -> Attacker:
-        on = device.pick()
+        on = device.best()
         models = {name: model.to(on) for name, model in self.models.items()}
         return Attacker(self.settings, self.judge.to(on), models)
 

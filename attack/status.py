@@ -59,7 +59,7 @@ def examine(platform: str, settings: Params, now: datetime) -> Status:
 
     Raises UserError for a damaged file, and for a ledger that can't be opened.
     """
-    from collect.codecs import fingerprint
+    from collect import fingerprint
 
     row = settings.platform(platform)
     file = fingerprint.FOLDER / f"{platform}.json"
@@ -67,7 +67,7 @@ def examine(platform: str, settings: Params, now: datetime) -> Status:
     if file.exists():
         known = fingerprint.load(platform)
         try:
-            codec, generation = fingerprint.spoken(known["codec"], known.get("qualities")), known["generation"]
+            codec, generation = fingerprint.describe_codec(known["codec"], known.get("qualities")), known["generation"]
             seen = _moment(known["seen"]) if "seen" in known else None
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{file} is damaged ({error!r}). Restore it with git.") from None
@@ -151,9 +151,9 @@ def _last_probe(settings: Params, platform: str) -> datetime | None:
     if ledger.startswith(SQLITE) and not Path(ledger.removeprefix(SQLITE)).exists():
         return None  # opening it would make it
 
-    from collect.drift import probe
+    from collect.drift import last_probe
 
-    probed = probe.last(settings, platform)
+    probed = last_probe(settings, platform)
     return _moment(probed) if probed else None
 
 

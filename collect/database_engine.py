@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     URL,
     Connection,
+    Double,
     Engine,
     create_engine,
     event,
@@ -21,12 +22,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from collect.locks import held
+from collect.locks import file_lock
 from params import UserError, place_of
 
 ALEMBIC = Path(__file__).parent / "migrations"  # where env.py is, for the steps of all schemas
-LOCK = 0x_C0_3E_AD  # PostgreSQL's, under which one process at a time changes a schema
+SCHEMA_LOCK = 0x_C0_3E_AD  # PostgreSQL's, under which one process at a time changes a schema
 READER = "reader"  # execution option of connections that only read, and don't wait for who writes
+NAMING = {  # of constraints, here and in the pairs database
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+TYPES: Any = {float: Double}  # as SQLAlchemy 2.1 has it of itself
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def _migrate(engine: Engine, schema: Schema) -> None:
     config.set_main_option("script_location", str(ALEMBIC).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")  # a folder's name may hold any other
     config.set_main_option("version_locations", str(schema.steps).replace("%", "%%"))
-    with _alone(engine) as connection, connection.begin():
+    with _exclusive(engine) as connection, connection.begin():
         config.attributes |= {"connection": connection, "version_table": schema.version_table}
         tables = set(inspect(connection).get_table_names())
         if schema.unnumbered in tables and schema.version_table not in tables:
@@ -127,33 +136,24 @@ def _migrate(engine: Engine, schema: Schema) -> None:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
+def _exclusive(engine: Engine) -> Iterator[Connection]:
     """Connect under the lock by which the schema may be changed: a file beside SQLite's, or one of PostgreSQL's own.
 
     SQLite's is taken before: turning to WAL fails at once, without waiting, where another process is at it.
     """
     if engine.dialect.name == "sqlite" and engine.url.database:
-        with held(Path(engine.url.database + ".lock")), engine.connect() as connection:
+        with file_lock(Path(engine.url.database + ".lock")), engine.connect() as connection:
             yield connection
         return
     with engine.connect() as connection:
         if engine.dialect.name != "postgresql":
             yield connection
             return
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": SCHEMA_LOCK})
         connection.commit()
         try:
             yield connection
         finally:
             connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": SCHEMA_LOCK})
             connection.commit()
-
-
-NAMING = {  # of constraints, here and in the pairs database
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
 from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 Box = tuple[int, int, int, int]  # left, top, width, height: pixels of the upright photo
-
-
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "GIF", "BMP", "PPM")  # JPEG brings MPO
-
-
 SMALLEST_SIDE = 16  # pixels
 
-
 # Pillow has no common class for what its parsers raise on a damaged file.
-DAMAGED = (
+_DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -37,7 +33,24 @@ DAMAGED = (
 
 
 class Unusable(Exception):
-    """A photo that is set aside; its text is the reason, for a person."""
+    """A file that is no image, or a damaged one; its text is the reason, for a person."""
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Raise Unusable, with the reason, for whatever Pillow raises on a file that it can't read; wrap nothing else."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Unusable("too many pixels") from None
+    except UnidentifiedImageError:
+        raise Unusable(
+            "not a JPEG, PNG, WebP, AVIF, JPEG 2000, TIFF, GIF, BMP or PPM image, or damaged early"
+        ) from None
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise Unusable(f"can't be read: {error.strerror}: {error.filename}") from None
+        raise Unusable(f"truncated or damaged: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def decode(data: bytes, *, keep: bool = False) -> Image.Image:
@@ -51,24 +64,14 @@ def decode(data: bytes, *, keep: bool = False) -> Image.Image:
     """
     if not data:
         raise Unusable("an empty file")
-    try:
+    with decoding():
         image = Image.open(BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        _check_size(width, height)
+        _check_size(*image.size)
         image.load()
-        with suppress(*DAMAGED):  # broken metadata does not spoil the pixels
+        with suppress(Unusable), decoding():  # broken metadata does not spoil the pixels
             ImageOps.exif_transpose(image, in_place=True)
         metadata = _metadata(image) if keep else {}
         rgb = _to_rgb(image, keep)
-    except Image.DecompressionBombError:
-        raise Unusable("too many pixels") from None
-    except UnidentifiedImageError:
-        raise Unusable(
-            "not a JPEG, PNG, WebP, AVIF, JPEG 2000, TIFF, GIF, BMP or PPM image, or damaged early"
-        ) from None
-    except DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unusable(f"truncated or damaged: {reason}") from None
     rgb.info = {**rgb.info, **metadata} if keep else {}
     return rgb
 
@@ -76,7 +79,7 @@ def decode(data: bytes, *, keep: bool = False) -> Image.Image:
 def _metadata(image: Image.Image) -> dict[str | tuple[int, int], Any]:
     """Return the XMP and EXIF that there are; EXIF without its thumbnail, which is another copy of the photo."""
     exif = b""
-    with suppress(*DAMAGED):
+    with suppress(Unusable), decoding():
         exif = image.getexif().tobytes() if image.getexif() else b""
     found = {"exif": exif, "xmp": image.info.get("xmp")}
     return {name: value for name, value in found.items() if value}

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from collect.dataset.manifest import read_manifest as read_images
-from collect.images import DAMAGED
-from collect.round_trip.export import read_manifest as read_round_trips
+from collect.dataset import read_manifest as read_images
+from collect.files import write_atomically
+from collect.images import Unusable, decoding
+from collect.round_trip import Served, read_round_trips
+from collect.terminal import terminal
 from pairing.alignment.align import Measurement, measure
 from pairing.alignment.registration import Alignment
 from pairing.database import Base, Pair, RoundTrip, Source
@@ -29,7 +31,7 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
     """Measure every round trip and write the database, whole or not at all; return counts by reason, None: accepted."""
     originals = {each.name: each for each in read_images(images)}
     rows = read_round_trips(round_trips)
-    if stray := [row["source"] for row in rows if row["source"] not in originals]:
+    if stray := [row.source for row in rows if row.source not in originals]:
         raise UserError(
             f"{round_trips} has {len(stray)} images that are not in {images}, {stray[0]} first."
             f" Run `comreadv collect --platform {round_trips.name}` again."
@@ -37,51 +39,50 @@ def build(images: Path, round_trips: Path, database: Path, settings: Pairing) ->
     outcome: Counter[str | None] = Counter()
     look_alikes = LookAlikes({name: images / name for name in originals}, settings)
     files = _by_content(round_trips, rows)
-    with writing(database) as session:
-        for row in track(rows, f"{round_trips.name}: pair", console=Console(stderr=True)):
-            prepared = originals[row["source"]]
+    with new_database(database) as session:
+        for row in track(rows, f"{round_trips.name}: pair", console=terminal()):
+            prepared = originals[row.source]
             source = Source(
-                platform=row["platform"],
+                platform=row.platform,
                 name=prepared.name,
                 path=str(images / prepared.name),
                 split=prepared.split,
                 label=prepared.label,
                 sha256=prepared.sha256,
             )
-            file = round_trips / row["file"]
+            file = round_trips / row.file
             pair = _measure(images / prepared.name, file, settings)
-            if row["source_sha256"] != prepared.sha256:
+            if row.source_sha256 != prepared.sha256:
                 pair = replace(pair, reason="the original has changed since it was uploaded")
             if pair.reason is None and (nearer := look_alikes.nearer(prepared.name, file, pair)):
                 pair = replace(pair, reason=f"another picture: it is nearer to {nearer}")
             if pair.reason and pair.reason.startswith("another picture") and (same := files[file] - {prepared.name}):
                 pair = replace(pair, reason=f"a duplicate: {min(same)} has the same file")
-            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns(pair)))
-            outcome[kind(pair.reason)] += 1
+            session.add(Pair(round_trip=_round_trip(source, round_trips, row), **columns_of(pair)))
+            outcome[reason_kind(pair.reason)] += 1
     return outcome
 
 
 @contextmanager
-def writing(database: Path) -> Iterator[Session]:
+def new_database(database: Path) -> Iterator[Session]:
     """Open a new pairs database to write, which takes the place of the old one when all is in it."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    part = database.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    engine = create_engine(f"sqlite:///{part}")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        yield session
-        session.commit()
-    engine.dispose()
-    part.replace(database)
+    with TemporaryDirectory() as folder:
+        new = Path(folder) / database.name
+        engine = create_engine(f"sqlite:///{new}")
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            yield session
+            session.commit()
+        engine.dispose()
+        write_atomically(database, new.read_bytes())
 
 
-def kind(reason: str | None) -> str | None:
+def reason_kind(reason: str | None) -> str | None:
     """Return what kind of reason it is, without the figures."""
     return reason.partition(":")[0] if reason else None
 
 
-def columns(measured: Measurement) -> dict[str, Any]:
+def columns_of(measured: Measurement) -> dict[str, Any]:
     """Return a measurement as the columns of a pair's row."""
     row = {field.name: getattr(measured, field.name) for field in fields(measured)}
     alignment: Alignment | None = row.pop("alignment")
@@ -93,20 +94,21 @@ def columns(measured: Measurement) -> dict[str, Any]:
 
 def _measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
     try:
-        return measure(original, rendition, settings)
-    except DAMAGED as error:
+        with decoding():
+            return measure(original, rendition, settings)
+    except Unusable as error:
         return Measurement(None, None, f"unreadable: {error}")
 
 
-def _by_content(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[Path, set[str]]:
+def _by_content(folder: Path, rows: Sequence[Served]) -> dict[Path, set[str]]:
     """Tell for each file which originals were served just its bytes."""
-    digests = {row["source"]: hashlib.sha256((folder / row["file"]).read_bytes()).digest() for row in rows}
+    digests = {row.source: hashlib.sha256((folder / row.file).read_bytes()).digest() for row in rows}
     sources: defaultdict[bytes, set[str]] = defaultdict(set)
     for source, digest in digests.items():
         sources[digest].add(source)
-    return {folder / row["file"]: sources[digests[row["source"]]] for row in rows}
+    return {folder / row.file: sources[digests[row.source]] for row in rows}
 
 
-def _round_trip(source: Source, folder: Path, row: dict[str, Any]) -> RoundTrip:
-    kept = ("platform", "generation", "remote_id", "rendition", "format", "bytes", "sha256")
-    return RoundTrip(source=source, path=str(folder / row["file"]), **{key: row[key] for key in kept})
+def _round_trip(source: Source, folder: Path, row: Served) -> RoundTrip:
+    kept = {"platform", "generation", "remote_id", "rendition", "format", "bytes", "sha256"}
+    return RoundTrip(source=source, path=str(folder / row.file), **row.model_dump(include=kept))

@@ -16,12 +16,13 @@ from PIL import Image
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, Select, UniqueConstraint, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from collect.database_engine import NAMING
+from collect.database_engine import NAMING, TYPES
 from pairing.alignment.registration import Alignment
 
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = TYPES
 
 
 class Source(Base):
@@ -161,11 +162,6 @@ def generation(path: Path) -> int:
     """Return the generation of the platform's codec in which a file's pairs were collected."""
     with open_pairs(path) as stored:
         return stored.generation()
-
-
-def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """List a file's accepted pairs of a split as (original, rendition) files, sorted by name."""
-    return [(pair.original, pair.rendition) for pair in aligned(path, split)]
 
 
 def aligned(path: Path, split: str) -> list[Accepted]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from collect.dataset.prepare import share_out
-from pairing.build import columns, writing
+from collect.dataset import share_out
+from pairing.build import columns_of, new_database
 from pairing.database import Pair, RoundTrip, Source
 from pairing.matching import Match, match
 from params import Pairing, Split, UserError
@@ -28,7 +28,7 @@ def pair_folders(originals: Path, renditions: Path, database: Path, settings: Pa
     matched.sort(key=lambda each: each.original or each.rendition)
     splits = [name for name, count in share_out(split, len(matched)).items() for _ in range(count)]
     left = {each.rendition for each in matched[len(splits) :]}
-    with writing(database) as session:
+    with new_database(database) as session:
         for each, name in zip(matched[: len(splits)], splits, strict=True):
             assert each.original and each.measured
             trip = RoundTrip(
@@ -49,7 +49,7 @@ def pair_folders(originals: Path, renditions: Path, database: Path, settings: Pa
                 bytes=each.rendition.stat().st_size,
                 sha256=_digest(each.rendition),
             )
-            session.add(Pair(round_trip=trip, **columns(each.measured)))
+            session.add(Pair(round_trip=trip, **columns_of(each.measured)))
     more = f"left over: dataset.split takes {len(splits)}"
     return [replace(each, reason=each.reason or more) if each.rendition in left else each for each in found]
 

@@ -12,7 +12,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from collect.images import DAMAGED
+from collect.images import Unusable, decoding
+from collect.thumbnails import shrink
 from pairing.alignment.align import BLANK, Measurement, measure
 from pairing.alignment.canvas import luma
 from pairing.alignment.orientation import turned
@@ -58,8 +59,9 @@ def match(originals: Sequence[Path], renditions: Sequence[Path], settings: Pairi
 
 def _match(originals: Sequence[Path], thumbnails: NDArray[np.float32], rendition: Path, settings: Pairing) -> Match:
     try:
-        alike = (thumbnails @ _thumbnails(rendition).T).max(axis=1)
-    except DAMAGED as error:
+        with decoding():
+            alike = (thumbnails @ _thumbnails(rendition).T).max(axis=1)
+    except Unusable as error:
         return Match(rendition, None, None, f"unreadable: {error}")
     accepted: list[tuple[Path, Measurement]] = []
     reasons: list[str] = []
@@ -90,7 +92,7 @@ def _nothing(rendition: Path) -> str:
 def _thumbnails(file: Path) -> NDArray[np.float32]:
     """Shrink an image's luma, as it is and then in each turn, to vectors whose products are correlations; [8, n]."""
     with Image.open(file) as image:
-        small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        small = shrink(image, SIDE, "L")
     vectors = np.stack([luma(turned(small, turn)).ravel() for turn in (None, *Image.Transpose)])
     vectors -= vectors.mean(axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-3), np.float32)

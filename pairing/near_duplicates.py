@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from collect.thumbnails import Thumbnail, thumbnail
 from pairing.alignment.align import Measurement, measure, read_aligned
-from pairing.alignment.mask import from_png
+from pairing.alignment.mask import mask_from_png
 from pairing.alignment.orientation import Turn, turned
 from pairing.alignment.registration import Alignment
 from params import Pairing
@@ -20,15 +20,13 @@ FINE = 32  # of those that tell them apart: small enough that what codecs do ave
 MOST = 8  # look-alikes that are looked at
 SAME_FRAME = 0.5  # pixels by which two boxes may differ to show the same part
 
-Thumbnail = NDArray[np.float32]  # [side, side, 3]
-
 
 class LookAlikes:
     """Thumbnails of all originals, by name."""
 
     def __init__(self, originals: Mapping[str, Path], settings: Pairing) -> None:
         self.files, self.names, self.settings = originals, list(originals), settings
-        self.fine = np.stack([thumbnail(file) for file in originals.values()])
+        self.fine = np.stack([_read_thumbnail(file) for file in originals.values()])
         self.coarse = np.stack([_coarser(fine) for fine in self.fine])
 
     def nearer(self, name: str, rendition: Path, measured: Measurement) -> str | None:
@@ -40,7 +38,7 @@ class LookAlikes:
         alignment, own = measured.alignment, self.names.index(name)
         assert alignment is not None and measured.residual is not None
         counts = _counts(measured.mask, COARSE)
-        seen = thumbnail(rendition, alignment.turn)
+        seen = _read_thumbnail(rendition, alignment.turn)
         distances = (np.abs(self.coarse - _coarser(seen)) * counts).sum(axis=(1, 2, 3))
         near: list[int] = [each for each in distances.argsort(kind="stable")[:MOST].tolist() if each != own]
         near = [each for each in near if distances[each] <= 2 * distances[own]]
@@ -50,7 +48,7 @@ class LookAlikes:
         if alignment.is_whole(size):
             nearest = min([own, *near], key=lambda each: self._distance(each, seen, counts))
             return None if nearest == own else self.names[nearest]
-        laid = _small(Image.fromarray(read_aligned(rendition, size, alignment)))
+        laid = thumbnail(Image.fromarray(read_aligned(rendition, size, alignment)), FINE)
         for each in near:
             other = measure(self.files[self.names[each]], rendition, self.settings)
             if other.reason or other.alignment is None or other.residual is None:
@@ -67,14 +65,10 @@ class LookAlikes:
         return float((np.abs(self.fine[place] - seen) * counts).sum())
 
 
-def thumbnail(file: Path, turn: Turn = None) -> Thumbnail:
+def _read_thumbnail(file: Path, turn: Turn = None) -> Thumbnail:
     """Shrink an image to FINE × FINE, set upright by a turn."""
     with Image.open(file) as image:
-        return _small(turned(image.convert("RGB"), turn))
-
-
-def _small(image: Image.Image) -> Thumbnail:
-    return np.asarray(image.resize((FINE, FINE), Image.Resampling.BOX), np.float32)
+        return thumbnail(turned(image, turn), FINE)
 
 
 def _coarser(fine: Thumbnail) -> Thumbnail:
@@ -86,7 +80,7 @@ def _counts(mask: bytes | None, side: int) -> Thumbnail:
     """Tell which of a thumbnail's pixels a mask leaves: 1, others 0; [side, side, 1]."""
     if mask is None:
         return np.ones((side, side, 1), np.float32)
-    image = Image.fromarray(from_png(mask)).convert("L").resize((side, side), Image.Resampling.BOX)
+    image = Image.fromarray(mask_from_png(mask)).convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(np.asarray(image) == 0, np.float32)[..., None]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
-from collect.database_engine import LOCK, READER, Schema, open_database, remedy, without_password
+from collect.database_engine import READER, SCHEMA_LOCK, Schema, open_database, remedy, without_password
 from pairing.database import Base, Pair, RoundTrip, Source, Stored, open_pairs
 from params import UserError, place_of
 
@@ -20,8 +20,8 @@ PAIRS = Schema(
     steps=Path(__file__).parent / "migrations",
     version_table="pairs_version",
 )
-PUBLISH_LOCK = LOCK + 2  # PostgreSQL's, under which one process at a time replaces a platform's pairs
-AT_ONCE = 500  # rows in memory
+PUBLISH_LOCK = SCHEMA_LOCK + 2  # PostgreSQL's, under which one process at a time replaces a platform's pairs
+ROWS_AT_ONCE = 500  # rows in memory
 SQLITE = "sqlite:///"
 
 
@@ -101,7 +101,7 @@ def _remove(session: Session, platform: str) -> None:
 def _read(file: Path, platform: str) -> Iterator[Sequence[Pair]]:
     """Read a file's rows, some at a time, as new ones of a platform."""
     whole = joinedload(Pair.round_trip).joinedload(RoundTrip.source)
-    chosen = select(Pair).options(whole).order_by(Pair.id).execution_options(yield_per=AT_ONCE)
+    chosen = select(Pair).options(whole).order_by(Pair.id).execution_options(yield_per=ROWS_AT_ONCE)
     try:
         with open_pairs(file) as stored:
             for rows in stored.session.scalars(chosen).partitions():

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pairing.alignment.align import Pixels, read_aligned, read_pixels
-from pairing.alignment.mask import from_png
-from pairing.build import kind
+from pairing.alignment.mask import mask_from_png
+from pairing.build import reason_kind
 from pairing.database import Pair, RoundTrip, Source, Stored, alignment_of
 
-TIMES = 8  # by which the picture multiplies differences
-SIDE = 224  # pixels, of a picture's longer side
-LINE = 16  # pixels, of a picture's caption
+DIFFERENCE_FACTOR = 8  # by which the picture multiplies differences
+PICTURE_SIDE_PX = 224  # pixels, of a picture's longer side
+CAPTION_HEIGHT_PX = 16  # pixels, of a picture's caption
 GREY, HIDDEN = 128, (255, 0, 255)
 
 
@@ -26,7 +26,7 @@ def summarise(platform: str, stored: Stored) -> Iterator[str]:
     rows = stored.session.scalars(stored.select(Pair).order_by(Pair.id)).all()
     found = [row for row in rows if row.accepted]
     yield f"{platform}: {len(found)} pairs accepted, {len(rows) - len(found)} rejected."
-    for reason, count in Counter(kind(row.reason) for row in rows if row.reason).most_common():
+    for reason, count in Counter(reason_kind(row.reason) for row in rows if row.reason).most_common():
         yield f"  {count} {reason}"
     yield from _spread("scale", [row.scale_x for row in found], "")
     yield from _spread("residual", [row.residual for row in found], " grey levels")
@@ -72,18 +72,19 @@ def _strip(name: str, first: Path, second: Path, pair: Pair) -> Image.Image:
     size = (original.shape[1], original.shape[0])
     rendition = read_aligned(second, size, alignment) if alignment else read_pixels(second, size)
     images = [original, rendition, _difference(original, rendition, pair.mask)]
-    scale = min(1.0, SIDE / max(size))
+    scale = min(1.0, PICTURE_SIDE_PX / max(size))
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    strip = Image.new("RGB", (3 * SIDE, small[1] + LINE), "white")
+    strip = Image.new("RGB", (3 * PICTURE_SIDE_PX, small[1] + CAPTION_HEIGHT_PX), "white")
     for place, image in enumerate(images):
-        strip.paste(Image.fromarray(image).resize(small, Image.Resampling.BOX), (place * SIDE, LINE))
-    caption = f"{name}   residual {pair.residual:.2f}   scale {pair.scale_x:.3f}   difference x{TIMES}"
+        shown = Image.fromarray(image).resize(small, Image.Resampling.BOX)
+        strip.paste(shown, (place * PICTURE_SIDE_PX, CAPTION_HEIGHT_PX))
+    caption = f"{name}   residual {pair.residual:.2f}   scale {pair.scale_x:.3f}   difference x{DIFFERENCE_FACTOR}"
     ImageDraw.Draw(strip).text((2, 2), caption, fill="black")
     return strip
 
 
 def _difference(original: Pixels, rendition: Pixels, mask: bytes | None) -> Pixels:
-    difference = GREY + TIMES * (rendition.astype(np.int16) - original)
+    difference = GREY + DIFFERENCE_FACTOR * (rendition.astype(np.int16) - original)
     if mask is not None:
-        difference[from_png(mask)] = HIDDEN
+        difference[mask_from_png(mask)] = HIDDEN
     return difference.clip(0, 255).astype(np.uint8)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, inspect, text
+
+from pairing.database import aligned
 
 
 def engine_of(url: str) -> Engine:
@@ -43,3 +46,8 @@ def schema(engine: Engine, version_table: str = "alembic_version") -> dict[str, 
         for table in found.get_table_names()
         if table != version_table
     }
+
+
+def accepted(path: Path, split: str) -> list[tuple[Path, Path]]:
+    """List a pairs file's accepted pairs of a split as (original, rendition) files, sorted by name."""
+    return [(pair.original, pair.rendition) for pair in aligned(path, split)]

@@ -43,6 +43,15 @@ def status(folder: Path) -> dict[str, list]:
     return json.loads(said[said.index("{") : said.rindex("}") + 1])
 
 
+def test_dvc_reads_every_stage_and_sees_that_none_was_run(tmp_path: Path) -> None:
+    for name in (".dvcignore", "dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert {"prepare", "collect@weibo", "train@weibo", "report"} <= set(status(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of its own with small settings, run once; one of its platforms fails at first."""

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SCHEDULES = ROOT / "docs" / "schedules"
 PLACE = "/home/you/comreadv"  # what a person replaces by the project's folder
 COMMAND = re.compile(r"\.venv/bin/(comreadv retrain(?: --[a-z]+)*)")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "fresh.md").read_text(encoding="utf-8")
 
 
 def text(name: str) -> str:
@@ -54,19 +54,18 @@ def test_every_schedule_calls_the_one_command_with_options_that_it_has(name: str
         assert option in said.stdout
 
 
-def test_the_options_and_schedules_that_the_readme_names_are_there() -> None:
-    section = README.partition("\n## Keep it fresh\n")[2].partition("\n## ")[0]
+def test_the_options_and_schedules_that_the_page_names_are_there() -> None:
     retrain, drift = (
         CliRunner().invoke(comreadv.app, [name, "--help"], env={"COLUMNS": "200"}).stdout
         for name in ("retrain", "drift")
     )
-    assert {"--platform", "--back", "--webhook", "--live"} <= set(re.findall(r"--[a-z]+", section))
-    for called, options in re.findall(r"`comreadv (retrain|drift)([^`]*)`", section):
+    assert {"--platform", "--back", "--webhook", "--live"} <= set(re.findall(r"--[a-z]+", PAGE))
+    for called, options in re.findall(r"`comreadv (retrain|drift)([^`]*)`", PAGE):
         for option in re.findall(r"--[a-z]+", options):
             assert option in (retrain if called == "retrain" else drift), (called, option)
     files = {file.name for file in SCHEDULES.iterdir()}
     assert files == {"comreadv-retrain.service", "comreadv-retrain.timer", "crontab", "github-workflow.yml"}
-    for name in re.findall(r"docs/schedules/([\w.-]*\w)", section):
+    for name in re.findall(r"docs/schedules/([\w.-]*\w)", PAGE):
         assert any(file.startswith(name) for file in files), name
 
 
@@ -80,7 +79,7 @@ def test_the_service_runs_once_in_the_project_and_the_timer_makes_up_for_what_it
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_systemd_finds_nothing_wrong_with_the_units_as_the_readme_installs_them(tmp_path: Path) -> None:
+def test_systemd_finds_nothing_wrong_with_the_units_as_the_page_installs_them(tmp_path: Path) -> None:
     program = tmp_path / ".venv/bin/comreadv"
     program.parent.mkdir(parents=True)
     program.symlink_to(Path(sys.executable).with_name("comreadv"))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def pick() -> torch.device:
+def best() -> torch.device:
     """Choose CUDA, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -18,15 +18,16 @@ def pick() -> torch.device:
 def autocast(device: torch.device) -> torch.autocast:
     """Run convolutions in bfloat16 where the device gains by it, else change nothing.
 
-    CPUs gain with AMX alone: AVX-512's bfloat16 was measured to be no faster, and others emulate it.
+    CPUs gain with AMX alone: AVX-512's bfloat16 was measured to be no faster, and others emulate it. An older PyTorch
+    does not say whether a CPU has it.
     """
     if device.type == "cpu":
-        gains = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+        gains = bool(getattr(torch.cpu, "get_capabilities", dict[str, bool])().get("amx_bf16"))
     else:
         gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=gains)
 
 
-def where(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     """Return the device that a model is on; the CPU for one that holds nothing."""
     return next((tensor.device for tensor in joined(model.parameters(), model.buffers())), torch.device("cpu"))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from pairing.alignment.align import File, Pixels, read_aligned, read_pixels
-from pairing.alignment.mask import from_png
+from pairing.alignment import Pixels, mask_from_png, read_aligned, read_pixels
 from pairing.database import Accepted
 
 
-def read_image(file: File, size: tuple[int, int] | None = None) -> Tensor:
+def read_image(file: Path | BytesIO, size: tuple[int, int] | None = None) -> Tensor:
     """Read an image as a uint8 [3, H, W] tensor; bring it to `size` (width, height) by Lanczos."""
     return from_pixels(read_pixels(file, size))
 
@@ -25,7 +27,7 @@ def read_placed(pair: Accepted, size: tuple[int, int]) -> Tensor:
         pixels = read_aligned(pair.rendition, size, pair.alignment)
     if pair.mask is None:
         return from_pixels(pixels)
-    hidden = Image.fromarray(from_png(pair.mask)).convert("L").resize(pixels.shape[1::-1], Image.Resampling.BOX)
+    hidden = Image.fromarray(mask_from_png(pair.mask)).convert("L").resize(pixels.shape[1::-1], Image.Resampling.BOX)
     return from_pixels(np.dstack([pixels, np.where(np.asarray(hidden) == 0, 255, 0).astype(np.uint8)]))
 
 
@@ -49,6 +51,16 @@ def scaled(image: Tensor, height: int, width: int) -> Tensor:
         return colours
     counts = Image.fromarray(image[3].numpy()).resize((width, height), Image.Resampling.BOX)
     return torch.cat([colours, torch.from_numpy(np.array(counts))[None]])
+
+
+def mean_absolute_difference(first: Tensor, second: Tensor) -> float:
+    """Return the mean absolute difference of an image and a rendition of one size, uint8, grey levels.
+
+    A rendition's fourth channel, where it has one, tells what counts.
+    """
+    colours, counts = colours_and_counts(second)
+    error = (first.int() - colours.int()).abs().float()
+    return error.mean().item() if counts.all() else error.mean(-3, keepdim=True)[counts].mean().item()
 
 
 def to_picture(image: Tensor) -> Image.Image:

@@ -12,7 +12,7 @@ from attack.bench.compare import MOST_TRAINING, SIZE, draw, made
 from attack.bench.suites import check_name, every_attack
 from collect.command_line import command_line
 from params import Cluster, Goal, UserError
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 
 def bench(
@@ -56,7 +56,7 @@ def bench(
         check_name(name)
     if norm not in ("linf", "l2"):
         raise UserError(f"--norm {norm}: there are linf and l2.")
-    on = chosen(Cluster(), executor, ray_address)
+    on = executor_of(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder)
         training = synthetic_pairs.prepare(train, kept / "photos", SIZE, MOST_TRAINING)

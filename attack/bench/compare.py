@@ -12,7 +12,7 @@ from attack.bench.rows import Row
 
 if TYPE_CHECKING:
     from attack.bench.runner import Settings
-    from train.cluster.executor import Local, Ray
+    from train.cluster import Executor
 
 SIZE = 224  # pixels, of the prepared photos
 MOST_TRAINING = 100  # photos to learn a codec from
@@ -24,7 +24,7 @@ def made(
     known: Sequence[Row],
     work: Path,
     out: Path,
-    on: Local | Ray,
+    on: Executor,
 ) -> Iterator[Row]:
     """Give each codec's rows, from an earlier run where they stand there; write new ones as they come.
 
@@ -32,7 +32,7 @@ def made(
         asked: eps and attacks by codec.
     """
     from attack.bench.runner import Bench, Todo
-    from train.cluster.file_transfer import map_with_files
+    from train.cluster import map_with_files
 
     found: dict[tuple[str, int, str], Row] = {}
     for chain, attacks in asked.items():

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from params import UserError
-from train.bench.rows import read_lines
+from train.bench import read_lines
 
 ROW_START = '{"attack": '  # what a row in part begins with
 FIGURES = ("success_before", "success_after", "low", "high", "psnr", "ssim", "seconds_per_image", "times_bare")

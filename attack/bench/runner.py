@@ -28,12 +28,12 @@ from attack.generate import to_png, write
 from attack.models import classifiers, surrogates
 from attack.tasks.classify import aim
 from collect import codecs
-from pairing.alignment.align import psnr
+from pairing.alignment import psnr
 from params import Goal, split_attack
 from train import device
 from train.bench import compare
 from train.data import synthetic_pairs
-from train.models.bpda import Bpda
+from train.models import Bpda
 from train.tensors import from_pixels, read_image
 
 BATCH = 8
@@ -110,7 +110,7 @@ class Bench:
         self.settings, self.work = settings, work
         self.photos = [work / photo for photo in settings.photos]
         self.steps, self.step_size, self.goal = settings.steps, settings.step_size, settings.goal
-        self.device = device.pick()
+        self.device = device.best()
         self.attacked = [classifiers.load(name, device=self.device) for name in settings.attacked]
         self.transfer = {name: classifiers.load(name, device=self.device) for name in settings.transfer}
         self.images = torch.stack([read_image(file) for file in self.photos])
@@ -132,9 +132,9 @@ class Bench:
         training = [self.work / photo for photo in self.settings.training]
         pairs = synthetic_pairs.encode_all(training, chain, self.work / safe(chain) / "training")
         minutes, paper_minutes = self.settings.minutes, self.settings.paper_minutes
-        hybrid = compare.learn(pairs, "hybrid", minutes)
+        hybrid = compare.train_model(pairs, "hybrid", minutes)
         known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
-        paper = compare.learn(pairs, "paper", paper_minutes).model if paper_minutes else None
+        paper = compare.train_model(pairs, "paper", paper_minutes).model if paper_minutes else None
         return Learned(
             _ready(hybrid.model, self.device),
             _ready(Bpda(known, hybrid.model), self.device),

@@ -10,7 +10,7 @@ import typer
 import params
 from collect.command_line import PARAMS, ParamsOption
 from params import UNIVERSAL, UserError
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 ONLY_BEST = {"attacks": ("best",)}
 
@@ -43,5 +43,5 @@ def attack(
 
     out = Path("data/adversarial") / name
     com_models = [Path("models") / f"{each}.safetensors" for each in platforms]
-    made = generate(how, Path("data/images"), com_models, out, chosen(settings.cluster, executor, ray_address))
+    made = generate(how, Path("data/images"), com_models, out, executor_of(settings.cluster, executor, ray_address))
     typer.echo(f"{name}: {len(made)} adversarial images in {out}.")

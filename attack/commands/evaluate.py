@@ -8,7 +8,7 @@ import typer
 
 import params
 from collect.command_line import PARAMS, OriginOption, ParamsOption, PlatformOption
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 
 def evaluate(
@@ -29,12 +29,12 @@ def evaluate(
 
     from attack.evaluation import metrics
     from attack.evaluation.evaluate import evaluate as run
-    from collect.codecs import fingerprint
+    from collect import fingerprint
 
     generation = fingerprint.generation(platform)
     out = Path("data/evaluation") / platform
     adversarial = Path("data/adversarial") / platform
-    on = chosen(settings.cluster, executor, ray_address)
+    on = executor_of(settings.cluster, executor, ray_address)
     outcomes = run(
         platform, settings, adversarial, Path("data/images"), out, generation=generation, origin=origin, executor=on
     )

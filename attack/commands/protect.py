@@ -11,7 +11,7 @@ import typer
 import params
 from collect.command_line import PARAMS, ParamsOption
 from params import UserError
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 if TYPE_CHECKING:
     from attack.protect.photo_model import Processing
@@ -90,8 +90,8 @@ def protect(
     from attack.protect.protector import ProtectionRequest, Protector
     from train import device
 
-    on = chosen(settings.cluster, executor, ray_address)
-    at = device.pick()
+    on = executor_of(settings.cluster, executor, ray_address)
+    at = device.best()
     platforms = [Processing.load(name, models, at) for name in rows]
     wish = ProtectionRequest(
         goal=GOALS[goal],

@@ -9,7 +9,7 @@ import typer
 
 import params
 from collect.command_line import PARAMS, OriginOption, ParamsOption
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 
 def transfer(
@@ -30,11 +30,11 @@ def transfer(
 
     from attack.evaluation.transfer import transfer as run
     from attack.evaluation.transfer import write_metrics
-    from collect.codecs import fingerprint
+    from collect import fingerprint
 
     generation = fingerprint.generation(platform)
     out = Path("data/transfer") / platform
-    on = chosen(settings.cluster, executor, ray_address)
+    on = executor_of(settings.cluster, executor, ray_address)
     success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin, executor=on)
     write_metrics(platform, settings, success, generation, Path("reports"))
     images = sum(row["images"] for rows in success.values() for row in rows.values())

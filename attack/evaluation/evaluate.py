@@ -14,13 +14,11 @@ import torch
 from attack.evaluation.outcomes import OUTCOMES, Outcome
 from attack.evaluation.visibility import ssim
 from attack.models import classifiers
-from collect.round_trip.export import read_manifest as read_round_trips
-from collect.round_trip.original import Original
-from collect.round_trip.round_trip import round_trip
-from pairing.alignment.align import measure, psnr, read_pixels
+from collect.round_trip import Original, Served, read_round_trips, round_trip
+from pairing.alignment import measure, psnr, read_pixels
 from params import UNIVERSAL, Pairing, Params, UserError
 from train import device
-from train.cluster.executor import Executor, Local
+from train.cluster import Executor, Local
 from train.tensors import read_image
 
 TOLD = ("file", "image", "attack", "eps", "steps", "targeted", "prediction", "target")  # of a row of the manifest
@@ -62,7 +60,7 @@ def send(
     """
     originals = [Original(row["file"], adversarial / row["file"], row["sha256"]) for row in rows]
     site = round_trip(name, params, originals, out, generation=generation, origin=origin).site
-    trips = {trip["source"]: trip for trip in read_round_trips(out)}
+    trips = {trip.source: trip for trip in read_round_trips(out)}
     classifier = classifiers.load(params.attack.classifier, params.attack.weights)
     size = params.attack.batch_size
     shards = (
@@ -87,8 +85,8 @@ class Sent:
     served: tuple[str, bytes] | None  # a name in the folder of the evaluation; None: refused by the platform
 
 
-def _sent(row: dict[str, Any], trip: dict[str, Any] | None, adversarial: Path, images: Path, out: Path) -> Sent:
-    served = None if trip is None else (trip["file"], (out / trip["file"]).read_bytes())
+def _sent(row: dict[str, Any], trip: Served | None, adversarial: Path, images: Path, out: Path) -> Sent:
+    served = None if trip is None else (trip.file, (out / trip.file).read_bytes())
     return Sent(row, (adversarial / row["file"]).read_bytes(), (images / row["image"]).read_bytes(), served)
 
 
@@ -101,7 +99,7 @@ class WorkerInit:
     classifier: classifiers.Classifier
 
     def __call__(self) -> Judge:
-        return Judge(self.site, self.pairing, self.classifier.to(device.pick()))
+        return Judge(self.site, self.pairing, self.classifier.to(device.best()))
 
 
 class Judge:

@@ -14,7 +14,7 @@ from attack.evaluation.evaluate import read_adversarial, send
 from attack.evaluation.outcomes import Outcome
 from attack.evaluation.summary import BEST, summarise
 from params import UNIVERSAL, Params, UserError
-from train.cluster.executor import Executor
+from train.cluster import Executor
 
 ADVERSARIAL = Path("data/adversarial")
 

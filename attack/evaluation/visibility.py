@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
-from pairing.alignment.align import Pixels
-from pairing.alignment.align import psnr as psnr
+from pairing.alignment import Pixels
+from pairing.alignment import psnr as psnr
 
 STRIP = 256  # rows that SSIM is reckoned on at a time
 WINDOW = 7  # of SSIM, pixels

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from attack.models.classifiers import Classifier
 from collect.codecs.quantisation import standard_tables
 from params import UserError
-from train.emulator.model import Emulator
-from train.layers.steps import Jpeg
-from train.models import checkpoint
-from train.models.bpda import Bpda
+from train.emulator import Emulator
+from train.layers import Jpeg
+from train.models import Bpda, checkpoint
 
 AVERAGED = (25, 50, 75)  # JPEG qualities that Shin and Song average over, beside none
 

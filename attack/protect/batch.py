@@ -16,7 +16,7 @@ from attack.protect.protector import STEPS, Protector, to_json
 from attack.protect.record import Record
 from collect.images import Unusable
 from params import UserError
-from train.cluster.executor import Local, Ray
+from train.cluster import Executor, Local
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run(
     out: Path,
     suffix: str,
     tell: Callable[[Result], None],
-    on: Local | Ray,
+    on: Executor,
 ) -> None:
     """Protect photos; none of what is made is kept in memory.
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect import images
-from collect.dataset import photos
-from pairing.alignment.align import Pixels
+from collect.dataset import Photo
+from pairing.alignment import Pixels
 from params import UserError
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}  # of what is written
@@ -66,12 +66,12 @@ def find(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def load(path: Path) -> bytes:
-    """Read a photo's file whole; raise photos.Unusable with the reason."""
-    return photos.Photo(path.name, path.stem, path).read()
+    """Read a photo's file whole; raise Unusable with the reason."""
+    return Photo(path.name, path.stem, path).read()
 
 
 def read(data: bytes) -> Source:
-    """Decode a photo's file; raise photos.Unusable with the reason."""
+    """Decode a photo's file; raise Unusable with the reason."""
     image = images.decode(data, keep=True)
     profile = image.info.pop("icc_profile", None)
     return Source(

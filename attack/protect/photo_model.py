@@ -12,14 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attack.models.classifiers import Classifier
-from pairing.alignment.align import Pixels
+from pairing.alignment import Pixels
 from params import UserError
-from train.emulator.model import Emulator
-from train.layers.encoder import RealEncoder
-from train.layers.jpeg import StraightThrough
-from train.models import checkpoint
-from train.models.bpda import Bpda
-from train.models.hybrid import Hybrid
+from train.emulator import Emulator
+from train.layers import RealEncoder, StraightThrough
+from train.models import Bpda, Hybrid, checkpoint
 from train.tensors import from_pixels
 
 WHOLE = 2**21  # pixels up to which a ComModel takes an image at once

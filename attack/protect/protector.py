@@ -17,7 +17,7 @@ from attack.models.classifiers import Classifier
 from attack.protect import photo
 from attack.protect.photo_model import FullResolution, Processing, shrink, working_size
 from attack.tasks.classify import aim
-from pairing.alignment.align import Pixels
+from pairing.alignment import Pixels
 from params import Goal
 from train.tensors import from_pixels
 
@@ -111,7 +111,7 @@ class Protector:
             step: told of each pass.
 
         Raises:
-            photos.Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
+            Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
         """
         source = photo.read(data)
         served = [platform(source.pixels) for platform in self.platforms]

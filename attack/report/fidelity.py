@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from attack.evaluation.outcomes import Outcome
 from params import THROUGH_COM_MODEL
-from train.data.pairs import Pairs
-from train.device import where
-from train.tensors import colours_and_counts, scaled, to_float, to_levels
-from train.training.metrics import difference
+from train.data import Pairs
+from train.device import device_of
+from train.tensors import colours_and_counts, mean_absolute_difference, scaled, to_float, to_levels
 
 BLOCK = 8
 MOST_ADVERSARIAL = 60  # images measured of a kind, evenly spread: each costs a pass through the ComModel
@@ -76,7 +75,7 @@ def measure(model: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Errors:
 def _error(image: Tensor, rendition: Tensor) -> tuple[float, Spectrum]:
     expected = scaled(rendition, *image.shape[-2:])
     colours, counts = colours_and_counts(expected)
-    return difference(image, expected), spectrum(((image.int() - colours.int()) * counts).numpy())
+    return mean_absolute_difference(image, expected), spectrum(((image.int() - colours.int()) * counts).numpy())
 
 
 def _means(errors: Sequence[tuple[float, Spectrum]]) -> tuple[float, Spectrum]:
@@ -122,11 +121,11 @@ def picture(model: nn.Module, pairs: Pairs, index: int) -> Picture:
     expected = scaled(served, *modelled.shape[-2:])
     colours, counts = colours_and_counts(expected)
     error = (128 + 20 * (modelled.int() - colours.int()) * counts).clamp(0, 255).to(torch.uint8)
-    name, mae = pairs.files[index][0].name, difference(modelled, expected)
+    name, mae = pairs.files[index][0].name, mean_absolute_difference(modelled, expected)
     return Picture(name, original, colours_and_counts(served)[0], modelled, error, mae)
 
 
 @torch.no_grad()
 def respond(model: nn.Module, image: Tensor) -> Tensor:
     """Return what a model makes of an image, uint8 [3, H, W] both."""
-    return to_levels(model(to_float(image[None], where(model)))[0])
+    return to_levels(model(to_float(image[None], device_of(model)))[0])

@@ -22,11 +22,11 @@ from attack.models.classifiers import categories
 from attack.report import bench_section, fidelity, history
 from attack.report.plots import curve_plot, eps_plot, history_plot, read_trained, spectrum_plot
 from attack.report.tables import price
-from pairing.alignment.align import Pixels, read_pixels
+from pairing.alignment import Pixels, read_pixels
 from params import Params
 from train import device
-from train.data import pairs
-from train.emulator.model import Emulator
+from train.data import load_pairs
+from train.emulator import Emulator
 from train.models import checkpoint
 from train.retraining import model_archive
 
@@ -123,8 +123,8 @@ def _history(name: str, reports: Path) -> str | None:
 def _fidelity(name: str, params: Params, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Tell how near the ComModel is to the platform: errors, pictures, a plot, and what the emulator found."""
     checkpoint_file = Path("models") / f"{name}.safetensors"
-    model = checkpoint.load(checkpoint_file, device.pick())
-    test = pairs.load(Path("data/pairs") / f"{name}.db", "test")
+    model = checkpoint.load(checkpoint_file, device.best())
+    test = load_pairs(Path("data/pairs") / f"{name}.db", "test")
     plain = fidelity.measure(model, test)
     emulator = checkpoint_file.with_suffix(".emulator.json")
     shown = plain.typical_and_worst[: params.evaluate.pictures]

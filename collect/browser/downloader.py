@@ -14,7 +14,7 @@ from PIL import Image
 from collect.browser.blocking import check_marks, check_status
 from collect.browser.page import evaluate
 from collect.errors import AddressExpired, TransientError
-from collect.images import DAMAGED, FORMATS
+from collect.images import FORMATS, Unusable, decoding
 from collect.redaction import strip_query
 from collect.retry import backoff_seconds
 from params import unwritable
@@ -145,10 +145,10 @@ def find_body_problem(body: bytes) -> str | None:
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return HTML_PAGE
     try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+        with decoding(), Image.open(io.BytesIO(body), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return f"more than {MAX_PIXELS:,} pixels"
             image.load()
-    except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Unusable as error:
         return f"not an image that can be decoded ({error})"
     return None

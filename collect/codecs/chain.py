@@ -8,13 +8,13 @@ from functools import partial
 
 from PIL import Image, ImageFilter
 
-from collect.codecs import encoders
-from collect.codecs.encoders import Encoder, Tables, encoder, number
-from collect.codecs.kernels import KERNELS
+from collect.codecs.encoders import Encoder, all_encoders, encoder, number
+from collect.codecs.kernels import Kernel, all_kernels
+from collect.codecs.quantisation import Tables
 
-FORMS = (
-    f"{encoders.FORMS}, after any number of resize:SCALE[:KERNEL]+, fit:SIDE[:KERNEL]+, width:WIDTH[:KERNEL]+, "
-    "sharpen:AMOUNT+ and earlier encoders"
+STEP_FORMS = (
+    "after any number of resize:SCALE[:KERNEL]+, fit:SIDE[:KERNEL]+, width:WIDTH[:KERNEL]+, sharpen:AMOUNT+ "
+    "and earlier encoders"
 )
 LARGEST_SIDE = 16383  # pixels; WebP's limit, the smallest among the formats
 LARGEST_AREA = 100_000_000  # pixels
@@ -30,7 +30,7 @@ def encode(image: Image.Image, codec: str, tables: Tables | None = None) -> byte
     Raises ValueError when the codec is wrong (see `check`) or makes the image too large.
 
     - `resize:SCALE` multiplies both sides; `fit:SIDE` and `width:WIDTH` shrink the longest side or the
-      width to at most that many pixels, and never enlarge. KERNEL is one of Pillow's, lanczos unless given.
+      width to at most that many pixels, and never enlarge. KERNEL is one of `all_kernels`, lanczos unless given.
     - `sharpen:AMOUNT` adds AMOUNT times the difference from a blurred copy, which the 3x3 kernel
       (1 2 1, 2 4 2, 1 2 1)/16 makes; rounded and clipped to 0-255; the outermost pixels stay as they are.
     - An encoder that is not the last encodes and decodes, as a platform does that keeps an upload first.
@@ -67,7 +67,8 @@ def _parse(codec: str, tables: Tables | None) -> tuple[list[Step], Encoder]:
     try:
         return _steps(steps, tables), encoder(*last.split(":"), tables=tables)
     except ValueError as error:
-        raise ValueError(f"codec {codec!r}: {error}; use {FORMS}") from None
+        forms = ", ".join(each.forms for each in all_encoders().values())
+        raise ValueError(f"codec {codec!r}: {error}; use {forms}, {STEP_FORMS}") from None
 
 
 def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
@@ -75,7 +76,7 @@ def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
 
 
 def _step(name: str, *arguments: str, tables: Tables | None) -> Step:
-    if name in encoders.FORMATS:
+    if name in all_encoders():
         return partial(_encode_and_decode, by=encoder(name, *arguments, tables=tables))
     if name == "sharpen":
         amount = number(name, "amount", arguments[:1], 0, 10)
@@ -89,11 +90,11 @@ def _step(name: str, *arguments: str, tables: Tables | None) -> Step:
             if name == "resize"
             else number(name, "pixels", arguments[:1], 1, LARGEST_SIDE, whole=True)
         )
-        if arguments[1:2] and arguments[1] not in KERNELS:
-            raise ValueError(f"{name} has no kernel {arguments[1]!r}; there are {', '.join(KERNELS)}")
+        kernels, by = all_kernels(), arguments[1] if arguments[1:] else "lanczos"
+        if by not in kernels:
+            raise ValueError(f"{name} has no kernel {by!r}; there are {', '.join(kernels)}")
         _none_left(name, arguments[2:])
-        kernel_name = arguments[1] if arguments[1:] else "lanczos"
-        return partial(_resize, by=name, number=size, kernel=KERNELS[kernel_name])
+        return partial(_resize, by=name, number=size, kernel=kernels[by])
     raise ValueError(f"{name!r} is no image step")
 
 
@@ -112,11 +113,11 @@ def resized(size: tuple[int, int], by: str, number: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _resize(image: Image.Image, by: str, number: float, kernel: Image.Resampling) -> Image.Image:
+def _resize(image: Image.Image, by: str, number: float, kernel: Kernel) -> Image.Image:
     width, height = resized(image.size, by, number)
     if max(width, height) > LARGEST_SIDE or width * height > LARGEST_AREA:
         raise ValueError(f"{by}:{number:g} would make the image {width}x{height} pixels, which is too large")
-    return image if (width, height) == image.size else image.resize((width, height), kernel)
+    return image if (width, height) == image.size else kernel.resize(image, (width, height))
 
 
 def decoded(image: Image.Image, codec: str, tables: Tables | None = None) -> Image.Image:
@@ -133,10 +134,7 @@ def _encode_and_decode(image: Image.Image, by: Encoder) -> Image.Image:
 def _save(image: Image.Image, by: Encoder) -> bytes:
     if max(image.size) > LARGEST_SIDE:
         raise ValueError(f"{image.width}x{image.height} pixels: a side may have at most {LARGEST_SIDE}")
-    file = io.BytesIO()
-    # Pillow writes a JPEG's profile only when told
-    image.save(file, by.format, icc_profile=image.info.get("icc_profile"), **by.options)
-    return file.getvalue()
+    return by.encode(image)
 
 
 def _none_left(name: str, arguments: tuple[str, ...]) -> None:

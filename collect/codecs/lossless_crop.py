@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from collect.codecs import quantisation
-from collect.images import DAMAGED, Box
+from collect.images import Box, Unusable, decoding
 
 # jpeglib keeps at most so many
 MOST_MARKERS = 50
@@ -38,12 +38,12 @@ def crop(file: Path, image: Image.Image, boxes: Sequence[Box]) -> list[bytes]:
     if image.format != "JPEG" or image.mode not in ("L", "RGB") or len(markers) > MOST_MARKERS:
         raise NotCroppable(f"{file} is no usual JPEG")
     try:
-        whole = jpeglib.read_dct(str(file))
-        whole.load()
-        codec = quantisation.read(file)
-        with tempfile.TemporaryDirectory() as folder:
+        with decoding(), tempfile.TemporaryDirectory() as folder:
+            whole = jpeglib.read_dct(str(file))
+            whole.load()
+            codec = quantisation.read_codec(file)
             return [_region(whole, image, codec, box, Path(folder, "tile.jpg")) for box in boxes]
-    except DAMAGED as error:  # libjpeg's own message went to the standard error
+    except Unusable as error:  # libjpeg's own message went to the standard error
         raise NotCroppable(f"{file}: {error}") from error
 
 
@@ -78,7 +78,7 @@ def _region(whole: Any, image: Image.Image, codec: dict[str, Any], box: Box, fil
             again = jpeglib.read_dct(str(file))
             again.markers = tile.markers
             again.write_dct(str(file))
-    if quantisation.read(file) != codec | {"width": width, "height": height}:
+    if quantisation.read_codec(file) != codec | {"width": width, "height": height}:
         raise NotCroppable(f"{file}: its codec can't be written back")
     with Image.open(file) as cropped:
         inner = (REACH, REACH, max(REACH, width - REACH), max(REACH, height - REACH))

@@ -10,10 +10,13 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
+LARGEST_STEP = 32767  # that a table may have
 SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
+Tables = Sequence[Sequence[int]]  # luma and chroma; 64 numbers each, row by row (not zigzag)
 
-def read(file: Path) -> dict[str, Any]:
+
+def read_codec(file: Path) -> dict[str, Any]:
     """Read one file's codec: format; for JPEG its tables, sampling, scan type and nearest IJG quality."""
     with Image.open(file) as image:
         codec: dict[str, Any] = {"format": image.format}
@@ -49,3 +52,26 @@ def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     with Image.open(buffer) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         return tuple(image.quantization[0]), tuple(image.quantization[1])
+
+
+def exact_quality(tables: Tables) -> int | None:
+    """Return the quality whose tables, in libjpeg, are exactly these, if there is one."""
+    quality = nearest_quality(tables[0])
+    return quality if [*map(tuple, tables)] == [*standard_tables(quality)[: len(tables)]] else None
+
+
+def tables_argument(sets: Sequence[Tables]) -> str:
+    """Return the argument of a JPEG encoder that stands for images' different tables: their quality, or `tables`."""
+    quality = exact_quality(sets[0]) if len(sets) == 1 else None
+    return str(quality or "tables")
+
+
+def checked_tables(tables: Tables | None) -> list[list[int]]:
+    """Return tables that an encoder can be told; raises ValueError for any others."""
+    if tables is None:
+        raise ValueError("jpeg:tables works only where the tables themselves are given beside the name")
+    if not 1 <= len(tables) <= 2 or any(len(table) != 64 for table in tables):
+        raise ValueError("jpeg:tables takes one table or two, of 64 numbers each")
+    if any(not 1 <= step <= LARGEST_STEP for table in tables for step in table):
+        raise ValueError(f"jpeg:tables: a table's numbers lie from 1 to {LARGEST_STEP}")
+    return [list(table) for table in tables]

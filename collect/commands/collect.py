@@ -32,10 +32,10 @@ def collect(
 
     Stops and resumes: what is up is never uploaded again. Writes data/round_trips/<platform>.
     """
-    from collect.codecs import fingerprint
-    from collect.dataset import manifest, prepare
-    from collect.round_trip.original import Original
-    from collect.round_trip.round_trip import round_trip
+    from collect import fingerprint
+    from collect.dataset.manifest import read_manifest
+    from collect.dataset.prepare import prepare
+    from collect.round_trip import Original, round_trip
 
     settings = params.load(params_file)
     settings.platform(platform)
@@ -48,8 +48,8 @@ def collect(
         typer.echo(f"{platform}: {count} uploaded files deleted; what was downloaded stays.")
         return
     if not IMAGES.exists():
-        prepare.prepare(settings.dataset, IMAGES)
-    originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in manifest.read_manifest(IMAGES)]
+        prepare(settings.dataset, IMAGES)
+    originals = [Original(each.name, IMAGES / each.name, each.sha256) for each in read_manifest(IMAGES)]
     out = Path("data/round_trips") / platform
     generation = fingerprint.generation(platform)
     outcome = round_trip(

@@ -26,19 +26,19 @@ def drift(
 
     Exit code 0: unchanged. 10: changed. Others: it could not be told.
     """
-    from collect.drift import detect
-    from collect.locks import FRESHNESS, held
+    from collect import drift as codec_drift
+    from collect.locks import FRESHNESS, file_lock
 
     settings = params.load(params_file)
     settings.platform(platform)
     with (
-        held(FRESHNESS, "`comreadv retrain` is at work in this folder. Waiting for its end.")
+        file_lock(FRESHNESS, "`comreadv retrain` is at work in this folder. Waiting for its end.")
         if write
         else nullcontext()
     ):
-        found = detect.examine(platform, settings, origin=origin, live=live)
-        typer.echo(detect.told(platform, found))
+        found = codec_drift.examine(platform, settings, origin=origin, live=live)
+        typer.echo(codec_drift.describe_drift(platform, found))
         if write:
-            detect.keep(platform, found)
+            codec_drift.record_drift(platform, found)
     if found.is_change:
         raise typer.Exit(CHANGED)

@@ -23,14 +23,14 @@ def fingerprint(
 
     They are deleted there again. `comreadv drift` tells in a sentence what has changed.
     """
-    from collect.codecs import fingerprint
+    from collect import fingerprint
     from collect.drift import probe
 
     settings = params.load(params_file)
     settings.platform(platform)
     file = fingerprint.FOLDER / f"{platform}.json"
     generation = fingerprint.generation(platform) if file.exists() else 1
-    seen = probe.codec_of(probe.take(platform, settings, generation=generation, origin=origin, live=live))
+    seen = probe.codec_of(probe.send_probes(platform, settings, generation=generation, origin=origin, live=live))
     typer.echo(fingerprint.dumps(seen), nl=False)
     if write and fingerprint.save(platform, seen, said="written by `comreadv fingerprint`"):
         typer.echo(f"{file}: generation {fingerprint.generation(platform)}.", err=True)

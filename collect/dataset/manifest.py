@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
+from collect.files import read_rows, write_rows
 from collect.images import Box
-from params import UserError
 
 MANIFEST = "manifest.jsonl"
 Split = Literal["train", "validation", "test"]
@@ -20,7 +21,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 class Prepared:
     """One prepared image, as a line of the manifest tells it."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     name: str  # split/stem.png
     split: Split
@@ -34,31 +35,21 @@ class Prepared:
 class SetAside:
     """A photo that could not be used, and why."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     source: str
     set_aside: str
 
 
-LINE: TypeAdapter[Prepared | SetAside] = TypeAdapter(Prepared | SetAside)
+LINE: Any = Prepared | SetAside
+
+
+def write_manifest(folder: Path, rows: Iterable[Prepared | SetAside]) -> None:
+    """Write a folder's manifest, in the order of the rows."""
+    write_rows(folder / MANIFEST, LINE, rows)
 
 
 def read_manifest(folder: Path) -> list[Prepared]:
     """List a folder's prepared images, sorted by name; raise UserError when the manifest is amiss."""
-    path = folder / MANIFEST
-    try:
-        lines = path.read_bytes().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is missing. Run `comreadv prepare` first.") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from None
-    images = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = LINE.validate_json(line, strict=True)
-        except ValidationError:
-            message = f"{path}, line {number}: not a manifest's line. Run `comreadv prepare` again."
-            raise UserError(message) from None
-        if isinstance(row, Prepared):
-            images.append(row)
-    return images
+    rows: list[Prepared | SetAside] = read_rows(folder / MANIFEST, LINE, "Run `comreadv prepare` again.")
+    return [row for row in rows if isinstance(row, Prepared)]

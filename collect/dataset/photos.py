@@ -17,7 +17,7 @@ from collect.images import Box, Unusable
 
 # Pillow widens its bicubic kernel when it shrinks an image, so that nothing aliases.
 KERNEL = Image.Resampling.BICUBIC
-LARGEST_FILE = 512 * 2**20  # bytes
+MAX_FILE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Photo:
                 raise Unusable("not a regular file")
             with self.path.open("rb") as file:
                 file.seek(self.offset)
-                data = file.read(LARGEST_FILE + 1 if self.size is None else self.size)
+                data = file.read(MAX_FILE_BYTES + 1 if self.size is None else self.size)
         except OSError as error:
             raise Unusable(f"can't be read: {error.strerror}") from None
-        if len(data) > LARGEST_FILE:
-            raise Unusable(f"larger than {LARGEST_FILE // 2**20} MB")
+        if len(data) > MAX_FILE_BYTES:
+            raise Unusable(f"larger than {MAX_FILE_BYTES // 2**20} MB")
         return data
 
 

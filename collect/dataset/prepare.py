@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console
 from rich.progress import Progress
 
 import params
 from collect.dataset.folder import folder_photos
 from collect.dataset.ilsvrc import validation_photos
-from collect.dataset.manifest import MANIFEST, SPLITS, Prepared, SetAside, Split
+from collect.dataset.manifest import MANIFEST, SPLITS, Prepared, SetAside, Split, write_manifest
 from collect.dataset.photos import Photo, crop_boxes, in_seeded_order, shape
 from collect.dataset.sample import sample_photos
+from collect.files import replace_folder
 from collect.images import Unusable, decode
+from collect.terminal import terminal
 from params import UserError
 
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # what a person has to mend
-BATCH = 64  # photos in flight; Ctrl-C waits for no more than these
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # for a person to mend
+PHOTOS_IN_FLIGHT = 64  # Ctrl-C waits for no more than these
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
     out = out.resolve()
     _check_place(settings, out)
     photos = in_seeded_order(_find(settings), settings.seed)
-    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
-    for folder in (part, old):
-        shutil.rmtree(folder, ignore_errors=True)
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
     except OSError as error:
@@ -60,21 +59,14 @@ def prepare(settings: params.Dataset, out: Path) -> Summary:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of broken metadata around good pixels
             summary = _make(settings, photos, part)
-        rows: list[Prepared | SetAside] = [*summary.images, *summary.set_aside]
-        lines = [json.dumps(asdict(row), sort_keys=True, ensure_ascii=False) + "\n" for row in rows]
-        (part / MANIFEST).write_text("".join(lines), encoding="utf-8", newline="\n")
-        if out.exists():
-            out.rename(old)
-        part.rename(out)
+        write_manifest(part, [*summary.images, *summary.set_aside])
+        replace_folder(part, out)
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in DISK_ERRORS:
             raise
         raise params.unwritable(error.filename or part, error, "read or written") from None
     finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
         shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
     return summary
 
 
@@ -128,7 +120,7 @@ def _make(settings: params.Dataset, photos: list[Photo], folder: Path) -> Summar
     images: list[Prepared] = []
     with (
         ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,  # Pillow mostly works outside Python's lock
-        Progress(console=Console(stderr=True)) as progress,
+        Progress(console=terminal()) as progress,
     ):
         usable, set_aside = _write_whole(settings, photos, folder / "whole", pool, progress)
         dealt = iter(usable.items())
@@ -158,7 +150,7 @@ def _write_whole(
     set_aside: list[SetAside] = []
     waiting = iter(photos)
     write = partial(_write_photo, settings, folder)
-    while batch := list(islice(waiting, min(BATCH, needed - len(usable)))):
+    while batch := list(islice(waiting, min(PHOTOS_IN_FLIGHT, needed - len(usable)))):
         for photo, result in zip(batch, pool.map(write, batch), strict=True):
             progress.advance(task)
             if isinstance(result, Unusable):

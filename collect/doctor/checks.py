@@ -15,16 +15,17 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from collect import fingerprint
 from collect.browser import launch, login, storage_state
 from collect.browser.context import open_context
 from collect.browser.downloader import Downloader
-from collect.codecs import fingerprint, quantisation
+from collect.codecs import quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
-from collect.locks import held
+from collect.locks import file_lock
 from collect.platform import Batch, LocalPlatform, Platform, Site
 from collect.redaction import strip_query
-from collect.round_trip.thumbnails import MOST, distance, look, shows
+from collect.thumbnails import MAX_DISTANCE, distance, read_thumbnail, shows
 from params import UserError
 
 IMAGE_SIDE_PX = 64
@@ -80,18 +81,18 @@ class Checks(ABC):
 
     def download_image(self) -> str:
         self._fetch()
-        seen = quantisation.read(self.served)
+        seen = quantisation.read_codec(self.served)
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
     def compare_images(self) -> str:
-        served, original = look(self.served), look(self.original)
-        seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MOST:g}"
+        served, original = read_thumbnail(self.served), read_thumbnail(self.original)
+        seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MAX_DISTANCE:g}"
         if not shows(served, original, []):
             raise UserError(f"The site serves another picture than went up: {seen}.")
         return f"the one that went up: {seen}"
 
     def compare_codec(self) -> str:
-        seen, whole = quantisation.read(self.served), fingerprint.load(self.name)
+        seen, whole = quantisation.read_codec(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
         live = " --live" if isinstance(self.platform, Site) and self.platform.is_live else ""
@@ -167,7 +168,7 @@ class SiteChecks(Checks):
 
     def lock_state_folder(self) -> str:
         lock = storage_state.state_file(self.site).with_suffix(".examined")
-        self._stack.enter_context(held(lock, f"{self.name} is being examined. Waiting for its end."))
+        self._stack.enter_context(file_lock(lock, f"{self.name} is being examined. Waiting for its end."))
         return f"{storage_state.state_folder()} is yours alone"
 
     def sign_in(self) -> str:

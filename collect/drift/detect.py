@@ -14,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from collect.codecs import fingerprint
+from collect import fingerprint
 from collect.drift import pixel_statistics, probe
 from collect.drift.probe import Seen
-from collect.drift.wording import _explain, _of_codecs
+from collect.drift.wording import describe_codecs, describe_headers
 from params import Params
 
-FALSE_ALARMS = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
-SAME = 0.05  # grey levels by which a number may always differ: another machine's decoder
+FALSE_ALARM_RATE = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
+TOLERANCE = 0.05  # grey levels, by which a number may always differ: another machine's decoder
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Drift:
     kind: Literal["none", "header", "pixels", "first"]
     said: str  # in a sentence
     seen: Seen
-    also: Seen | None = None  # another look, that is no change either
+    also: Seen | None = None  # by another probe, that is no change either
 
     @property
     def is_change(self) -> bool:
@@ -44,67 +44,67 @@ def examine(
     *,
     origin: str | None = None,
     live: bool = False,
-    take: Callable[..., Seen] = probe.take,
+    take: Callable[..., Seen] = probe.send_probes,
 ) -> Drift:
     """Probe a platform and compare; a change has to show in two probes, one right after the other.
 
-    Raises UserError as `probe.take` does, and for a damaged fingerprint.
+    Raises UserError as `send_probes` does, and for a damaged fingerprint.
     """
     file = fingerprint.FOLDER / f"{name}.json"
     known = fingerprint.load(name) if file.exists() else None
     generation = known["generation"] if known else 1
 
-    def look() -> Seen:
+    def probe_now() -> Seen:
         return take(name, params, generation=generation, origin=origin, live=live)
 
     probes: Seen = (known or {}).get("probes", {})
-    found = _compared(known, probe.earlier(params, name, generation, probes), look)
+    found = _compare(known, probe.earlier_probes(params, name, generation, probes), probe_now)
     for seen in filter(None, (found.also, found.seen)):
-        probe.note(params, name, generation, probes or found.seen, seen, changed=found.is_change)
+        probe.record_probe(params, name, generation, probes or found.seen, seen, changed=found.is_change)
     return found
 
 
-def _compared(known: Mapping[str, Any] | None, earlier: Sequence[Seen], look: Callable[[], Seen]) -> Drift:
-    first = look()
+def _compare(known: Mapping[str, Any] | None, earlier: Sequence[Seen], probe_now: Callable[[], Seen]) -> Drift:
+    first = probe_now()
     if known is None or not known.get("probes"):
         now = probe.codec_of(first)
         if known is None:
-            return Drift("first", f"first seen: {fingerprint.spoken(now['codec'], now['qualities'])}", first)
-        said = _of_codecs(known["codec"], now["codec"])
+            return Drift("first", f"first seen: {fingerprint.describe_codec(now['codec'], now['qualities'])}", first)
+        said = describe_codecs(known["codec"], now["codec"])
         return Drift("header" if said else "first", said or "as its fingerprint, which held no probes yet", first)
     history = [known["probes"], *earlier]
     if not (header_changes(history, first) or pixel_changes(history, [first], alarm=False)):
         return Drift("none", "unchanged", first)
-    second = look()
+    second = probe_now()
     if header_changes(history, first) and (said := header_changes(history, second)):
         if _varies(first, second) and not _all_new(history, [first, second]):
             return Drift("none", "unchanged; the site varies by itself", second, also=first)
         return Drift("header", said, second)
     if changes := pixel_changes(history, [first, second], alarm=True):
         resized = {"large"} if probe.is_resized(second["large"]["header"]) else set()
-        return Drift("pixels", pixel_statistics.describe(changes, resized), second)
+        return Drift("pixels", pixel_statistics.describe_changes(changes, resized), second)
     return Drift("none", "unchanged; something was seen once, and not again right after", second)
 
 
 def _varies(first: Seen, second: Seen) -> bool:
-    """Tell whether two looks, one right after the other, saw different headers of one probe."""
+    """Tell whether two probes, one right after the other, saw different headers of one probe."""
     return any(_key(first[name]) != _key(second[name]) for name in first)
 
 
-def _all_new(history: Sequence[Seen], looks: Sequence[Seen]) -> bool:
-    """Tell whether no header of these looks was seen of any probe before."""
-    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, looks))
+def _all_new(history: Sequence[Seen], fresh: Sequence[Seen]) -> bool:
+    """Tell whether no header of these probes was seen of any probe before."""
+    before, now = ({_key(each, sizes=False) for seen in some for each in seen.values()} for some in (history, fresh))
     return not before & now
 
 
-def told(name: str, found: Drift) -> str:
+def describe_drift(name: str, found: Drift) -> str:
     """Say for a person what was found."""
     if found.is_change:
         return f"{name}: changed ({found.kind}): {found.said}."
     return f"{name}: {found.said}."
 
 
-def keep(name: str, found: Drift) -> None:
+def record_drift(name: str, found: Drift) -> None:
     """Write what was found into the fingerprint, where there is anything new: a change as a new generation."""
     if found.kind != "none":
         fingerprint.write(name, probe.codec_of(found.seen), said=found.said, raised=found.is_change)
@@ -127,7 +127,7 @@ def header_changes(history: Sequence[Seen], seen: Seen) -> str:
         changed.append(name)
     if not changed:
         return ""
-    return _explain({name: history[0][name]["header"] for name in changed if name in history[0]}, seen)
+    return describe_headers({name: history[0][name]["header"] for name in changed if name in history[0]}, seen)
 
 
 def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool) -> dict[str, list[float]]:
@@ -150,10 +150,10 @@ def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool
         squares = sum(((each - each.mean(axis=0)) ** 2).sum(axis=0) for each in (before, after))
         spread = np.sqrt(squares / max(free, 1))
         if alarm:
-            factor = -stdtrit(free, FALSE_ALARMS / tested / 2) * np.sqrt(1 + 1 / len(before))
+            factor = -stdtrit(free, FALSE_ALARM_RATE / tested / 2) * np.sqrt(1 + 1 / len(before))
         else:
             factor = 3.0
-        if (away > SAME + factor * spread).any():
+        if (away > TOLERANCE + factor * spread).any():
             changes[name] = [float(each) for each in after.mean(axis=0) - before.mean(axis=0)]
     return changes
 

@@ -22,7 +22,7 @@ NAMES = (
 DECIMALS = 3
 
 
-def measure(uploaded: Path, served: Path) -> list[float]:
+def measure_residual(uploaded: Path, served: Path) -> list[float]:
     """Return the numbers that NAMES names, in grey levels; where sizes differ, the upload is shrunk by Lanczos."""
     with Image.open(served) as opened:
         came = opened.convert("RGB")
@@ -58,8 +58,8 @@ def _places() -> list[NDArray[np.bool_]]:
     return [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
 
 
-def describe(changes: dict[str, list[float]], resized: set[str]) -> str:
-    """Say in a sentence's part what changed pixels tell: {probe: after less before, as `measure` has them}.
+def describe_changes(changes: dict[str, list[float]], resized: set[str]) -> str:
+    """Say in a sentence's part what changed pixels tell: {probe: after less before, as `measure_residual` has them}.
 
     Args:
         resized: the probes that the platform serves smaller than they went up.

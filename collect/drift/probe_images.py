@@ -20,7 +20,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog 0123456789. 有什么新
 Pixels = NDArray[np.float64]
 
 
-def make(folder: Path) -> dict[str, Path]:
+def make_probes(folder: Path) -> dict[str, Path]:
     """Write the probes as PNG files; return them by name.
 
     Their pixels are the same each time, their bytes never are: a nonce stands in a text chunk, so that no answer to

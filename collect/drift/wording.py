@@ -8,7 +8,7 @@ from typing import Any
 
 from collect.drift.probe import Seen
 
-SPOKEN = {  # keys of headers, as a person says them
+WORDS = {  # keys of headers, as a person says them
     "format": "format",
     "quality": "luma table: quality",
     "tables": "tables",
@@ -22,7 +22,7 @@ SPOKEN = {  # keys of headers, as a person says them
 }
 
 
-def _explain(before: Mapping[str, Mapping[str, Any]], seen: Seen) -> str:
+def describe_headers(before: Mapping[str, Mapping[str, Any]], seen: Seen) -> str:
     """Say what differs between headers, each kind of change once, with the values that probes had and have."""
     changes: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
     for name, old in before.items():
@@ -36,11 +36,11 @@ def _explain(before: Mapping[str, Mapping[str, Any]], seen: Seen) -> str:
             changes["size"].append(sizes)
     if "quality" in changes:
         changes.pop("tables", None)
-    order = [*SPOKEN, *(key for key in changes if key not in SPOKEN)]
-    return "; ".join(_spoken(key, changes[key]) for key in order if key in changes)
+    order = [*WORDS, *(key for key in changes if key not in WORDS)]
+    return "; ".join(_describe(key, changes[key]) for key in order if key in changes)
 
 
-def _spoken(key: str, values: Sequence[tuple[Any, Any]]) -> str:
+def _describe(key: str, values: Sequence[tuple[Any, Any]]) -> str:
     if key == "tables":
         return "quantisation tables changed, at the same nearest quality"
     if key == "progressive":
@@ -49,7 +49,7 @@ def _spoken(key: str, values: Sequence[tuple[Any, Any]]) -> str:
         sides = sorted({(max(old), max(new)) for old, new in values}, reverse=True)
         return f"longest side of a large image: {sides[0][0]} → {sides[0][1]} pixels"
     old, new = (_range([pair[side] for pair in values]) for side in (0, 1))
-    return f"{SPOKEN.get(key, key.replace('_', ' '))} {old} → {new}"
+    return f"{WORDS.get(key, key.replace('_', ' '))} {old} → {new}"
 
 
 def _range(values: Sequence[Any]) -> str:
@@ -69,7 +69,7 @@ def _shape(header: Mapping[str, Any]) -> tuple[int, int]:
     return header.get("width", 0), header.get("height", 0)
 
 
-def _of_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
+def describe_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
     """Say how a codec differs from a fingerprint's without probes, which knows no sizes."""
     keys = [
         key for key in ("format", "quality", "sampling", "progressive", "tables") if known.get(key) != codec.get(key)
@@ -78,4 +78,4 @@ def _of_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
         keys = ["format"]
     if "quality" in keys and "tables" in keys:
         keys.remove("tables")
-    return "; ".join(_spoken(key, [(known.get(key), codec.get(key))]) for key in keys)
+    return "; ".join(_describe(key, [(known.get(key), codec.get(key))]) for key in keys)

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from collect.database_engine import NAMING
+from collect.database_engine import NAMING, TYPES
 
 STATES = ("planned", "sent", "unknown", "confirmed", "downloaded", "verified", "rejected")
+PUBLISHED_STATES = ("confirmed", "downloaded", "verified")  # of what is on the platform
 WITHOUT_REMOTE_ID = ("planned", "sent", "unknown", "rejected")
+NO_LONGER_SHOWN = "it was published and is not shown any more"  # a reason why an upload is rejected
 
 
 def now() -> str:
@@ -20,6 +22,7 @@ def now() -> str:
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = TYPES
 
 
 class Upload(Base):
@@ -46,7 +49,7 @@ class Upload(Base):
     sent_at: Mapped[str | None]
     confirmed_at: Mapped[str | None]
     deleted_at: Mapped[str | None]  # from the site, by --cleanup
-    collector: Mapped[str | None]  # who has it in hand
+    collector: Mapped[str | None]  # who has the lease on it
 
     __table_args__ = (
         UniqueConstraint("platform", "site", "account", "generation", "sha256"),
@@ -100,7 +103,7 @@ class Tile(Base):
 
 
 class Collector(Base):
-    """A running collector; what a dead one had in hand is free for the others."""
+    """A running collector; a dead one's leases are free for the others."""
 
     __tablename__ = "collectors"
 
@@ -126,7 +129,7 @@ class Bucket(Base):
 
 
 class Probe(Base):
-    """A look at a platform's codec by the probe images."""
+    """What the probe images told of a platform's codec."""
 
     __tablename__ = "probes"
 

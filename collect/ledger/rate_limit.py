@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from collect.ledger.models import Bucket
 from collect.ledger.transactions import insert_new, transaction
 
-DAY = 24 * 60.0  # minutes
-AT_HAND = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
-LONGEST_KEPT = 24 * 3600.0  # seconds of rest that a site is believed: nobody could take back a nonsense of years
+MINUTES_PER_DAY = 24 * 60.0
+BURST_SHARE = 0.1  # share of a day's images that may go up at once; the rest comes in over the day
+MAX_REST_S = 24 * 3600.0  # that a site is believed: nobody could take back a nonsense of years
 
 
 class RateLimit:
@@ -35,8 +35,8 @@ class RateLimit:
             bucket = self._bucket(session)
             minutes = max(0.0, time.time() - bucket.filled) / 60
             bucket.minute = min(max(self.per_minute, count), bucket.minute + minutes * self.per_minute)
-            per_minute_of_day = self.per_day * (1 - AT_HAND) / DAY
-            bucket.day = min(max(self.per_day * AT_HAND, count), bucket.day + minutes * per_minute_of_day)
+            per_minute_of_day = self.per_day * (1 - BURST_SHARE) / MINUTES_PER_DAY
+            bucket.day = min(max(self.per_day * BURST_SHARE, count), bucket.day + minutes * per_minute_of_day)
             bucket.filled = time.time()
             short = max((count - bucket.minute) / self.per_minute, (count - bucket.day) / per_minute_of_day)
             wait = max(60 * short, _left(bucket))
@@ -50,7 +50,7 @@ class RateLimit:
         """Give nobody a token for so long: the site has turned the account away."""
         with transaction(self.engine) as session:
             bucket = self._bucket(session)
-            bucket.not_before = max(bucket.not_before or 0.0, time.time() + min(seconds, LONGEST_KEPT))
+            bucket.not_before = max(bucket.not_before or 0.0, time.time() + min(seconds, MAX_REST_S))
 
     def rest(self) -> float:
         """Return how many seconds the site still wants to be left alone, whichever collector it has told."""
@@ -59,7 +59,7 @@ class RateLimit:
 
     def _bucket(self, session: Session) -> Bucket:
         """Lock and return the account's bucket, a full one when there is none yet."""
-        full = {"minute": self.per_minute, "day": self.per_day * AT_HAND, "filled": time.time()}
+        full = {"minute": self.per_minute, "day": self.per_day * BURST_SHARE, "filled": time.time()}
         insert_new(session, Bucket, [self.account | full])
         return session.scalars(select(Bucket).filter_by(**self.account).with_for_update()).one()
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from collect.database_engine import LOCK, Schema, open_database, remedy, without_password
+from collect.database_engine import SCHEMA_LOCK, Schema, open_database, remedy, without_password
 from collect.ledger.models import Base
 from params import UserError
 
@@ -23,7 +23,7 @@ LEDGER = Schema(
     version_table="alembic_version",
     unnumbered="uploads",
 )
-INSERT_LOCK = LOCK + 1  # PostgreSQL's, under which one process at a time inserts
+INSERT_LOCK = SCHEMA_LOCK + 1  # PostgreSQL's, under which one process at a time inserts
 
 
 def open_ledger(url: str) -> AbstractContextManager[Engine]:

@@ -1,4 +1,4 @@
-"""Which collectors are at work: what a dead one had in hand is free for the others."""
+"""Which collectors are at work: a dead one's leases are free for the others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from collect.ledger.models import Collector
 from collect.ledger.transactions import transaction
 from params import UserError
 
-LEASE = 30 * 60.0  # seconds without a beat, after which a collector on another machine counts as dead
-FORGOTTEN = 30 * 24 * 3600.0  # seconds without a beat, after which nobody needs to know that it is dead
-BOOT = Path("/proc/sys/kernel/random/boot_id")  # another for each start of each machine
-HEART = 10.0  # seconds between two beats, at least
+LEASE_S = 30 * 60.0  # without a heartbeat, after which a collector on another machine counts as dead
+ENTRY_LIFETIME_S = 30 * 24 * 3600.0  # without a heartbeat, after which nobody needs to know that it is dead
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # another for each start of each machine
+HEARTBEAT_S = 10.0  # between two, at least
 
 
 class Heartbeat:
@@ -35,7 +35,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Tell the others that we live."""
-        if time.monotonic() - self._last > HEART:
+        if time.monotonic() - self._last > HEARTBEAT_S:
             self._last = time.monotonic()
             with transaction(self.engine) as session:
                 session.execute(update(Collector).filter_by(id=self.id).values(beat=time.time()))
@@ -46,35 +46,35 @@ class Heartbeat:
         while (left := end - time.monotonic()) > 0:
             with suppress(UserError):  # a database that is away for a while; who uses it next is told
                 self.beat()
-            time.sleep(min(left, HEART))
+            time.sleep(min(left, HEARTBEAT_S))
 
 
 @contextmanager
-def at_work(engine: Engine) -> Iterator[Heartbeat]:
-    """Be one of the collectors for as long as the `with` lasts."""
-    heart = Heartbeat(engine)
+def register_worker(engine: Engine) -> Iterator[Heartbeat]:
+    """Stand among the collectors at work, with a heartbeat, for as long as the `with` lasts."""
+    heartbeat = Heartbeat(engine)
     me = psutil.Process()
     with transaction(engine) as session:
-        session.execute(delete(Collector).where(Collector.beat < time.time() - FORGOTTEN))
-        session.add(Collector(id=heart.id, host=_host(), pid=me.pid, started=_started(me), beat=time.time()))
+        session.execute(delete(Collector).where(Collector.beat < time.time() - ENTRY_LIFETIME_S))
+        session.add(Collector(id=heartbeat.id, host=_host(), pid=me.pid, started=_started(me), beat=time.time()))
     ended = threading.Event()
 
     def keep_beating() -> None:
-        while not ended.wait(HEART):
+        while not ended.wait(HEARTBEAT_S):
             with suppress(UserError):
-                heart.beat()
+                heartbeat.beat()
 
     threading.Thread(target=keep_beating, daemon=True).start()
     try:
-        yield heart
+        yield heartbeat
     finally:
         ended.set()
         with suppress(UserError), transaction(engine) as session:  # else the end of our process tells the same
-            session.execute(delete(Collector).filter_by(id=heart.id))
+            session.execute(delete(Collector).filter_by(id=heartbeat.id))
 
 
-def dead(session: Session, names: set[str]) -> set[str]:
-    """Tell which of some collectors are dead: gone from the list, from this machine, or silent for LEASE elsewhere."""
+def dead_workers(session: Session, names: set[str]) -> set[str]:
+    """Tell which of some collectors are dead: gone from the list or from here, or silent for LEASE_S elsewhere."""
     rows = session.scalars(select(Collector).where(Collector.id.in_(names)))
     return names - {each.id for each in rows if _lives(each)}
 
@@ -95,17 +95,15 @@ def _lives(collector: Collector) -> bool:
 
 
 def _has_lease(collector: Collector) -> bool:
-    return time.time() - collector.beat < LEASE
+    return time.time() - collector.beat < LEASE_S
 
 
 def _is_hidden(pid: int) -> bool:
     """Tell whether there is a process, another user's, that the system does not show us (hidepid)."""
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return False
 
 
@@ -113,7 +111,7 @@ def _host() -> str:
     """Name this machine, or the container of it that we are in, since its start: where a number means one process."""
     name = _place()
     with suppress(OSError):  # only Linux has it
-        name += f" {BOOT.read_text().strip()}"
+        name += f" {BOOT_ID.read_text().strip()}"
     return name
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from rich.console import Console
 from rich.progress import track
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from collect.ledger.ledger import HERE, Ledger
-from collect.ledger.models import Upload
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import PUBLISHED_STATES, Upload
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import at_work
-from collect.round_trip.connect import opened
-from collect.round_trip.retry_policy import RetryPolicy
-from collect.round_trip.uploads import Uploader, rate_of
+from collect.ledger.workers import register_worker
+from collect.round_trip.connect import open_platform
+from collect.round_trip.uploads import Uploader
+from collect.terminal import terminal
 from params import Params, UserError
 
 
@@ -28,27 +27,28 @@ def cleanup(name: str, params: Params, *, origin: str | None = None, live: bool 
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))
-        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        heartbeat = stack.enter_context(register_worker(engine))
+        platform, session = stack.enter_context(open_platform(name, params, origin=origin, live=live))
         key = {"platform": name, "site": "live" if platform.is_live else "sandbox", "account": session.account}
         with Session(engine) as books:
             generations = books.scalars(select(Upload.generation).filter_by(**key).distinct()).all()
-        console, count, in_doubt = Console(stderr=True), 0, set[str]()
+        count, unresolved = 0, set[str]()
         for generation in generations:
-            ledger = Ledger(engine, **key, generation=generation, collector=heart.id)
+            ledger = Ledger(engine, **key, generation=generation, collector=heartbeat.id)
             if ledger.held_elsewhere():
                 raise UserError(f"{name} is being collected from by another process. Wait for it, or stop it.")
-            patience = RetryPolicy(platform, heart, console, rate_of(platform, ledger))
-            patience.rest_as_asked()
-            run = Uploader(platform, session, ledger, heart, {})
-            patience.outlast(run.settle)
-            in_doubt |= run.in_doubt
-            for title, uploads in track(ledger.to_delete().items(), f"{name}: delete", console=console):
-                patience.outlast(partial(session.delete, [each.remote_id or "" for each in uploads], title))
-                ledger.delete(uploads)
-                count += sum(each.state in HERE for each in uploads)
-        if in_doubt:
+            run = Uploader(platform, session, ledger, heartbeat, {})
+            run.retry_policy.wait_as_asked()
+            run.retry_policy.until_done(run.reconcile)
+            unresolved |= run.unresolved
+            batches = ledger.claim_deletions()
+            for title, uploads in track(batches.items(), f"{name}: delete", console=terminal()):
+                remote_ids = [each.remote_id or "" for each in uploads]
+                run.retry_policy.until_done(partial(session.delete, remote_ids, title))
+                ledger.record_deletions(uploads)
+                count += sum(each.state in PUBLISHED_STATES for each in uploads)
+        if unresolved:
             raise UserError(
-                f"{name}: all is deleted but what is left of {', '.join(sorted(in_doubt))}: delete that by hand."
+                f"{name}: all is deleted but what is left of {', '.join(sorted(unresolved))}: delete that by hand."
             )
     return count

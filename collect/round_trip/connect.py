@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from collect import sandbox
 from collect.browser.session import open_session
-from collect.ledger.rate_limit import AT_HAND, DAY
+from collect.ledger.rate_limit import BURST_SHARE, MINUTES_PER_DAY
 from collect.platform import LocalPlatform, Platform, Session, Site, load
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
 
-LIVE = "COMREADV_LIVE"
+LIVE_VARIABLE = "COMREADV_LIVE"
+NOTICE_S = 5.0  # between saying what will happen on a real site and doing it
 
-
-NOTICE = 5.0  # seconds between saying what will happen on a real site and doing it
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def opened(
+def open_platform(
     name: str, params: Params, *, origin: str | None = None, live: bool = False
 ) -> Iterator[tuple[Platform, Session]]:
     """Open a platform of params.yaml, its sandbox served for as long when that is what its row says.
@@ -48,7 +46,7 @@ def opened(
             rehearsal = " `site: sandbox` in its row of params.yaml rehearses on this computer."
             raise UserError(
                 f"{name} is the real site, with your account: ask for it by --live, or, of evaluate, transfer and dvc,"
-                f" by {LIVE}=1 in the environment.{rehearsal * (row.adapter in sandbox.names())}"
+                f" by {LIVE_VARIABLE}=1 in the environment.{rehearsal * (row.adapter in sandbox.names())}"
             )
         if live:
             refuse_sandbox(name, platform)
@@ -57,7 +55,7 @@ def opened(
 
 def is_asked_for(live: bool) -> bool:
     """Tell whether the real site has been asked for, by --live or in the environment."""
-    return live or os.environ.get(LIVE) == "1"
+    return live or os.environ.get(LIVE_VARIABLE) == "1"
 
 
 def open_account(platform: Platform, storage: Path) -> AbstractContextManager[Session]:
@@ -79,18 +77,18 @@ def refuse_sandbox(name: str, platform: Platform) -> None:
 
 def announce(name: str, site: Site, account: str, count: int) -> None:
     """Say what is about to happen on a real site, and leave time to stop it; `name`: of its row in params.yaml."""
-    minutes = max(count / site.per_minute, (count / site.per_day - AT_HAND) * DAY)
+    minutes = max(count / site.per_minute, (count / site.per_day - BURST_SHARE) * MINUTES_PER_DAY)
     said = (
         f"{name}, the real site: {count} files go up to the account {account}, {site.audience},"
-        f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_spoken(minutes)} or more."
+        f" about {site.per_minute:g} a minute and at most {site.per_day} a day: {_describe_duration(minutes)} or more."
         f" `comreadv collect --platform {name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
-        f" {NOTICE:g} seconds."
+        f" {NOTICE_S:g} seconds."
     )
-    Console(stderr=True).print(Text(said), soft_wrap=True)
-    time.sleep(NOTICE)
+    logger.info(said)
+    time.sleep(NOTICE_S)
 
 
-def _spoken(minutes: float) -> str:
+def _describe_duration(minutes: float) -> str:
     if minutes < 90:
         return f"{max(1, round(minutes))} minutes"
     return f"{minutes / 60:.0f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} days"

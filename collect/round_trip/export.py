@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any
 
 from PIL import Image
 
-from collect.codecs import fingerprint
-from collect.ledger.ledger import GONE, HERE, Ledger
-from collect.ledger.models import Download
+from collect import fingerprint
+from collect.files import replace_folder
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Download
 from collect.platform import Platform
+from collect.round_trip.manifest import Missing, Rejected, Row, Served, write_manifest
 from collect.round_trip.mosaic import MosaicResized
-from collect.round_trip.mosaic_packing import NEXT_RUN, cut_tiles, mosaic_file
+from collect.round_trip.mosaic_packing import NEXT_RUN_HINT, cut_tiles, mosaic_file
 from collect.round_trip.original import Original
 from collect.store import LIVE_STATE, is_stored, stored
 from params import UserError
@@ -38,7 +39,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedFile:
     """A file as served, or a tile cut out of one; `mosaic` is that one as uploaded."""
 
     download: Download
@@ -46,37 +47,27 @@ class Served:
     mosaic: Path | None = None
 
 
-def export(
-    out: Path, name: str, platform: Platform, ledger: Ledger, originals: Sequence[Original], generation: int
-) -> Exported:
+def export(out: Path, platform: Platform, ledger: Ledger, originals: Sequence[Original]) -> Exported:
     """Lay out the files as served, manifest.jsonl and fingerprint.json in `out`, all at once.
 
     Further renditions lie in `out`/renditions/<rendition>, each with a manifest of its own.
     """
-    part = out.with_name(out.name + ".part")
+    part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    exported = _lay_out(part, name, platform, platform.rendition, ledger, originals, generation)
+    exported = _lay_out(part, platform, platform.rendition, ledger, originals)
     for rendition in platform.row.more_renditions:
-        folder = part / "renditions" / rendition
-        further = _lay_out(folder, name, platform, rendition, ledger, originals, generation)
+        further = _lay_out(part / "renditions" / rendition, platform, rendition, ledger, originals)
         exported = replace(exported, missing=exported.missing + further.missing)
-    shutil.rmtree(out, ignore_errors=True)
-    part.replace(out)
+    replace_folder(part, out)
     return exported
 
 
 def _lay_out(
-    folder: Path,
-    name: str,
-    platform: Platform,
-    rendition: str,
-    ledger: Ledger,
-    originals: Sequence[Original],
-    generation: int,
+    folder: Path, platform: Platform, rendition: str, ledger: Ledger, originals: Sequence[Original]
 ) -> Exported:
     folder.mkdir(parents=True)
     reasons = ledger.rejections()
-    rows, files, complete = [], set[tuple[Path, Path]](), 0
+    rows, files = list[Row](), set[tuple[Path, Path]]()
     with tempfile.TemporaryDirectory(dir=folder) as cut:
         served, missing = _served(platform, rendition, ledger, originals, Path(cut))
         for each in sorted(originals, key=lambda original: original.name):
@@ -87,26 +78,20 @@ def _lay_out(
                 file = Path(each.name).with_suffix(f".{extension}")
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(found.file, folder / file)
-                if found.mosaic:  # whose own file is the platform's
-                    files.add((found.mosaic, stored(found.download.sha256)))
-                else:
-                    files.add((each.path, folder / file))
-                complete += 1
-                about = {"source": each.name, "source_sha256": each.sha256, "file": file.as_posix(), "format": kind}
-                rows.append(about | _row(name, generation, found))
+                files.add((found.mosaic or each.path, stored(found.download.sha256)))  # the platform's own file
+                rows.append(_row(ledger, each, found, file, kind))
             elif reason := reasons.get(each.sha256):
-                rows.append({"source": each.name, "rejected": reason})
+                rows.append(Rejected(source=each.name, rejected=reason))
             elif reason := missing.get(each.sha256):
-                rows.append({"source": each.name, "missing": reason})
-    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
-        manifest.writelines(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+                rows.append(Missing(source=each.name, missing=reason))
+    write_manifest(folder, rows)
     seen = fingerprint.observe(sorted(files))
     (folder / "fingerprint.json").write_text(fingerprint.dumps(seen), encoding="utf-8")
-    rejected = sum("rejected" in row for row in rows)
-    return Exported(complete, rejected, len(rows) - complete - rejected, seen)
+    counts = Counter(type(row) for row in rows)
+    return Exported(counts[Served], counts[Rejected], counts[Missing], seen)
 
 
-def _here(download: Download) -> Path:
+def _stored_file(download: Download) -> Path:
     file = stored(download.sha256)
     if not is_stored(download.sha256, download.bytes):
         raise UserError(
@@ -118,54 +103,50 @@ def _here(download: Download) -> Path:
 
 def _served(
     platform: Platform, rendition: str, ledger: Ledger, originals: Sequence[Original], folder: Path
-) -> tuple[dict[str, Served], dict[str, str]]:
+) -> tuple[dict[str, ServedFile], dict[str, str]]:
     """Find each image's file, cut into `folder` where it is a tile, or the reason why none has come yet."""
     downloads, rejections, tiles = ledger.downloads(rendition), ledger.rejections(), ledger.tiles()
-    served, missing = dict[str, Served](), ledger.missing()
+    served, missing = dict[str, ServedFile](), ledger.missing()
     if rendition != platform.rendition:  # of which alone the ledger keeps the reasons
-        missing = dict.fromkeys((each.sha256 for each in ledger.uploads(*HERE)), NOT_DOWN)
+        missing = dict.fromkeys((each.sha256 for each in ledger.uploads(*PUBLISHED_STATES)), NOT_DOWN)
     mosaics = defaultdict(list)
     for each in originals:
         if tile := tiles.get(each.sha256):
             mosaics[tile.mosaic].append(tile)
         elif download := downloads.get(each.sha256):
-            served[each.sha256] = Served(download, _here(download))
+            served[each.sha256] = ServedFile(download, _stored_file(download))
     for mosaic, parts in mosaics.items():
         reason = missing.get(mosaic)
         if mosaic in rejections:
-            reason = f"its mosaic: {rejections[mosaic]}" + ("" if rejections[mosaic] == GONE else f"; {NEXT_RUN}")
+            reason = f"its mosaic: {rejections[mosaic]}"
+            reason += "" if rejections[mosaic] == NO_LONGER_SHOWN else f"; {NEXT_RUN_HINT}"
         if download := downloads.get(mosaic):
             sent = mosaic_file(mosaic, tiles, originals)
             try:
-                files = cut_tiles(_here(download), sent, parts, folder)
-                served |= {sha256: Served(download, file, sent) for sha256, file in files.items()}
+                files = cut_tiles(_stored_file(download), sent, parts, folder)
+                served |= {sha256: ServedFile(download, file, sent) for sha256, file in files.items()}
             except MosaicResized as error:
-                reason = f"{error}; {NEXT_RUN}" if rendition == platform.renditions[0] else str(error)
+                reason = f"{error}; {NEXT_RUN_HINT}" if rendition == platform.renditions[0] else str(error)
         if reason:
             missing |= {tile.sha256: reason for tile in parts}
     return served, missing
 
 
-def _row(name: str, generation: int, served: Served) -> dict[str, Any]:
-    download = served.download
-    body = served.file.read_bytes()
-    return {
-        "platform": name,
-        "generation": generation,
-        "remote_id": download.upload.remote_id,
-        "rendition": download.rendition,
-        "address": download.address,
-        "bytes": len(body),
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "uploaded_at": download.upload.sent_at,
-        "downloaded_at": download.downloaded_at,
-    } | ({"mosaic": served.mosaic.stem} if served.mosaic else {})
-
-
-def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Read the round trips that `collect` exported, those that have a file; a UserError when there are none."""
-    try:
-        lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"No round trips in {folder}. Run `comreadv collect --platform {folder.name}`.") from None
-    return [row for row in map(json.loads, lines) if "file" in row]
+def _row(ledger: Ledger, original: Original, found: ServedFile, file: Path, kind: str) -> Served:
+    body, download = found.file.read_bytes(), found.download
+    return Served(
+        source=original.name,
+        source_sha256=original.sha256,
+        file=file.as_posix(),
+        format=kind,
+        platform=ledger.key["platform"],
+        generation=ledger.key["generation"],
+        remote_id=download.upload.remote_id or "",
+        rendition=download.rendition,
+        address=download.address,
+        bytes=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        uploaded_at=download.upload.sent_at,
+        downloaded_at=download.downloaded_at,
+        mosaic=found.mosaic.stem if found.mosaic else None,
+    )

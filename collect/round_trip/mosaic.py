@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from collect.codecs.lossless_crop import NotCroppable, crop
-from collect.images import DAMAGED, Box
+from collect.images import Box, Unusable, decoding
 from collect.round_trip.original import Original
 from params import UserError
 
@@ -63,7 +63,7 @@ class Mosaic:
         return file.getvalue()
 
 
-def pack(originals: Sequence[Original], longest_side: int) -> tuple[list[Mosaic], list[Original]]:
+def pack_mosaics(originals: Sequence[Original], longest_side: int) -> tuple[list[Mosaic], list[Original]]:
     """Share images out to mosaics whose sides are at most `longest_side` pixels; raises UserError for no image.
 
     Tall images come first, and else the order is kept. Each mosaic is about as high as wide, and no larger than its
@@ -85,17 +85,17 @@ def extent(boxes: Iterable[Box]) -> tuple[int, int]:
     return max(right for right, _ in sides), max(bottom for _, bottom in sides)
 
 
-def check(served: Path, size: tuple[int, int]) -> None:
-    """See that tiles can be cut out of a served mosaic, as `cut` does; raises Uncuttable."""
+def check_served(served: Path, size: tuple[int, int]) -> None:
+    """See that tiles can be cut out of a served mosaic, as `cut_mosaic` does; raises MosaicResized."""
     with _opened(served, size):
         pass
 
 
-def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations: Sequence[Path]) -> bool:
+def cut_mosaic(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations: Sequence[Path]) -> bool:
     """Cut tiles out of a mosaic that was uploaded at `size` (width, height) and write one file a box.
 
     A JPEG's tiles are JPEGs of the same coefficients, tables, sampling, kind of scan and metadata: True. Where the
-    format knows no such crop, the decoded tiles are written as PNG: False. Raises Uncuttable, with nothing written,
+    format knows no such crop, the decoded tiles are written as PNG: False. Raises MosaicResized, with nothing written,
     when the served file can't be decoded or has another size.
     """
     with _opened(served, size) as image:
@@ -111,14 +111,14 @@ def cut(served: Path, size: tuple[int, int], boxes: Sequence[Box], destinations:
 @contextmanager
 def _opened(served: Path, size: tuple[int, int]) -> Iterator[Image.Image]:
     try:
-        with Image.open(served) as image:
+        with decoding(), Image.open(served) as image:
             if image.size != size:
                 raise MosaicResized(
                     f"the mosaic went up at {size[0]}x{size[1]} pixels and is served at {image.width}x{image.height}"
                 )
             image.load()
             yield image
-    except (*DAMAGED, Image.DecompressionBombError) as error:
+    except Unusable as error:
         raise MosaicResized(f"the served mosaic can't be decoded: {error}") from error
 
 
@@ -135,9 +135,9 @@ def _decoded(image: Image.Image, boxes: Iterable[Box]) -> Iterable[bytes]:
 
 def _size(original: Original) -> tuple[int, int]:
     try:
-        with Image.open(original.path) as image:
+        with decoding(), Image.open(original.path) as image:
             return image.size
-    except DAMAGED as error:
+    except Unusable as error:
         raise UserError(f"{original.path} is no image that can be read: {error}. Run `comreadv prepare`.") from None
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from collect.errors import SubmitFailed, TransientError
 from collect.ledger.ledger import Ledger
 from collect.platform import Platform
-from collect.round_trip.downloads import TRIES
+from collect.round_trip.retry_policy import MAX_TRIES
 
-MOST_REFUSALS = 12  # in a row; after the first TRIES of them one image is sent alone, whichever
+MAX_REFUSALS = 12  # in a row; after the first MAX_TRIES of them one image is sent alone, whichever
+
+logger = logging.getLogger(__name__)
 
 
 class Quarantine:
@@ -38,7 +38,7 @@ class Quarantine:
     @property
     def verdict(self) -> TransientError | None:
         """Return why no more is to be sent, where the site refuses whatever it is sent."""
-        if len(self._refused) < MOST_REFUSALS:
+        if len(self._refused) < MAX_REFUSALS:
             return None
         last = self._images[self._refused[-1]].message.removesuffix(".")
         return TransientError(
@@ -46,9 +46,9 @@ class Quarantine:
             " out; else run again later."
         )
 
-    def choose(self, images: list[str]) -> list[str]:
+    def choose_next(self, images: list[str]) -> list[str]:
         """Choose what to send next: all, or any one of them alone, to see whether it is the site or the first few."""
-        if len(self._refused) < TRIES or not images:
+        if len(self._refused) < MAX_TRIES or not images:
             return images
         return [random.Random(len(images)).choice(images)]
 
@@ -59,23 +59,23 @@ class Quarantine:
         self._refused.append(sha256)
 
     def note_failure(self, sha256: str, trouble: TransientError, uploaded: int) -> bool:
-        """Count a failure of an image alone in its batch; tell whether it is aside now, and to blame."""
+        """Count a failure of an image alone in its batch; tell whether it is set aside now, and to blame."""
         self._up_before.setdefault(sha256, uploaded)
         self.failures[sha256] += 1
         to_blame = uploaded > self._up_before[sha256]
-        if self.failures[sha256] < TRIES or not (
+        if self.failures[sha256] < MAX_TRIES or not (
             to_blame or isinstance(trouble, SubmitFailed)
         ):  # others speak of the line
             return False
         self._images[sha256] = trouble
         return to_blame
 
-    def went_up(self, uploaded: int) -> None:
+    def note_success(self, uploaded: int) -> None:
         """Reject the images that are to blame, now that others have gone up."""
         self._refused.clear()
         self._reject_those_to_blame(uploaded)
 
-    def end(self, files: Mapping[str, Path], console: Console, uploaded: int) -> list[TransientError]:
+    def finish(self, files: Mapping[str, Path], uploaded: int) -> list[TransientError]:
         """Reject the last few that the site refuses; say which are left for the next run, and return why."""
         self._reject_those_to_blame(uploaded)
         for sha256 in () if self.verdict else self._refused:
@@ -83,7 +83,7 @@ class Quarantine:
         planned = set(self.ledger.planned())  # what the site shows after all is not among them
         left = {sha256: trouble for sha256, trouble in self._images.items() if sha256 in planned}
         for sha256, trouble in left.items():
-            console.print(Text(f"{files[sha256]} is left for the next run. {trouble.message}"), soft_wrap=True)
+            logger.warning("%s is left for the next run. %s", files[sha256], trouble.message)
         return list(left.values())
 
     def _reject_those_to_blame(self, uploaded: int) -> None:
@@ -94,5 +94,5 @@ class Quarantine:
         """Reject an image, if the site has said something against it."""
         trouble = self._images[sha256]
         said = trouble.site_message if isinstance(trouble, SubmitFailed) else ""
-        if said and (uploads := self.ledger.claim([sha256])):
-            self.ledger.settle(uploads, {}, refused={0: said})
+        if said and (uploads := self.ledger.claim_uploads([sha256])):
+            self.ledger.record_outcome(uploads, {}, refused={0: said})

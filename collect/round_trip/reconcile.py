@@ -8,35 +8,35 @@ from tempfile import TemporaryDirectory
 
 from collect.errors import TransientError
 from collect.platform import Batch, Platform, Session
-from collect.round_trip.thumbnails import clearly_shown, look
 from collect.store import LIVE_STATE
+from collect.thumbnails import clearly_shown, read_thumbnail
 from params import UserError, unwritable
 
 
-def told_apart(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> dict[int, str]:
+def match_remote_ids(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> dict[int, str]:
     """Find which images of a batch are behind some remote ids: position → remote id.
 
     Raises UserError where not all images are here to be compared, TransientError unless each id clearly shows another.
     """
-    shown = f"{platform.name}: the site shows {len(remote_ids)} of the {len(batch.files)} images that went up as"
-    shown += f" {batch.title!r}, and nobody can tell which."
+    what = f"{platform.name}: the site shows {len(remote_ids)} of the {len(batch.files)} images that went up as"
+    what += f" {batch.title!r}, and nobody can tell which."
     if not all(file.is_file() for file in batch.files):
-        raise UserError(f"{shown} Run `comreadv collect` with all the images that it was made of.")
+        raise UserError(f"{what} Run `comreadv collect` with all the images that it was made of.")
     owners = _owners(platform, session, batch, remote_ids)
     whose = {owner: each for owner, each in zip(owners, remote_ids, strict=True) if owner is not None}
     if len(whose) < len(remote_ids):
-        raise TransientError(f"{shown} If it stays so, delete it on the site.")
+        raise TransientError(f"{what} If it stays so, delete it on the site.")
     return whose
 
 
 def _owners(platform: Platform, session: Session, batch: Batch, remote_ids: Sequence[str]) -> list[int | None]:
-    originals = [look(file) for file in batch.files]
+    originals = [read_thumbnail(file) for file in batch.files]
     try:
-        with TemporaryDirectory(prefix="remains-", dir=LIVE_STATE) as folder:
+        with TemporaryDirectory(prefix="reconcile-", dir=LIVE_STATE) as folder:
             served = [Path(folder, str(number)) for number in range(len(remote_ids))]
             for told in session.download(remote_ids, platform.rendition, served):
                 if not isinstance(told, str):
                     raise told
-            return [clearly_shown(look(file), originals) for file in served]
+            return [clearly_shown(read_thumbnail(file), originals) for file in served]
     except OSError as error:
         raise unwritable(LIVE_STATE, error) from None

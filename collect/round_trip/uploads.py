@@ -1,7 +1,8 @@
-"""One run of a collector: settle what is in doubt, download, upload, until nothing is left."""
+"""One run of a collector: reconcile what was cut off, download, upload, until nothing is left."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,32 +10,33 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from collect.errors import RateLimited, TransientError, UploadRejected
-from collect.ledger.ledger import GONE, HERE, Ledger
-from collect.ledger.models import Upload
+from collect.ledger.ledger import Ledger
+from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Upload
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
-from collect.retry import with_jitter
-from collect.round_trip.downloads import TRIES, Downloads
+from collect.round_trip.downloads import Downloads
 from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Quarantine
-from collect.round_trip.reconcile import told_apart
-from collect.round_trip.retry_policy import WITH_A_SITE, RetryPolicy
-from collect.round_trip.thumbnails import ALIKE, Thumbnail, ThumbnailIndex, distances
+from collect.round_trip.reconcile import match_remote_ids
+from collect.round_trip.retry_policy import MAX_RATE_LIMITS, MAX_TRIES, RetryPolicy
+from collect.round_trip.thumbnail_index import ThumbnailIndex
 from collect.store import LIVE_STATE
+from collect.terminal import terminal
+from collect.thumbnails import LOOKALIKE_DISTANCE, Thumbnail, distances
 from params import unwritable
+
+logger = logging.getLogger(__name__)
 
 
 class Uploader:
     """One run over a set of files, by sha256.
 
     Args:
-        patience: how often in a row a site may turn us away, without any progress, before the run ends.
+        max_rate_limits: how often in a row a site may turn us away, without any progress, before the run ends.
     """
 
     def __init__(
@@ -42,162 +44,168 @@ class Uploader:
         platform: Platform,
         session: Session,
         ledger: Ledger,
-        heart: Heartbeat,
+        heartbeat: Heartbeat,
         files: Mapping[str, Path],
         *,
-        patience: int = WITH_A_SITE,
+        max_rate_limits: int = MAX_RATE_LIMITS,
     ) -> None:
         self.platform = platform
         self.session = session
         self.ledger = ledger
-        self.heart = heart
+        self.heartbeat = heartbeat
         self.files = files
         self.uploaded = 0  # by this run
-        self.left_over = 0  # images that it has set aside for the next one
+        self.left_over = 0  # images that it leaves to the next one
+        self.unresolved: set[str] = set()  # the batches that only a run with all their images can reconcile
         self._size = platform.batch_size
         self._sent: set[int] = set()
-        self._looks = ThumbnailIndex(files)
-        self._fetch = Downloads(platform, session, ledger, files, self._looks, self._show)
-        self._partly: Counter[str] = Counter()
+        self._partly_shown: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()  # how often an image did not go up while others of its batch did
-        self._aside = Quarantine(platform, ledger)
-        self.in_doubt: set[str] = set()  # the batches that only a run with all their images can settle
-        self._rate = rate_of(platform, ledger)
-        self.progress = Progress(
+        self._thumbnails = ThumbnailIndex(files)
+        self._downloads = Downloads(platform, session, ledger, files, self._thumbnails, self._show_progress)
+        self._quarantine = Quarantine(platform, ledger)
+        self._rate_limit = rate_limit_of(platform, ledger)
+        self.retry_policy = RetryPolicy(platform, heartbeat, self._rate_limit, max_rate_limits=max_rate_limits)
+        self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=terminal(),
         )
-        self.patience = RetryPolicy(platform, heart, self.progress.console, self._rate, with_a_site=patience)
         ledger.plan(files)
-        self._fetch.plan_what_is_lost()
+        self._downloads.replan_lost()
 
     @property
     def downloaded(self) -> int:
         """Count what this run has downloaded."""
-        return self._fetch.downloaded
-
-    def left(self) -> list[str]:
-        """List what is to go up yet, in the order of the plan; what failed before comes last."""
-        left = [each for each in self.ledger.planned() if each in self.files and each not in self._aside]
-        return sorted(left, key=lambda each: self._failed[each] + self._aside.failures[each])
-
-    def run(self, limit: int | None) -> None:
-        """Settle, download and upload until nothing is left; wait for what other collectors have in hand."""
-        total = min(len(self.left()), limit or len(self.files))
-        with self.progress:
-            for what in ("upload", "download"):
-                self.progress.add_task(f"{self.platform.name}: {what}", total=total)
-            while True:
-                before = self.uploaded + self.downloaded
-                try:
-                    self.settle()
-                    self._fetch.all()
-                    if not self._send(limit):
-                        if limit is None and self.ledger.busy_elsewhere(self.files):
-                            self.heart.rest(0.5)
-                        elif not self._fetch.bring_home():
-                            break
-                except TransientError as trouble:
-                    if self.uploaded + self.downloaded > before:
-                        self.patience.renew()
-                    self._size = max(1, self._size // 2)
-                    self.patience.bear(trouble)
-                else:
-                    self.patience.renew()
-            left = self._aside.end(self.files, self.progress.console, self.uploaded)
-        if left and not self.ledger.uploads(*HERE):
-            raise left[0]
-        self.left_over = len(left)
+        return self._downloads.downloaded
 
     @property
     def verdict(self) -> TransientError | None:
         """Return why the run has ended before its time, though what is there can be exported."""
-        return self._aside.verdict
+        return self._quarantine.verdict
 
-    def settle(self) -> None:
+    def remaining(self) -> list[str]:
+        """List what is to go up yet, in the order of the plan; what failed before comes last."""
+        planned = [each for each in self.ledger.planned() if each in self.files and each not in self._quarantine]
+        return sorted(planned, key=lambda each: self._failed[each] + self._quarantine.failures[each])
+
+    def run(self, limit: int | None) -> None:
+        """Reconcile, download and upload until nothing is left; wait for what other collectors have leases on."""
+        total = min(len(self.remaining()), limit or len(self.files))
+        with self._progress:
+            for what in ("upload", "download"):
+                self._progress.add_task(f"{self.platform.name}: {what}", total=total)
+            while True:
+                before = self.uploaded + self.downloaded
+                try:
+                    self.reconcile()
+                    self._downloads.fetch_all()
+                    if not self._send(limit):
+                        if limit is None and self.ledger.busy_elsewhere(self.files):
+                            self.heartbeat.rest(0.5)
+                        elif not self._downloads.fetch_absent():
+                            break
+                except TransientError as trouble:
+                    if self.uploaded + self.downloaded > before:
+                        self.retry_policy.reset()
+                    self._size = max(1, self._size // 2)
+                    self.retry_policy.wait_or_raise(trouble)
+                else:
+                    self.retry_policy.reset()
+            left = self._quarantine.finish(self.files, self.uploaded)
+        if left and not self.ledger.uploads(*PUBLISHED_STATES):
+            raise left[0]
+        self.left_over = len(left)
+
+    def reconcile(self) -> None:
         """Find out, from what the platform shows, what became of the attempts that were cut off."""
-        doubt = self.ledger.doubt()
-        for title in self.in_doubt & doubt.keys():
-            self.ledger.release(doubt.pop(title))
-        if doubt and isinstance(self.platform, Site) and self.platform.is_live:
-            self.patience.rest_as_asked()
-            self.heart.rest(self.platform.album_lag_s)  # from now: nobody knows when the last request of an attempt was
-        for title, uploads in doubt.items():
-            published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
-            known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
-            files = [self.files.get(each.sha256, Path()) for each in uploads]
-            batch = Batch(title, files, known=known)
-            shown = self.session.read_back(batch)
-            if not shown:  # else a run that a captcha has ended would begin anew with the batch that it met it in
-                self._size = min(self._size, max(1, len(uploads) // 2))
-            gone: dict[int, str] = {}
-            if self.platform.atomic and 0 < len(shown) < len(published):
-                self._partly[title] += 1
-                if self._partly[title] < TRIES:
-                    raise TransientError(
-                        f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images."
-                    )
-                if not self.platform.ordered and not all(each.sha256 in self.files for each in uploads):
-                    self._leave(title, uploads, f"{len(shown)} of its {len(published)} images")
-                    continue
-                if not self.platform.ordered:
-                    shown = told_apart(self.platform, self.session, batch, list(shown.values()))
-                gone = {each.position or 0: GONE for each in published}
-            self.ledger.settle(uploads, shown, refused=gone)
-            self.ledger.release([each for each in uploads if each.sha256 not in self.files])  # for whoever has them
-            self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
-            self._show()
+        unknown = self.ledger.claim_unknown()
+        for title in self.unresolved & unknown.keys():
+            self.ledger.release(unknown.pop(title))
+        if unknown and isinstance(self.platform, Site) and self.platform.is_live:
+            self.retry_policy.wait_as_asked()
+            # from now: nobody knows when the last request of an attempt was
+            self.heartbeat.rest(self.platform.album_lag_s)
+        for title, uploads in unknown.items():
+            self._reconcile_batch(title, uploads)
 
-    def _leave(self, title: str, uploads: Sequence[Upload], shown: str) -> None:
-        """Leave a batch in doubt to a run that has its images, by which alone they can be told apart."""
-        self.in_doubt.add(title)
+    def _reconcile_batch(self, title: str, uploads: Sequence[Upload]) -> None:
+        published = [each for each in uploads if each.remote_id] or uploads  # others of the batch did not go up
+        known = {each.position or 0: each.remote_id for each in uploads if each.remote_id}
+        batch = Batch(title, [self.files.get(each.sha256, Path()) for each in uploads], known=known)
+        shown = self.session.read_back(batch)
+        if not shown:  # else a run that a captcha has ended would begin anew with the batch that it met it in
+            self._size = min(self._size, max(1, len(uploads) // 2))
+        gone: dict[int, str] = {}
+        if self.platform.atomic and 0 < len(shown) < len(published):
+            self._partly_shown[title] += 1
+            if self._partly_shown[title] < MAX_TRIES:
+                raise TransientError(f"{self.platform.name}: the site shows {len(shown)} of {len(published)} images.")
+            gone = {each.position or 0: NO_LONGER_SHOWN for each in published}
+            if not self.platform.ordered:
+                if not all(each.sha256 in self.files for each in uploads):
+                    self._leave_unresolved(title, uploads, f"{len(shown)} of its {len(published)} images")
+                    return
+                shown = match_remote_ids(self.platform, self.session, batch, list(shown.values()))
+        self.ledger.record_outcome(uploads, shown, refused=gone)
+        self.ledger.release([each for each in uploads if each.sha256 not in self.files])  # for whoever has them
+        self.uploaded += sum(each.id in self._sent and each.position in shown for each in uploads)
+        self._show_progress()
+
+    def _leave_unresolved(self, title: str, uploads: Sequence[Upload], shown: str) -> None:
+        """Leave a batch to a run that has its images, by which alone they can be told apart."""
+        self.unresolved.add(title)
         self.ledger.release(uploads)
-        said = (
-            f"{self.platform.name}: of {title!r}, which was cut off, the site shows {shown}, and nobody can tell which"
-            " without them. Run what sent it (collect or evaluate) again, or delete it on the site."
+        logger.warning(
+            "%s: of %r, which was cut off, the site shows %s, and nobody can tell which without them. Run what sent it"
+            " (collect or evaluate) again, or delete it on the site.",
+            self.platform.name,
+            title,
+            shown,
         )
-        self.progress.console.print(Text(said), soft_wrap=True)
 
     def _send(self, limit: int | None) -> bool:
         """Upload the next batch; tell whether there was one."""
         room = self._size if limit is None else min(self._size, limit - self.uploaded)
-        chosen = self._different(self._aside.choose(self.left()), room)
-        if not chosen or self._aside.verdict:
+        images = self._distinct(self._quarantine.choose_next(self.remaining()), room)
+        if not images or self.verdict:
             return False
-        self.patience.rest_as_asked()
-        while self._rate and (wait := self._rate.take(len(chosen))):
-            self.heart.rest(with_jitter(wait) if wait < 60 else wait)
-        uploads = self.ledger.claim(chosen)
-        if not uploads:
-            return True  # another collector was quicker
+        self.retry_policy.wait_as_asked()
+        while self._rate_limit and (wait := self._rate_limit.take(len(images))):
+            self.heartbeat.rest(with_jitter(wait) if wait < 60 else wait)
+        if uploads := self.ledger.claim_uploads(images):  # else another collector was quicker
+            self._upload(uploads)
+        return True
+
+    def _upload(self, uploads: Sequence[Upload]) -> None:
+        """Upload a batch that we have claimed; raise TransientError unless all of it went up, or one was refused."""
         self._sent |= {each.id for each in uploads}
-        title = uploads[0].batch or ""
         self._size = min(self._size, len(uploads))  # a smaller batch after trouble is one that is smaller than this
         with self._outgoing({each.sha256: self.files[each.sha256] for each in uploads}) as files:
-            batch = Batch(title, files, lambda remote_ids: self.ledger.receive(uploads, remote_ids))
+            batch = Batch(
+                uploads[0].batch or "", files, lambda remote_ids: self.ledger.record_remote_ids(uploads, remote_ids)
+            )
             try:
                 shown = self.session.upload(batch)
-                self.ledger.settle(uploads, shown)
+                self.ledger.record_outcome(uploads, shown)
             except UploadRejected as refused:
-                self.ledger.settle(uploads, {})
-                self._aside.note_refusal(uploads[refused.position].sha256, str(refused), self.uploaded)
-                return True
+                self.ledger.record_outcome(uploads, {})
+                self._quarantine.note_refusal(uploads[refused.position].sha256, str(refused), self.uploaded)
+                return
             except TransientError as trouble:
                 alone = len(uploads) == 1 and not isinstance(trouble, RateLimited)
-                if alone and self._aside.note_failure(uploads[0].sha256, trouble, self.uploaded):
-                    self.patience.renew()
+                if alone and self._quarantine.note_failure(uploads[0].sha256, trouble, self.uploaded):
+                    self.retry_policy.reset()
                 raise
         self.uploaded += len(shown)
-        self._aside.went_up(self.uploaded)
-        self._show()
+        self._quarantine.note_success(self.uploaded)
+        self._show_progress()
         if failed := [each.sha256 for each in uploads if each.position not in shown]:
             self._failed.update(failed)
             raise TransientError(f"{self.platform.name}: {len(shown)} of {len(uploads)} images went up.")
         self._size = min(self.platform.batch_size, 2 * self._size)
-        return True
 
     @contextmanager
     def _outgoing(self, images: Mapping[str, Path]) -> Iterator[list[Path]]:
@@ -224,28 +232,28 @@ class Uploader:
                 raise unwritable(LIVE_STATE, error) from None
             yield named
 
-    def _different(self, candidates: Sequence[str], room: int) -> list[str]:
+    def _distinct(self, candidates: Sequence[str], room: int) -> list[str]:
         """Choose the next files; where only content tells them apart, none that look alike."""
         if self.platform.ordered:
             return list(candidates[: max(0, room)])
         chosen: list[str] = []
-        looks: list[Thumbnail] = []
+        thumbnails: list[Thumbnail] = []
         for each in candidates:
             if len(chosen) >= room:
                 break
-            own = self._looks.of(each)
-            if (distances(own, looks) > ALIKE).all():
+            own = self._thumbnails.of(each)
+            if (distances(own, thumbnails) > LOOKALIKE_DISTANCE).all():
                 chosen.append(each)
-                looks.append(own)
+                thumbnails.append(own)
         return chosen
 
-    def _show(self) -> None:
-        for task, done in zip(self.progress.tasks, (self.uploaded, self.downloaded), strict=False):
-            self.progress.update(task.id, completed=done)
+    def _show_progress(self) -> None:
+        for task, done in zip(self._progress.tasks, (self.uploaded, self.downloaded), strict=False):
+            self._progress.update(task.id, completed=done)
 
 
-def rate_of(platform: Platform, ledger: Ledger) -> RateLimit | None:
-    """Return the rate of a ledger's account on a live site; None elsewhere."""
+def rate_limit_of(platform: Platform, ledger: Ledger) -> RateLimit | None:
+    """Return the rate limit of a ledger's account on a live site; None elsewhere."""
     if not (isinstance(platform, Site) and platform.is_live):
         return None
     account = {key: ledger.key[key] for key in ("site", "account")} | {"platform": platform.name}  # whatever its row

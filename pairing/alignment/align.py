@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from pairing.alignment import watermark
 from pairing.alignment.canvas import Canvas, Grey, Size, correlate, fitted, luma, weigh
-from pairing.alignment.mask import Mask, on_original, to_png
+from pairing.alignment.mask import Mask, mask_to_png, on_original
 from pairing.alignment.orientation import luma_table, turned
 from pairing.alignment.registration import Alignment, register
 from params import Pairing
@@ -23,16 +23,16 @@ from params import Pairing
 Pixels = NDArray[np.uint8]
 File = Path | BytesIO  # on disk, or as a worker on another machine has it
 
-MOST_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
-MOST_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
-MOST_COVERED = 0.3  # of a rendition, by a watermark
+MAX_STRETCH = 0.02  # by which the two sides' scales may differ: rounding to whole pixels, no more
+MAX_CUT = 0.1  # of a side that may be cropped off or added at each of its ends
+MAX_COVERED = 0.3  # of a rendition, by a watermark
 AGAIN = 2  # times that a watermark is looked for once one is found
 BLANK = 2.0  # grey levels; a luma that varies less shows nothing
-LEAST_CORRELATION = 0.8  # of what is not covered
-LEAST_DETAIL = 0.4  # correlation of what is finer than DETAIL
-TELLING_DETAIL = 0.6  # from which it is that picture, though a codec has left little of it: no other shares its detail
-CERTAIN = 0.98  # correlation from which the detail, which a codec may have smoothed away, need not tell
-DETAIL = 3.0  # pixels of the rendition
+MIN_CORRELATION = 0.8  # of what is not covered
+MIN_DETAIL = 0.4  # correlation of what is finer than DETAIL_PX
+TELLING_DETAIL_CORRELATION = 0.6  # from which it is that picture, though a codec left little: no other shares it
+CERTAIN_CORRELATION = 0.98  # correlation from which the detail, which a codec may have smoothed away, need not tell
+DETAIL_PX = 3.0  # pixels of the rendition
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def measure(original: File, rendition: File, settings: Pairing) -> Measurement:
         alignment=alignment,
         correlation=seen.correlation,
         watermark=float(seen.stamped.mean()),
-        mask=to_png(mask) if mask.any() else None,
+        mask=mask_to_png(mask) if mask.any() else None,
         hash_distance=int(imagehash.phash(first) - imagehash.phash(Image.fromarray(laid))),
         residual=mean_absolute_difference(pixels, shown) if shown.size else None,
         psnr=psnr(pixels, shown) if shown.size else None,
@@ -130,17 +130,17 @@ def _reason(found: Measurement, seen: Seen, size: Size, settings: Pairing) -> st
     inwards = [edges[0], edges[1], 1 - edges[2], 1 - edges[3]]
     cut, added = max(inwards), -min(inwards)
     distance, most = found.hash_distance, settings.max_hash_distance
-    coarse = found.correlation < LEAST_CORRELATION and seen.detail < TELLING_DETAIL
-    if coarse or (seen.detail < LEAST_DETAIL and found.correlation < CERTAIN):
+    coarse = found.correlation < MIN_CORRELATION and seen.detail < TELLING_DETAIL_CORRELATION
+    if coarse or (seen.detail < MIN_DETAIL and found.correlation < CERTAIN_CORRELATION):
         return f"another picture: correlation {found.correlation:.2f}, of the detail {seen.detail:.2f}"
-    if cut > MOST_CUT:
-        return f"cropped by more than {MOST_CUT:.0%} of a side: {cut:.0%}"
-    if added > MOST_CUT:
-        return f"padded by more than {MOST_CUT:.0%} of a side: {added:.0%}"
-    if abs(found.scale_x - found.scale_y) > MOST_STRETCH * max(found.scale_x, found.scale_y):
+    if cut > MAX_CUT:
+        return f"cropped by more than {MAX_CUT:.0%} of a side: {cut:.0%}"
+    if added > MAX_CUT:
+        return f"padded by more than {MAX_CUT:.0%} of a side: {added:.0%}"
+    if abs(found.scale_x - found.scale_y) > MAX_STRETCH * max(found.scale_x, found.scale_y):
         return f"stretched: {found.scale_x:.3f} times across, {found.scale_y:.3f} times down"
-    if found.watermark > MOST_COVERED or found.residual is None:
-        return f"too much is covered: {found.watermark:.0%} (at most {MOST_COVERED:.0%})"
+    if found.watermark > MAX_COVERED or found.residual is None:
+        return f"too much is covered: {found.watermark:.0%} (at most {MAX_COVERED:.0%})"
     if distance > most:
         return f"another picture: perceptual hashes {distance} of 64 bits apart (at most {most})"
     residual = found.residual if found.alignment.kernel is None else seen.residual
@@ -154,7 +154,7 @@ class Seen:
     """A rendition beside what it would be without its codec."""
 
     correlation: float  # of luma, where there is no watermark
-    detail: float  # the same of what is finer than DETAIL
+    detail: float  # the same of what is finer than DETAIL_PX
     residual: float  # mean absolute difference of the same, grey levels, not counting the detail lost in a resize
     stamped: Mask  # [H, W] of the upright rendition: the watermark
 
@@ -162,7 +162,7 @@ class Seen:
 def _compare(canvas: Canvas, rendition: Image.Image, alignment: Alignment) -> Seen:
     seen = luma(turned(rendition, alignment.turn))
     size = (seen.shape[1], seen.shape[0])
-    kernel = Image.Resampling[alignment.kernel.upper()] if alignment.kernel else Image.Resampling.BICUBIC
+    kernel = alignment.kernel or "bicubic"
     shown, covered = canvas.show(alignment.box, size, kernel), canvas.covers(alignment.box, size)
     weights, _ = weigh(seen, shown, covered)
     table = luma_table(rendition, alignment.turn)
@@ -180,7 +180,7 @@ def _compare(canvas: Canvas, rendition: Image.Image, alignment: Alignment) -> Se
 
 
 def _detail(image: Grey) -> Grey:
-    return np.asarray(image - ndimage.gaussian_filter(image, DETAIL), np.float32)
+    return np.asarray(image - ndimage.gaussian_filter(image, DETAIL_PX), np.float32)
 
 
 def mean_absolute_difference(first: Pixels, second: Pixels) -> float:

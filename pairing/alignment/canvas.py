@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from collect.codecs.kernels import all_kernels
+
 Grey = NDArray[np.float32]  # [H, W], grey levels
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Size = tuple[int, int]  # width, height
@@ -31,20 +33,20 @@ class Canvas:
         down, across = np.gradient(self.luma)
         return Image.fromarray(self.luma), Image.fromarray(across), Image.fromarray(down)
 
-    def show(self, box: Box, size: Size, kernel: Image.Resampling = Image.Resampling.BICUBIC) -> Grey:
-        """Resize a box to a width and height, as Pillow does."""
+    def show(self, box: Box, size: Size, kernel: str = "bicubic") -> Grey:
+        """Resize a box to a width and height."""
         return self._show(0, box, size, kernel)
 
-    def slopes(self, box: Box, size: Size, kernel: Image.Resampling) -> tuple[Grey, Grey]:
+    def slopes(self, box: Box, size: Size, kernel: str) -> tuple[Grey, Grey]:
         """Return how what `show` gives changes a pixel of the original further right, and further down."""
         return self._show(1, box, size, kernel), self._show(2, box, size, kernel)
 
-    def _show(self, which: int, box: Box, size: Size, kernel: Image.Resampling) -> Grey:
+    def _show(self, which: int, box: Box, size: Size, kernel: str) -> Grey:
         image = self.images[which]
         left, top, right, bottom = (edge + self.margin for edge in box)
         width, height = image.size
         placed = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
-        return np.asarray(image.resize(size, kernel, box=placed))
+        return np.asarray(all_kernels()[kernel].resize(image, size, placed))
 
     def covers(self, box: Box, size: Size) -> Grey:
         """Tell which pixels of a box shown at a size lie on the original: 1, others 0; [H, W]."""

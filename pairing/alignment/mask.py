@@ -13,7 +13,7 @@ from pairing.alignment.registration import Alignment
 
 Mask = NDArray[np.bool_]  # [H, W]
 
-CLOSE_TO = 0.01  # pixels that count as nothing
+EDGE_TOLERANCE_PX = 0.01  # pixels that count as nothing
 
 
 def on_original(stamped: Mask, alignment: Alignment, size: Size) -> Mask:
@@ -23,19 +23,19 @@ def on_original(stamped: Mask, alignment: Alignment, size: Size) -> Mask:
     place = (across, 0, -left * across, 0, down, -top * down)
     under = Image.fromarray(stamped).convert("L").transform(size, Image.Transform.AFFINE, place)
     x, y = np.arange(size[0]), np.arange(size[1])
-    shown_x = (x >= left - CLOSE_TO) & (x + 1 <= right + CLOSE_TO)
-    shown_y = (y >= top - CLOSE_TO) & (y + 1 <= bottom + CLOSE_TO)
+    shown_x = (x >= left - EDGE_TOLERANCE_PX) & (x + 1 <= right + EDGE_TOLERANCE_PX)
+    shown_y = (y >= top - EDGE_TOLERANCE_PX) & (y + 1 <= bottom + EDGE_TOLERANCE_PX)
     return (np.asarray(under) > 0) | ~np.outer(shown_y, shown_x)
 
 
-def to_png(mask: Mask) -> bytes:
+def mask_to_png(mask: Mask) -> bytes:
     """Pack a mask into a PNG of one bit a pixel."""
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG")
     return file.getvalue()
 
 
-def from_png(mask: bytes) -> Mask:
-    """Unpack what `to_png` packed."""
+def mask_from_png(mask: bytes) -> Mask:
+    """Unpack what `mask_to_png` packed."""
     with Image.open(io.BytesIO(mask)) as image:
         return np.asarray(image.convert("1"))

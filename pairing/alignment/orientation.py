@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from PIL import Image
 
+from collect.thumbnails import shrink
 from pairing.alignment.canvas import correlate, luma
 
 Turn = Image.Transpose | None  # what sets a rendition upright
 
-THUMBNAIL = 16  # pixels, side
+SIDE = 16  # pixels, of the thumbnails that are compared
 
 
 def turned(image: Image.Image, turn: Turn) -> Image.Image:
@@ -18,8 +19,7 @@ def turned(image: Image.Image, turn: Turn) -> Image.Image:
 
 def likely_turns(original: Image.Image, rendition: Image.Image) -> list[Turn]:
     """List the turns under which a rendition looks most like its original, upright first."""
-    size = (THUMBNAIL, THUMBNAIL)
-    first, second = (image.convert("L").resize(size, Image.Resampling.BOX) for image in (original, rendition))
+    first, second = (shrink(image, SIDE, "L") for image in (original, rendition))
     alike = {turn: correlate(luma(first), luma(turned(second, turn))) for turn in (None, *Image.Transpose)}
     return [turn for turn in alike if alike[turn] >= max(alike.values()) - 0.1]
 

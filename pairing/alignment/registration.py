@@ -9,13 +9,14 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
+from collect.codecs.kernels import all_kernels
 from pairing.alignment.canvas import Box, Canvas, Grey, Size, correlate, encoded, loss, luma, weigh
 from pairing.alignment.orientation import Turn, likely_turns, luma_table, turned
 
-COARSEST = 24  # pixels, short side: where the search begins
+COARSEST_SIDE_PX = 24  # pixels, short side: where the search begins
 COARSE = 100  # pixels, short side: where its beginnings are compared
 STEPS = 30  # of the search, at most, at each size
-STILL = 0.002  # pixels of the rendition: a step so small ends the search
+SMALLEST_STEP_PX = 0.002  # pixels of the rendition: a step so small ends the search
 ROUNDS = 3  # of the search at full size
 STUCK = 0.8  # times the loss of what the search found: a simpler box that is so much better means it stopped short
 AS_GOOD = 1.01  # times the least loss: a simpler box that is no worse is the true one
@@ -41,7 +42,7 @@ class Alignment:
     right: float
     bottom: float
     turn: Turn = None  # what sets the rendition upright, before all else
-    kernel: str | None = None  # of the resize, Pillow's name; None: not resized
+    kernel: str | None = None  # of the resize, by name; None: not resized
 
     @property
     def box(self) -> Box:
@@ -66,7 +67,7 @@ def register(original: Image.Image, rendition: Image.Image, canvas: Canvas | Non
     for turn in likely_turns(original, rendition):
         upright = turned(seen, turn)
         for start in _starts(canvas.size, upright.size):
-            found.append((*_search(canvas, upright, start, COARSEST, COARSE), turn))
+            found.append((*_search(canvas, upright, start, COARSEST_SIDE_PX, COARSE), turn))
     _, box, turn = max(found, key=lambda each: each[0])
     upright = turned(seen, turn)
     _, box = _search(canvas, upright, box, 2 * COARSE, max(upright.size))
@@ -79,7 +80,7 @@ def _is_unmoved(canvas: Canvas, target: Grey) -> bool:
     shown = canvas.show(whole, canvas.size)
     if correlate(shown, target) < ALIKE:
         return False
-    box, weights = _step(canvas, target, whole, shown, Image.Resampling.BICUBIC)
+    box, weights = _step(canvas, target, whole, shown, "bicubic")
     if _distance(box, whole) > NEAR:
         return False
     _, limit = weigh(target, shown, weights)
@@ -112,17 +113,17 @@ def _search(canvas: Canvas, seen: Image.Image, box: Box, short: int, until: int)
         short *= 2
 
 
-def _descend(canvas: Canvas, target: Grey, box: Box, kernel: Image.Resampling = Image.Resampling.BICUBIC) -> Box:
+def _descend(canvas: Canvas, target: Grey, box: Box, kernel: str = "bicubic") -> Box:
     """Follow the square residual downhill at one size."""
     for _ in range(STEPS):
         shown = canvas.show(box, target.shape[::-1], kernel)
         before, (box, _) = box, _step(canvas, target, box, shown, kernel)
-        if _distance(box, before) < STILL * (before[2] - before[0]) / target.shape[1]:
+        if _distance(box, before) < SMALLEST_STEP_PX * (before[2] - before[0]) / target.shape[1]:
             break
     return box
 
 
-def _step(canvas: Canvas, target: Grey, box: Box, shown: Grey, kernel: Image.Resampling) -> tuple[Box, Grey]:
+def _step(canvas: Canvas, target: Grey, box: Box, shown: Grey, kernel: str) -> tuple[Box, Grey]:
     """Take one Gauss-Newton step with brightness and contrast left free; return the box and the pixels' weights."""
     height, width = target.shape
     weights, _ = weigh(target, shown, canvas.covers(box, (width, height)))
@@ -154,17 +155,18 @@ def _held(canvas: Canvas, box: Box) -> Box:
 def _explain(canvas: Canvas, target: Grey, box: Box, turn: Turn, table: list[int] | None) -> Alignment:
     """Find the kernel, and take the simplest box that explains a rendition as well as the one that was found."""
     height, width = target.shape
-    size, kernel = (width, height), Image.Resampling.BICUBIC
+    size, kernel = (width, height), "bicubic"
+    kernels = [name for name, each in all_kernels().items() if each.takes_box]
     for _ in range(ROUNDS):
         weights, limit = weigh(target, canvas.show(box, size, kernel), canvas.covers(box, size))
-        smooth = {each: loss(canvas.show(box, size, each), target, weights, limit) for each in Image.Resampling}
+        smooth = {each: loss(canvas.show(box, size, each), target, weights, limit) for each in kernels}
         kernel = min(smooth, key=smooth.__getitem__)
         box = _descend(canvas, target, box, kernel)
         weights, limit = weigh(target, canvas.show(box, size, kernel), canvas.covers(box, size))
         boxes = [box, *(other for other in _simple(canvas.size, size, box) if _distance(box, other) <= NEAR)]
         losses = {  # after the codec, for what it smooths away would pass for a smoother kernel
             (place, each): loss(encoded(canvas.show(boxes[place], size, each), table), target, weights, limit)
-            for place, each in product(range(len(boxes)), Image.Resampling)
+            for place, each in product(range(len(boxes)), kernels)
         }
         least = min(losses.values())
         good = {
@@ -174,10 +176,10 @@ def _explain(canvas: Canvas, target: Grey, box: Box, turn: Turn, table: list[int
         }
         best = min(good or losses, key=losses.__getitem__)
         box, kernel = boxes[best[0]], best[1]
-        if losses[best] > STUCK * min(losses[0, each] for each in Image.Resampling):
+        if losses[best] > STUCK * min(losses[0, each] for each in kernels):
             break
     is_resized = max(abs(box[axis + 2] - box[axis] - size[axis]) for axis in (0, 1)) > 1e-6
-    return Alignment(*box, turn=turn, kernel=kernel.name.lower() if is_resized else None)
+    return Alignment(*box, turn=turn, kernel=kernel if is_resized else None)
 
 
 def _simple(original: Size, rendition: Size, box: Box) -> Iterator[Box]:

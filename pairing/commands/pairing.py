@@ -41,11 +41,11 @@ def pairing(
         return
     if originals is None or renditions is None or out is None:
         raise UserError("--originals, --renditions and --out belong together: give all three.")
-    from pairing.build import kind
+    from pairing.build import reason_kind
     from pairing.folders import pair_folders
 
     found = pair_folders(originals, renditions, out, settings.pairing, settings.dataset.split)
-    _tell(Counter(kind(each.reason) for each in found), out)
+    _tell(Counter(reason_kind(each.reason) for each in found), out)
     for each in found:
         if each.reason:
             typer.echo(f"  {each.rendition}: {each.reason}", err=True)

@@ -13,8 +13,6 @@ from params import UserError
 
 FOLDER = Path("data/pairs")
 
-FOLDER = Path("data/pairs")
-
 
 def pairs(
     platform: PlatformOption,

@@ -15,7 +15,7 @@ from PIL import Image
 from soak import FAULTS, Person, command, judge, settle_in, soak
 
 from collect import sandbox
-from collect.round_trip.original import Original
+from collect.round_trip import Original
 
 sys.path.append(str(Path(__file__).parents[1] / "collect"))
 

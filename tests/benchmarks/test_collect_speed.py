@@ -15,8 +15,7 @@ from PIL import Image
 
 import params
 from collect import sandbox
-from collect.round_trip.original import Original
-from collect.round_trip.round_trip import round_trip
+from collect.round_trip import Original, round_trip
 
 pytestmark = pytest.mark.browser
 SETTINGS = params.load(Path(__file__).parents[2] / "params.yaml")

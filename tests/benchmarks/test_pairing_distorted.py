@@ -14,7 +14,7 @@ import pytest
 from distorted import Distorted, corner_error, distort, on_original
 from PIL import Image
 
-from pairing.alignment.mask import from_png
+from pairing.alignment.mask import mask_from_png
 from pairing.matching import match
 from params import Pairing
 
@@ -60,7 +60,7 @@ def test_distorted_renditions_find_their_originals(tmp_path: Path, capsys: pytes
         errors.append(corner_error(each.measured.alignment.box, distorted.box))
         kernels += each.measured.alignment.kernel == distorted.kernel
         shown = on_original(np.ones(_size(distorted.file), bool), distorted.box, size)
-        mask = from_png(each.measured.mask) if each.measured.mask else np.zeros(shown.shape, bool)
+        mask = mask_from_png(each.measured.mask) if each.measured.mask else np.zeros(shown.shape, bool)
         stamped = np.zeros(shown.shape, bool)
         if distorted.stamped is None:
             unmarked[bool(each.measured.watermark)] += 1

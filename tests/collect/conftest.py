@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from collect.browser import launch, login, storage_state
 from collect.platform import Site
-from collect.round_trip.original import Original
+from collect.round_trip import Original
 
 Photos = Callable[[int], Sequence[Original]]
 

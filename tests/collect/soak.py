@@ -20,8 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collect.ledger.models import Collector, Upload
 from collect.ledger.transactions import open_ledger
-from collect.round_trip.export import read_manifest
-from collect.round_trip.original import Original
+from collect.round_trip import Original, read_round_trips
 
 ROOT = Path(__file__).parents[2]
 FAULTS = {"all": 0.05}
@@ -166,17 +165,17 @@ def judge(folder: Path, site: str, origin: str, state: Path, ledger: str, origin
     assert set(states) == {each.sha256 for each in originals}
     images = {each["sha256"]: each for each in requests.get(f"{origin}/sandbox/received").json()["images"]}
     assert set(images) == set(states)
-    rows = read_manifest(folder / "data" / "round_trips" / site)
+    rows = read_round_trips(folder / "data" / "round_trips" / site)
     names = [each.name for each in originals]
     looks = np.stack([_look(each.path) for each in originals])
     verified, wrong = 0, 0
     for row in rows:
-        file = folder / "data" / "round_trips" / site / row["file"]
+        file = folder / "data" / "round_trips" / site / row.file
         nearest = names[int(np.abs(looks - _look(file)).mean(axis=(1, 2, 3)).argmin())]
-        keys = [photo["id"] for photo in images[row["source_sha256"]]["photos"]]
+        keys = [photo["id"] for photo in images[row.source_sha256]["photos"]]
         served = [each for key in keys for each in (state / "renditions").glob(f"*-{key}.*")]
-        wrong += nearest != row["source"] or file.read_bytes() not in [each.read_bytes() for each in served]
-        verified += states[row["source_sha256"]] == "verified"
+        wrong += nearest != row.source or file.read_bytes() not in [each.read_bytes() for each in served]
+        verified += states[row.source_sha256] == "verified"
     return Verdict(
         verified=verified,
         duplicates=sum(image["times"] - 1 for image in images.values()),

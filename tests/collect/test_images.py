@@ -210,7 +210,8 @@ def test_icc_profile_is_converted_to_srgb() -> None:
     assert difference(decode(saved(quadrants(), "PNG", icc_profile=srgb)), quadrants()) <= 1
 
 
-@pytest.mark.parametrize("profile", [b"rubbish", swapped_profile()[:200], b"\0" * 128])
+# ids, for a profile holds the second it was made in, and every process of a run has to name its tests alike
+@pytest.mark.parametrize("profile", [b"rubbish", swapped_profile()[:200], b"\0" * 128], ids=["rubbish", "cut", "zeros"])
 def test_broken_profile_is_ignored(profile: bytes) -> None:
     assert difference(decode(saved(quadrants(), "PNG", icc_profile=profile)), quadrants()) == 0
 

@@ -11,8 +11,8 @@ import params
 from collect import codecs
 from collect.browser.storage_state import state_folder
 from collect.platform import Batch, Platform, Site, load
-from collect.round_trip.export import read_manifest
-from collect.round_trip.round_trip import alone, round_trip
+from collect.round_trip import read_round_trips, round_trip
+from collect.round_trip.run import exclusive
 from params import PlatformRow, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,9 @@ def test_the_codec_platform_needs_no_browser_and_gives_the_encoders_own_bytes(ph
     originals = photos(5)
     outcome = round_trip("webp-50", SETTINGS, originals, Path("out"), generation=1)
     assert (outcome.uploaded, outcome.complete) == (5, 5)
-    for row, each in zip(read_manifest(Path("out")), originals, strict=True):
+    for row, each in zip(read_round_trips(Path("out")), originals, strict=True):
         with Image.open(each.path) as image:
-            assert Path("out", row["file"]).read_bytes() == codecs.encode(image, "webp:50")
+            assert Path("out", row.file).read_bytes() == codecs.encode(image, "webp:50")
     before = Path("out/manifest.jsonl").read_bytes()
     assert round_trip("webp-50", SETTINGS, originals, Path("out"), generation=1).uploaded == 0
     assert Path("out/manifest.jsonl").read_bytes() == before
@@ -77,7 +77,7 @@ def test_what_is_exported_by_one_is_not_written_by_another_at_the_same_time(phot
     originals = photos(3)
     round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     with ThreadPoolExecutor(1) as pool:
-        with alone(Path("out")):
+        with exclusive(Path("out")):
             before = Path("out").stat().st_ino
             second = pool.submit(round_trip, "jpeg-75", SETTINGS, originals, Path("out"), generation=1)
             assert wait([second], timeout=1).not_done

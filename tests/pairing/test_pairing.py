@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from databases import engine_of
+from databases import accepted, engine_of
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 import pairing.commands.pairing
 from pairing.alignment.align import mean_absolute_difference, measure, psnr, read_pixels
-from pairing.alignment.mask import from_png
+from pairing.alignment.mask import mask_from_png
 from pairing.alignment.registration import Alignment
 from pairing.build import build
-from pairing.database import Pair, Source, Stored, accepted
+from pairing.database import Pair, Source, Stored
 from pairing.shared_database import open_platform, open_shared, publish
 from params import Pairing, UserError
 
@@ -251,5 +251,5 @@ def test_a_mirrored_and_marked_rendition_is_kept_with_its_turn_and_mask(house: H
         (pair,) = [each for each in stored.aligned("train") if each.original.name == "3.png"]
     assert pair.alignment == Alignment(0, 0, 192, 192, Image.Transpose.FLIP_LEFT_RIGHT)
     assert pair.mask
-    mask = from_png(pair.mask)
+    mask = mask_from_png(pair.mask)
     assert mask[150:170, 130:180].all() and mask.mean() < 0.08

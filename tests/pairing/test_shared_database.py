@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from databases import engine_of, schema
+from databases import accepted, engine_of, schema
 from sqlalchemy import create_engine, event, select, text
 from sqlalchemy.orm import Session
 
 from collect.ledger.transactions import open_ledger
 from pairing import shared_database
-from pairing.build import writing
-from pairing.database import Base, Pair, RoundTrip, Source, accepted, aligned, open_pairs
+from pairing.build import new_database
+from pairing.database import Base, Pair, RoundTrip, Source, aligned, open_pairs
 from pairing.shared_database import PAIRS, open_platform, open_shared, publish
 from pairing.summary import summarise
 from params import UserError
@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Make:
 
     def make(platform: str, count: int, generation: int = 1) -> Path:
         file = tmp_path / f"{platform}.db"
-        with writing(file) as session:
+        with new_database(file) as session:
             for number in range(count):
                 name = f"train/{'Bäß'[number % 3]}{number:04}.png"  # a server may sort these otherwise
                 source = Source(platform=platform, name=name, path=name, split="train", label=number, sha256="s")
@@ -103,7 +103,7 @@ def test_platforms_share_a_database_and_replace_their_own_pairs_alone(pairs_url:
 def test_a_reader_sees_the_earlier_pairs_until_all_new_ones_are_there(
     pairs_url: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_database, "AT_ONCE", 2)
+    monkeypatch.setattr(shared_database, "ROWS_AT_ONCE", 2)
     put(pairs_url, make("weibo", 4))
     seen: list[list[int]] = []
 

@@ -10,7 +10,7 @@ from collect.command_line import command_line
 from params import Cluster
 from train.bench import rows as bench_rows
 from train.bench.compare import check, check_writable, compare
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import ExecutorOption, RayAddressOption, executor_of
 from train.data import synthetic_pairs
 
 
@@ -33,14 +33,17 @@ def bench(
     """Train ComModels for the same minutes on the same photos, and measure them on photos not trained on."""
     check(train, test, codec, model, size)
     check_writable(out, work)
-    on = chosen(Cluster(), executor, ray_address)
+    on = executor_of(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder) / f"{size}"
         training = synthetic_pairs.prepare(train, kept / "photos", size, limit_train)
         tested = synthetic_pairs.prepare(test, kept / "photos", size, limit_test)
         synthetic_pairs.refuse_shared(training, tested, (train, test))
         rows = list(compare(training, tested, codec, model, minutes, kept, out, on))
-    Console().print(bench_rows.table(rows))
+    Console().print(bench_rows.to_table(rows))
 
 
-command_line(bench)(prog_name="python -m train.bench")
+app = command_line(bench)
+
+if __name__ == "__main__":
+    app(prog_name="python -m train.bench")

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import torch
 from PIL import Image
+from torch import nn
 
 import params
 from collect import codecs
+from collect.files import to_json
 from params import UserError
 from train.bench import rows
-from train.bench.rows import Row
+from train.bench.rows import Row, RowKey
+from train.cluster.executor import Executor
+from train.cluster.file_transfer import map_with_files
 from train.data import synthetic_pairs
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from train.cluster.executor import Local, Ray
-    from train.emulator.model import Emulator
+from train.data.pairs import Pairs
+from train.device import device_of
+from train.emulator.identify import identify
+from train.emulator.model import Emulator
+from train.training import fit, networks
+from train.training.metrics import mean_absolute_error, perturbed_error
+from train.training.trainer import Trainer
+from train.training.training_metrics import EmulatorMetrics
 
 MODELS = ("hybrid", "paper")
-VALIDATION = 10  # one in so many training photos is for validation
-LONGEST_SEARCH = 180.0  # seconds for identifying the codec, and half the time at most
+VALIDATION_EVERY = 10  # one in so many training photos is for validation
+MAX_SEARCH_S = 180.0  # seconds for identifying the codec, and half the time at most
 UNBOUNDED = 1_000_000  # epochs: the minutes bound the run
 SPEED_BATCH, SPEED_SECONDS = 8, 2.0  # images a pass, and how long passes are timed
 
@@ -74,35 +80,32 @@ def compare(
     minutes: float,
     work: Path,
     out: Path,
-    on: Local | Ray,
+    on: Executor,
 ) -> Iterator[Row]:
     """Give a row for each codec and model, from `out` where it stands there; write new ones as they come."""
-    from train.cluster.file_transfer import map_with_files
 
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
-    known = rows.read_rows(out)
-    photos = {
-        "images": {"train": len(training), "test": len(test)},
-        "photos": {"train": synthetic_pairs.digest(training), "test": synthetic_pairs.digest(test)},
-    }
-    keys: list[Row] = [
-        {"codec": chain, "model": name, "minutes": minutes, "size": int(work.name), **photos}
+    known = {row.key.model_dump_json(): row for row in rows.read_rows(out)}
+    images = {"train": len(training), "test": len(test)}
+    photos = {"train": synthetic_pairs.digest(training), "test": synthetic_pairs.digest(test)}
+    keys = [
+        RowKey(codec=chain, model=name, minutes=minutes, size=int(work.name), images=images, photos=photos)
         for chain, name in product(chains, models)
     ]
-    found = [next((row for row in known if all(row.get(each) == key[each] for each in key)), None) for key in keys]
+    found = [known.get(key.model_dump_json()) for key in keys]
     todo = [key for key, row in zip(keys, found, strict=True) if row is None]
-    start = partial(Measure, synthetic_pairs.names(training, work), synthetic_pairs.names(test, work))
+    start = partial(RowWork, synthetic_pairs.names(training, work), synthetic_pairs.names(test, work))
     made = map_with_files(on, start, work, [*training, *test], todo)
     for row in found:
         for each in [row] if row else next(made):
             if not row:
                 with out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(each) + "\n")
+                    file.write(to_json(Row, each))
             yield each
 
 
-class Measure:
+class RowWork:
     """Make a row of the bench from its key: encode, train and measure, in a folder that has the photos.
 
     Args:
@@ -112,16 +115,15 @@ class Measure:
     def __init__(self, training: list[str], test: list[str], folder: Path) -> None:
         self.photos, self.folder = (training, test), folder
 
-    def __call__(self, key: Row) -> Iterator[Row]:
-        folder = self.folder / re.sub(r"[^a-z0-9.]+", "-", key["codec"])
+    def __call__(self, key: RowKey) -> Iterator[Row]:
+        folder = self.folder / re.sub(r"[^a-z0-9.]+", "-", key.codec)
         training, test = (
-            synthetic_pairs.encode_all([self.folder / name for name in some], key["codec"], folder)
-            for some in self.photos
+            synthetic_pairs.encode_all([self.folder / name for name in some], key.codec, folder) for some in self.photos
         )
-        yield key | measure(training, test, key["codec"], key["model"], key["minutes"])
+        yield measure_row(training, test, key)
 
 
-class Learned(NamedTuple):
+class TrainedModel(NamedTuple):
     """A trained model, the emulator that was found first (hybrid only), and what it took."""
 
     model: nn.Module
@@ -131,57 +133,49 @@ class Learned(NamedTuple):
     steps: int
 
 
-def learn(training: Files, name: str, minutes: float) -> Learned:
+def train_model(training: Files, name: str, minutes: float) -> TrainedModel:
     """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
-    from train.data.pairs import Pairs
-    from train.emulator.identify import identify
-    from train.training import fit
-    from train.training.trainer import Trainer
 
     start = time.monotonic()
-    settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(fit.PAPER if name == "paper" else {}))
-    held = training[::VALIDATION]
+    settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(fit.PAPER_SETTINGS if name == "paper" else {}))
+    held = training[::VALIDATION_EVERY]
     learned = [each for each in training if each not in held]
     emulator = None
     if name == "hybrid":
-        emulator = identify(training, seconds=min(LONGEST_SEARCH, 30 * minutes))
+        emulator = identify(training, seconds=min(MAX_SEARCH_S, 30 * minutes))
     left = minutes - (time.monotonic() - start) / 60
     settings = settings.model_copy(update={"minutes": max(left, 1e-6)})
     real = emulator if emulator and emulator.identified else None
-    run = Trainer(fit.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
-    run.train()
+    trainer = Trainer(networks.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
+    trainer.train()
     seconds = time.monotonic() - start
-    model, _ = fit.finished(run, settings, emulator)
-    return Learned(model, emulator, settings, seconds, run.step)
+    model = networks.finished(trainer, settings, emulator).model
+    return TrainedModel(model, emulator, settings, seconds, trainer.step)
 
 
-def measure(training: Files, test: Files, chain: str, name: str, minutes: float) -> Row:
+def measure_row(training: Files, test: Files, key: RowKey) -> Row:
     """Train a model for so many minutes, and measure it on the test files."""
-    from train.data.pairs import Pairs
-    from train.training import fit
-    from train.training.metrics import mean_absolute_error
-
-    model, emulator, settings, seconds, steps = learn(training, name, minutes)
-    errors = fit.perturbed_errors(model, Pairs(test), synthetic_pairs.decoded(chain), settings)
-    return {
-        "identity_mae": round(mean_absolute_error(None, Pairs(test)), 4),
-        "mae": round(mean_absolute_error(model, Pairs(test)), 4),
-        **{key: value and round(value, 4) for key, value in errors.items()},
-        "seconds": round(seconds, 1),
-        "parameters": fit.parameters(model),
-        "images_per_second": round(images_per_second(model, Pairs(test)[0][0].shape[-1]), 1),
-        "steps": steps,
-        "emulator": emulator and emulator.model_dump(include={"chain", "identified", "mae"}),
-    }
+    tested = Pairs(test)
+    model, emulator, settings, seconds, steps = train_model(training, key.model, key.minutes)
+    chain, eps, seed = synthetic_pairs.decoded(key.codec), settings.perturbed_eps, settings.seed
+    return Row(
+        **dict(key),
+        identity_mae=round(mean_absolute_error(None, tested), 4),
+        mae=round(mean_absolute_error(model, tested), 4),
+        mae_adversarial=round(perturbed_error(model, tested, chain, eps, "adversarial", seed), 4),
+        mae_noise=round(perturbed_error(model, tested, chain, eps, "noise", seed), 4),
+        seconds=round(seconds, 1),
+        parameters=networks.parameter_count(model),
+        images_per_second=round(images_per_second(model, tested[0][0].shape[-1]), 1),
+        steps=steps,
+        emulator=EmulatorMetrics.model_validate(emulator, from_attributes=True) if emulator else None,
+    )
 
 
 def images_per_second(model: nn.Module, size: int) -> float:
     """Time the model's forward pass on batches of 8 images."""
-    import torch
 
-    from train.device import where
-
-    images = torch.rand(SPEED_BATCH, 3, size, size).to(where(model), memory_format=torch.channels_last)
+    images = torch.rand(SPEED_BATCH, 3, size, size).to(device_of(model), memory_format=torch.channels_last)
     passes = 0
     with torch.no_grad():
         model(images)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from rich import box
 from rich.table import Table
 
 from params import UserError
+from train.training.training_metrics import EmulatorMetrics
 
 FIGURES = {
     "identity": "identity_mae",
@@ -20,14 +23,47 @@ FIGURES = {
     "images/s": "images_per_second",
 }  # a row's, by the table's headings
 
-ROW_START = '{"codec": '  # what a row in part begins with
+ROW_START = '{"codec":'  # what a row in part begins with
 
-Row = dict[str, Any]
+
+class RowKey(BaseModel):
+    """What a row is measured of."""
+
+    codec: str
+    model: str
+    minutes: float
+    size: int  # pixels, side
+    images: dict[str, int]  # of train and test
+    photos: dict[str, str]  # their digests
+
+
+class Row(RowKey):
+    """How a model did on a codec; errors in grey levels."""
+
+    identity_mae: float
+    mae: float
+    mae_adversarial: float
+    mae_noise: float
+    seconds: float
+    parameters: int
+    images_per_second: float
+    steps: int
+    emulator: EmulatorMetrics | None = None
+
+    @property
+    def key(self) -> RowKey:
+        return RowKey(**self.model_dump(include=set(RowKey.model_fields)))
 
 
 def read_rows(file: Path) -> list[Row]:
     """Read the rows of an earlier run that have all figures; takes and raises what `read_lines` does."""
-    return [row for row in read_lines(file, ROW_START) if isinstance(row, dict) and complete(row)]
+    rows = []
+    for line in read_lines(file, ROW_START):
+        try:
+            rows.append(Row.model_validate(line))
+        except ValidationError:  # it is made anew
+            continue
+    return rows
 
 
 def read_lines(file: Path, start: str) -> list[Any]:
@@ -48,18 +84,13 @@ def read_lines(file: Path, start: str) -> list[Any]:
     return rows
 
 
-def complete(row: Row) -> bool:
-    """Tell whether a row has all figures of the table."""
-    return all(isinstance(row.get(key), int | float) for key in FIGURES.values())
-
-
-def table(rows: list[Row]) -> Table:
+def to_table(rows: Iterable[Row]) -> Table:
     """Lay rows out for a terminal."""
-    laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Mean absolute error on test photos, grey levels")
-    laid.add_column("codec, model", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Mean absolute error on test photos, grey levels")
+    table.add_column("codec, model", overflow="fold")
     for heading in FIGURES:
-        laid.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        figures = (f"{row[key]:.3f}" if "mae" in key else f"{row[key]:,.0f}" for key in FIGURES.values())
-        laid.add_row(f"{row['codec']}, {row['model']}", *figures)
-    return laid
+        figures = (format(getattr(row, name), ".3f" if "mae" in name else ",.0f") for name in FIGURES.values())
+        table.add_row(f"{row.codec}, {row.model}", *figures)
+    return table

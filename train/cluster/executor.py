@@ -6,9 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from params import UserError
 
@@ -18,11 +16,17 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Work = Callable[[Item], Result]
-Name = Literal["local", "ray"]
 
-AHEAD = 2  # items a worker that are sent before the first is done: none waits, and memory stays bounded
-QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-TRIES = 5  # of an item whose worker died
+ITEMS_AHEAD_A_WORKER = 2  # that are sent before the first is done: none waits, and memory stays bounded
+RAY_SETTINGS: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+MAX_RETRIES = 5  # of an item whose worker died
+
+
+def thread_count() -> int:
+    """Return PyTorch's threads in this process."""
+    import torch  # which takes seconds, and the help of commands needs this module
+
+    return torch.get_num_threads()
 
 
 class Executor(Protocol):
@@ -72,10 +76,10 @@ class Ray:
         where = address or os.environ.get("RAY_ADDRESS")
         try:
             if where is None:
-                ray.init("local", include_dashboard=False, **QUIET)
+                ray.init("local", include_dashboard=False, **RAY_SETTINGS)
             else:
                 _knock(where)
-                ray.init(where, **QUIET)
+                ray.init(where, **RAY_SETTINGS)
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"No Ray cluster answers at {where or 'this machine'} ({str(error).splitlines()[0]}). Start one with"
@@ -85,13 +89,13 @@ class Ray:
     @property
     def workers(self) -> int:
         """How many items are worked on at once."""
-        threads = torch.get_num_threads()
+        threads = thread_count()
         return self._gpus or sum(int(cpus // threads) for cpus in self._cpus())
 
     @property
     def needs(self) -> dict[str, float]:
         """What a worker takes of its machine, by Ray's names."""
-        return {"CPU": 1, "GPU": 1} if self._gpus else {"CPU": torch.get_num_threads()}
+        return {"CPU": 1, "GPU": 1} if self._gpus else {"CPU": thread_count()}
 
     def refuse_fewer_than(self, count: int) -> None:
         """Raise UserError where the cluster could never take so many workers: Ray would wait for ever."""
@@ -102,7 +106,7 @@ class Ray:
                 f"{count} workers were asked for, and the cluster has room for {self.workers}. Ask for no more, or add"
                 " machines with `ray start --address HOST:PORT`."
             )
-        threads, most = torch.get_num_threads(), max(self._cpus())
+        threads, most = thread_count(), max(self._cpus())
         raise UserError(
             f"A worker has {threads} threads, as this process does, and no machine of the cluster has more than"
             f" {most:g} CPUs. Set OMP_NUM_THREADS={max(1, int(most))} for the command; its files can differ in"
@@ -121,14 +125,16 @@ class Ray:
 
     def map(self, start: Callable[[], Work[Item, Result]], items: Iterable[Item]) -> Iterator[Result]:
         self.refuse_fewer_than(1)
-        threads, needs = torch.get_num_threads(), self.needs
-        work = self.ray.remote(_work).options(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=TRIES)
+        threads, needs = thread_count(), self.needs
+        work = self.ray.remote(_work).options(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=MAX_RETRIES
+        )
         held = [self.ray.put(start)]  # in a list, or Ray would unpickle it anew for each item
         sent: list[ObjectRef[Any]] = []
         try:
             for item in items:
                 sent.append(work.remote(held, threads, item))
-                if len(sent) >= AHEAD * self.workers:
+                if len(sent) >= ITEMS_AHEAD_A_WORKER * self.workers:
                     yield self._result(sent.pop(0))
             while sent:
                 yield self._result(sent.pop(0))
@@ -143,14 +149,14 @@ class Ray:
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except self.ray.exceptions.WorkerCrashedError:
-            raise died() from None
+            raise out_of_retries() from None
 
 
-def died() -> UserError:
+def out_of_retries() -> UserError:
     """Return what a person is told of work that no worker survived."""
     return UserError(
-        f"The work died {TRIES + 1} times on the cluster, as it does without enough memory. Lower the batch_size in"
-        " params.yaml, or give the workers more memory; then run again: what is done stays done."
+        f"The work died {MAX_RETRIES + 1} times on the cluster, as it does without enough memory. Lower the batch_size"
+        " in params.yaml, or give the workers more memory; then run again: what is done stays done."
     )
 
 
@@ -160,6 +166,7 @@ _started: dict[str, Callable[[Any], Any]] = {}  # in a worker: the work at hand
 def _work(held: list[ObjectRef[Any]], threads: int, item: Any) -> Any:
     """Do an item's work in a worker, which keeps what `start` made until other work comes."""
     import ray
+    import torch
 
     key = held[0].hex()
     if key not in _started:
@@ -174,8 +181,3 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def executor(name: Name, address: str | None = None) -> Local | Ray:
-    """Return an executor by its name in params.yaml; raises what `Ray` does."""
-    return Ray(address) if name == "ray" else Local()

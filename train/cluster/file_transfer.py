@@ -12,12 +12,13 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Generic, TypeVar
 
+from collect.files import write_atomically
 from params import UserError
-from train.cluster.executor import Local, Ray
+from train.cluster.executor import Executor, Local
 
 PREFIX = "comreadv-sent-"  # of the folders for what was sent
 LOCK = ".lock"
-LARGE = 64 * 2**20  # bytes; a parcel takes no more files once it has as many
+BATCH_BYTES = 64 * 2**20  # bytes; a batch takes no more files once it has as many
 
 FileBatch = list[tuple[str, bytes]]  # files: the path below a folder, and the content
 Item = TypeVar("Item")
@@ -25,38 +26,34 @@ Row = TypeVar("Row")
 Work = Callable[[Item], Iterable[Row]]
 
 
-def packed(files: Iterable[Path], below: Path = Path()) -> Iterator[FileBatch]:
-    """Read files below a folder into parcels, some at a time.
+def read_batches(files: Iterable[Path], below: Path = Path()) -> Iterator[FileBatch]:
+    """Read files below a folder into batches, some at a time.
 
     Those by an absolute path, where the folder's is none, are left out: they are read where they are.
 
     Raises:
         UserError: a file can't be read.
     """
-    parcel: FileBatch = []
+    batch: FileBatch = []
     size = 0
     for file in files:
         if file.is_absolute() and not below.is_absolute():
             continue
         try:
-            parcel.append((str(file.relative_to(below)), file.read_bytes()))
+            batch.append((str(file.relative_to(below)), file.read_bytes()))
         except OSError as error:
             raise UserError(f"{file} can't be read: {error.strerror}. Run the stage again that makes it.") from None
-        size += len(parcel[-1][1])
-        if size >= LARGE:
-            yield parcel
-            parcel, size = [], 0
-    yield parcel
+        size += len(batch[-1][1])
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def unpack(parcel: FileBatch, below: Path = Path()) -> None:
+def write_batch(batch: FileBatch, below: Path = Path()) -> None:
     """Write files below a folder, in their order, each whole or not at all."""
-    for name, content in parcel:
-        file = below / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f"{file.name}.new")
-        new.write_bytes(content)
-        new.replace(file)
+    for name, content in batch:
+        write_atomically(below / name, content)
 
 
 class ScratchDir:
@@ -85,7 +82,7 @@ class ScratchDir:
 
 
 def map_with_files(
-    on: Local | Ray,
+    on: Executor,
     start: Callable[[Path], Work[Item, Row]],
     folder: Path,
     files: Iterable[Path],
@@ -102,11 +99,11 @@ def map_with_files(
         return iter(())
     if isinstance(on, Local):
         return on.map(partial(start, folder), items)
-    return on.map(Elsewhere(start, list(packed(files, folder))), items)
+    return on.map(StartElsewhere(start, list(read_batches(files, folder))), items)
 
 
 @dataclass(frozen=True)
-class Elsewhere(Generic[Item, Row]):
+class StartElsewhere(Generic[Item, Row]):
     """Start work on another machine."""
 
     start: Callable[[Path], Work[Item, Row]]
@@ -114,13 +111,13 @@ class Elsewhere(Generic[Item, Row]):
 
     def __call__(self) -> Callable[[Item], list[Row]]:
         folder = ScratchDir()
-        for parcel in self.sent:
-            unpack(parcel, folder.path)
-        return Listed(self.start(folder.path), folder)
+        for batch in self.sent:
+            write_batch(batch, folder.path)
+        return ListingWork(self.start(folder.path), folder)
 
 
 @dataclass(frozen=True)
-class Listed(Generic[Item, Row]):
+class ListingWork(Generic[Item, Row]):
     """Work whose rows are all made before they are sent."""
 
     work: Work[Item, Row]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import params
-from train.data import pairs
+from train.data.pairs import load_pairs
 from train.training.fit import fit
 from train.training.process_group import ALONE, ProcessGroup
 from train.training.trainer import OnProgress
+from train.training.training_metrics import TrainingMetrics
 
 MODELS = Path("models")
 SPLITS = ("train", "validation", "test")
@@ -39,20 +39,20 @@ class Job:
         return [MODELS / f"{self.platform}{suffix}" for suffix in (".json", ".csv", ".emulator.json", ".safetensors")]
 
     @property
-    def parts(self) -> list[Path]:
+    def resume_files(self) -> list[Path]:
         """Where an unfinished run is kept."""
         return [MODELS / f"{self.platform}{suffix}" for suffix in (".part", ".paper.part")]
 
     def inputs(self) -> Iterator[Path]:
-        """Give the files that are read; raises what `pairs.load` does."""
+        """Give the files that are read; raises what `load_pairs` does."""
         yield self.pairs_db
         if self.before:
             yield self.before
         yield from sorted(
-            {file for split in SPLITS for pair in pairs.load(self.pairs_db, split).files for file in pair}
+            {file for split in SPLITS for pair in load_pairs(self.pairs_db, split).files for file in pair}
         )
 
-    def fit(self, ranks: ProcessGroup = ALONE, tell: OnProgress | None = None) -> dict[str, Any] | None:
+    def fit(self, process_group: ProcessGroup = ALONE, on_progress: OnProgress | None = None) -> TrainingMetrics | None:
         """Train, in the project's folder or one with the inputs; takes, returns and raises what `training.fit` does."""
         metrics, curve, _, checkpoint = self.outputs
         return fit(
@@ -63,6 +63,6 @@ class Job:
             curve,
             platform=self.platform,
             before=self.before,
-            ranks=ranks,
-            tell=tell,
+            process_group=process_group,
+            on_progress=on_progress,
         )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from params import Cluster, UserError
-
-if TYPE_CHECKING:
-    from train.cluster.executor import Local, Ray
+from train.cluster.executor import Local, Ray
 
 
 class ExecutorName(StrEnum):
@@ -28,11 +26,9 @@ RayAddressOption = Annotated[
 ]
 
 
-def chosen(cluster: Cluster, name: ExecutorName | None, address: str | None) -> Local | Ray:
-    """Open the executor that the command line, or else params.yaml, asks for; a UserError when that can't be."""
-    from train.cluster.executor import executor
-
+def executor_of(cluster: Cluster, name: ExecutorName | None, address: str | None) -> Local | Ray:
+    """Open the executor that the command line, or else params.yaml, asks for; raises what `Ray` does."""
     wanted = name.value if name else cluster.executor
     if address and wanted == "local":
         raise UserError("--ray-address is for --executor ray. Give both, or neither.")
-    return executor(wanted, address or cluster.ray_address)
+    return Ray(address or cluster.ray_address) if wanted == "ray" else Local()

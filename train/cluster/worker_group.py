@@ -1,4 +1,4 @@
-"""Trainings on a Ray cluster: each by a gang of processes that start together and share no disk with anybody."""
+"""Trainings on a Ray cluster: each by a group of processes that start together and share no disk with anybody."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from collect.terminal import terminal
 from params import UserError
-from train.cluster.executor import TRIES, Ray, died
-from train.cluster.file_transfer import FileBatch, ScratchDir, packed, unpack
+from train.cluster.executor import MAX_RETRIES, Ray, out_of_retries
+from train.cluster.file_transfer import FileBatch, ScratchDir, read_batches, write_batch
 from train.cluster.job import Job
-from train.training.process_group import joined
+from train.training.process_group import joined_group
+from train.training.training_metrics import TrainingMetrics
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-EVERY = 0.5  # seconds between two looks at a gang
+POLL_INTERVAL_S = 0.5  # seconds between two looks at a group
 
 
 class Process:
-    """One process of a gang, in a folder of its own with the files that it was sent; an actor of Ray's.
+    """One process of a group, in a folder of its own with the files that it was sent; an actor of Ray's.
 
     Ray calls it from two threads: one trains, the other is asked how that goes.
 
     Args:
-        sent: parcels of files, by reference.
+        sent: batches of files, by reference.
         threads: PyTorch's.
     """
 
@@ -41,10 +42,10 @@ class Process:
 
         self.threads, self.folder = threads, ScratchDir()
         self.done, self.how = 0.0, "Identify the codec"
-        self.shown: dict[Path, int] = {}  # parts that were handed out, and when they had been written
+        self.shown: dict[Path, int] = {}  # resume files that were handed out, and when they had been written
         os.chdir(self.folder.path)
-        for parcel in sent:
-            unpack(ray.get(parcel))
+        for batch in sent:
+            write_batch(ray.get(batch))
 
     def address(self) -> tuple[str, str]:
         """Choose where the others find this process: host and port."""
@@ -55,39 +56,41 @@ class Process:
             port: int = free.getsockname()[1]
         return str(ray.util.get_node_ip_address()), str(port)  # type: ignore[no-untyped-call]
 
-    def fit(self, job: Job, rank: int, count: int, address: tuple[str, str]) -> tuple[dict[str, Any], FileBatch] | None:
+    def fit(
+        self, job: Job, rank: int, count: int, address: tuple[str, str]
+    ) -> tuple[TrainingMetrics, FileBatch] | None:
         """Train; return the metrics and what was written, None from all but the first process."""
         torch.set_num_threads(self.threads)
         host, port = address
         os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": str(count)}
         os.environ["LOCAL_RANK"] = "0"  # Ray shows each process its own GPU alone
-        with joined() as ranks:
-            found = job.fit(ranks, self._tell)
-        return None if found is None else (found, next(packed(job.outputs)))
+        with joined_group() as process_group:
+            found = job.fit(process_group, self._on_progress)
+        return None if found is None else (found, next(read_batches(job.outputs)))
 
-    def look(self) -> tuple[float, str, FileBatch]:
+    def progress(self) -> tuple[float, str, FileBatch]:
         """Tell how far the training is, and hand out what an unfinished one has written since the last look."""
         new: FileBatch = []
-        for part in Path().glob("models/*.part"):
+        for resume_file in Path("models").glob("[!.]*.part"):
             try:
-                written = part.stat().st_mtime_ns
-                if self.shown.get(part) != written:
-                    new.append((str(part), part.read_bytes()))
+                written = resume_file.stat().st_mtime_ns
+                if self.shown.get(resume_file) != written:
+                    new.append((str(resume_file), resume_file.read_bytes()))
             except FileNotFoundError:  # the training has come to its end
                 continue
-            self.shown[part] = written
+            self.shown[resume_file] = written
         return self.done, self.how, new
 
     def close(self) -> None:
         """Leave none of the files behind."""
         self.folder.close()
 
-    def _tell(self, done: float, how: str) -> None:
+    def _on_progress(self, done: float, how: str) -> None:
         self.done, self.how = done, how
 
 
 class WorkerGroup:
-    """The processes of one training; when one of them dies, all begin again where the last part was written.
+    """The processes of one training; when one of them dies, all begin again where the last resume file was written.
 
     Args:
         count: of processes.
@@ -95,9 +98,9 @@ class WorkerGroup:
 
     def __init__(self, job: Job, count: int, on: Ray) -> None:
         self.job, self.count, self.on, self.ray = job, count, on, on.ray
-        self.inputs = [self.ray.put(parcel) for parcel in packed(job.inputs())]
+        self.inputs = [self.ray.put(batch) for batch in read_batches(job.inputs())]
         self.deaths, self.done, self.how = 0, 0.0, "Wait for workers"
-        self.found: dict[str, Any] | None = None
+        self.found: TrainingMetrics | None = None
         self.start()
 
     def start(self) -> None:
@@ -106,7 +109,8 @@ class WorkerGroup:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         needs, threads = self.on.needs, torch.get_num_threads()
-        parts = [self.ray.put(parcel) for parcel in packed(part for part in self.job.parts if part.is_file())]
+        unfinished = (file for file in self.job.resume_files if file.is_file())
+        resume_files = [self.ray.put(batch) for batch in read_batches(unfinished)]
         self.group = placement_group([needs] * self.count)
         process = self.ray.remote(Process)
         self.processes = [
@@ -115,14 +119,14 @@ class WorkerGroup:
                 num_gpus=needs.get("GPU", 0),
                 max_concurrency=2,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, rank),
-            ).remote([*self.inputs, *parts], threads)
+            ).remote([*self.inputs, *resume_files], threads)
             for rank in range(self.count)
         ]
         address = self.processes[0].address.remote()
         self.fits = [
             process.fit.remote(self.job, rank, self.count, address) for rank, process in enumerate(self.processes)
         ]
-        self.looking = self.processes[0].look.remote()
+        self.polling = self.processes[0].progress.remote()
 
     def is_done(self) -> bool:
         """Take what there is of news, and tell whether the training is at its end; waits for nothing."""
@@ -135,12 +139,12 @@ class WorkerGroup:
         if errors:
             return self._fail(errors)
         if len(ended) < self.count:
-            self._look()
+            self._poll_progress()
             return False
         self.found, written = ended[0]
-        unpack(written)
-        for part in self.job.parts:
-            part.unlink(missing_ok=True)
+        write_batch(written)
+        for resume_file in self.job.resume_files:
+            resume_file.unlink(missing_ok=True)
         return True
 
     def _fail(self, errors: Sequence[Exception]) -> bool:
@@ -152,8 +156,8 @@ class WorkerGroup:
         if len(causes) == len(errors) and not self._has_lost_one():
             raise causes[0]
         self.deaths += 1
-        if self.deaths > TRIES:
-            raise died()
+        if self.deaths > MAX_RETRIES:
+            raise out_of_retries()
         self.stop()
         self.start()
         return False
@@ -167,13 +171,13 @@ class WorkerGroup:
             self.ray.kill(process)
         remove_placement_group(self.group)
 
-    def _look(self) -> None:
-        ready, _ = self.ray.wait([self.looking], timeout=0)
+    def _poll_progress(self) -> None:
+        ready, _ = self.ray.wait([self.polling], timeout=0)
         if ready:
             with suppress(self.ray.exceptions.RayActorError):  # its training says so too
-                self.done, self.how, parts = self.ray.get(self.looking)
-                unpack(parts)
-            self.looking = self.processes[0].look.remote()
+                self.done, self.how, resume_files = self.ray.get(self.polling)
+                write_batch(resume_files)
+            self.polling = self.processes[0].progress.remote()
 
     def _has_lost_one(self) -> bool:
         """Tell whether a process has died, which the others notice by its silence alone."""
@@ -184,33 +188,33 @@ class WorkerGroup:
         return False
 
 
-def fit_all(jobs: Sequence[Job], count: int, on: Ray) -> Iterator[tuple[Job, dict[str, Any] | UserError]]:
+def fit_all(jobs: Sequence[Job], count: int, on: Ray) -> Iterator[tuple[Job, TrainingMetrics | UserError]]:
     """Train on a cluster, each job by so many processes, as many jobs at once as there is room for.
 
     Gives each job with its metrics as it ends, or with what a person has to mend for it.
     """
     on.refuse_fewer_than(count)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    gangs: dict[TaskID, WorkerGroup] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    groups: dict[TaskID, WorkerGroup] = {}
+    with Progress(*columns, console=terminal()) as bar:
         try:
             for job in jobs:
                 try:
-                    gangs[bar.add_task(job.platform, total=1.0)] = WorkerGroup(job, count, on)
+                    groups[bar.add_task(job.platform, total=1.0)] = WorkerGroup(job, count, on)
                 except UserError as error:
                     yield job, error
-            while gangs:
-                time.sleep(EVERY)
-                for task, gang in list(gangs.items()):
-                    result: dict[str, Any] | UserError | None
+            while groups:
+                time.sleep(POLL_INTERVAL_S)
+                for task, group in list(groups.items()):
+                    result: TrainingMetrics | UserError | None
                     try:
-                        result = gang.found if gang.is_done() else None
+                        result = group.found if group.is_done() else None
                     except UserError as error:
                         result = error
-                    bar.update(task, completed=gang.done, description=f"{gang.job.platform}: {gang.how}")
+                    bar.update(task, completed=group.done, description=f"{group.job.platform}: {group.how}")
                     if result is not None:
-                        gangs.pop(task).stop()
-                        yield gang.job, result
+                        groups.pop(task).stop()
+                        yield group.job, result
         finally:
-            for gang in gangs.values():
-                gang.stop()
+            for group in groups.values():
+                group.stop()

@@ -27,7 +27,7 @@ def retrain(
 
     Writes reports/retrain.json. Exit code 1 when a platform failed; the next run goes on from there.
     """
-    from train.retraining import retrain as work
+    from train.retraining import retrain as retraining
 
     settings = params.load(params_file)
     names = [platform] if platform else list(settings.platforms)
@@ -36,14 +36,14 @@ def retrain(
     if back:
         if platform is None:
             raise params.UserError("--back puts one platform's model back: name it by --platform.")
-        with work.alone() as lock:
-            generation = work.put_back(platform, lock)
+        with retraining.retraining_lock() as lock:
+            generation = retraining.put_back(platform, lock)
         typer.echo(f"{platform}: the model of generation {generation} is in use again.")
         return
-    summary = work.retrain(settings, names, live=live)
+    summary = retraining.retrain(settings, names, live=live)
     for row in summary:
-        typer.echo(work.told(row))
+        typer.echo(retraining.describe(row))
     if webhook:
-        work.notify(webhook, summary)
-    if any(row["outcome"] == "failed" for row in summary):
+        retraining.post_summary(webhook, summary)
+    if any(row.outcome == "failed" for row in summary):
         raise typer.Exit(1)

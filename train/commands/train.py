@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import params
 from collect.command_line import PARAMS, ParamsOption
 from params import UserError
-from train.cluster.options import ExecutorOption, RayAddressOption, chosen
+from train.cluster import Executor, ExecutorOption, Local, RayAddressOption, executor_of
+from train.retraining import model_archive
 from train.retraining.model_archive import WARM_START
+from train.training import TrainingMetrics
 
 if TYPE_CHECKING:
-    from train.cluster.executor import Local, Ray
     from train.cluster.job import Job
 
 
@@ -44,11 +45,9 @@ def train(
     settings = params.load(params_file)
     for name in platform:
         settings.platform(name)
-    on = chosen(settings.cluster, executor, ray_address)
+    on = executor_of(settings.cluster, executor, ray_address)
 
-    from train.cluster.executor import Local
     from train.cluster.job import Job
-    from train.retraining import model_archive
 
     if ranks and isinstance(on, Local):
         raise UserError(
@@ -56,27 +55,27 @@ def train(
             f" `torchrun --nproc-per-node {ranks} --module train --platform {platform[0]}`."
         )
     names = list(dict.fromkeys(platform))
-    jobs = [Job(name, settings.train, model_archive.start(name) if warm_start else None) for name in names]
+    jobs = [Job(name, settings.train, model_archive.start_checkpoint(name) if warm_start else None) for name in names]
     failed = []
     for job, found in _fit(jobs, on, ranks or settings.cluster.ranks):
         if isinstance(found, UserError):
             failed.append(found.message if len(jobs) == 1 else f"{job.platform}: {found.message}")
         elif found is not None:
-            _say(job.platform, found)
+            _print_result(job.platform, found)
     if failed:
         raise UserError("\n".join(failed))
 
 
-def _fit(jobs: Sequence[Job], on: Local | Ray, ranks: int) -> Iterator[tuple[Job, dict[str, Any] | UserError | None]]:
+def _fit(jobs: Sequence[Job], on: Executor, ranks: int) -> Iterator[tuple[Job, TrainingMetrics | UserError | None]]:
     """Train; give each job with its metrics or what has to be mended, nothing in processes that only help."""
     from train.cluster.executor import Ray
     from train.cluster.worker_group import fit_all
-    from train.training.process_group import joined
+    from train.training.process_group import joined_group
 
     if isinstance(on, Ray):
         yield from fit_all(jobs, ranks, on)
         return
-    with joined() as together:
+    with joined_group() as together:
         for job in jobs:
             try:
                 yield job, job.fit(together)
@@ -86,13 +85,13 @@ def _fit(jobs: Sequence[Job], on: Local | Ray, ranks: int) -> Iterator[tuple[Job
                 yield job, error
 
 
-def _say(platform: str, found: dict[str, Any]) -> None:
-    emulator = found["emulator"]
-    typer.echo(f"{platform}: {emulator['chain']}, {'' if emulator['identified'] else 'not '}identified.")
-    paper = "" if found["paper_mae"] is None else f" {found['paper_mae']:.2f} by the paper's net,"
+def _print_result(platform: str, found: TrainingMetrics) -> None:
+    if emulator := found.emulator:
+        typer.echo(f"{platform}: {emulator.chain}, {'' if emulator.identified else 'not '}identified.")
+    paper = "" if found.paper_mae is None else f" {found.paper_mae:.2f} by the paper's net,"
     typer.echo(
-        f"{platform}: mean absolute error {found['mae']:.2f} grey levels on the test images;{paper}"
-        f" {found['identity_mae']:.2f} without a model. Kept in models/{platform}.safetensors."
+        f"{platform}: mean absolute error {found.mae:.2f} grey levels on the test images;{paper}"
+        f" {found.identity_mae:.2f} without a model. Kept in models/{platform}.safetensors."
     )
-    if before := found["before"]:
-        typer.echo(f"{platform}: the model before (generation {before['generation']}): {before['mae']:.2f} on them.")
+    if before := found.before:
+        typer.echo(f"{platform}: the model before (generation {before.generation}): {before.mae:.2f} on them.")

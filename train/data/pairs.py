@@ -15,7 +15,7 @@ from params import UserError
 from train.tensors import read_image, read_placed
 
 BLOCK = 16  # the coarsest grid of common codecs, pixels: a JPEG macroblock with halved chroma
-MEMORY = 2**30  # bytes that a cache may hold
+CACHE_BYTES = 2**30  # bytes that a cache may hold
 
 
 class Pairs:
@@ -66,7 +66,7 @@ class Pairs:
 class Cache:
     """The pairs of tensors used last, as many as fit into so many bytes."""
 
-    def __init__(self, limit: int = MEMORY) -> None:
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
         self.limit, self.bytes = limit, 0
         self.kept: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
 
@@ -120,7 +120,7 @@ def _common(lengths: Sequence[int], side: int | None) -> int:
     return length if length < BLOCK else length // BLOCK * BLOCK
 
 
-def load(database: Path, split: str) -> Pairs:
+def load_pairs(database: Path, split: str) -> Pairs:
     """List a split's accepted pairs; raise UserError when there are none."""
     redo = f"Run `comreadv collect --platform {database.stem}`, then `comreadv pairing --platform {database.stem}`."
     try:

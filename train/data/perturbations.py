@@ -13,8 +13,8 @@ from train import device
 from train.data.pairs import BLOCK
 from train.layers.encoder import Chain, serve
 
-STEPS = 3  # of the adversarial change
-SMOOTHEST = 5  # fields vary over 1, 2, 4, 8 or 16 pixels
+ADVERSARIAL_STEPS = 3  # of the adversarial change
+SMOOTHNESS_LEVELS = 5  # fields vary over 1, 2, 4, 8 or 16 pixels
 
 Kind = Literal["noise", "adversarial"]
 
@@ -62,7 +62,7 @@ def adversarial(model: nn.Module, images: Tensor, limit: float, generator: torch
     """
     change = limit * field(images, generator).sign() / 2
     direction: Tensor | None = None
-    for _ in range(STEPS):
+    for _ in range(ADVERSARIAL_STEPS):
         moved = (images + change).clamp(0, 1).requires_grad_()
         features = model.fixed(moved)  # type: ignore[operator]
         with device.autocast(images.device):
@@ -76,7 +76,7 @@ def adversarial(model: nn.Module, images: Tensor, limit: float, generator: torch
 
 def field(like: Tensor, generator: torch.Generator) -> Tensor:
     """Draw normal numbers of a tensor's shape [N, C, H, W] that vary over 1, 2, 4, 8 or 16 pixels."""
-    scale = 2 ** int(torch.randint(SMOOTHEST, (), generator=generator))
+    scale = 2 ** int(torch.randint(SMOOTHNESS_LEVELS, (), generator=generator))
     height, width = like.shape[-2:]
     coarse = torch.randn(*like.shape[:2], -(-height // scale), -(-width // scale), generator=generator)
     fine = F.interpolate(coarse, scale_factor=scale, mode="bilinear") if scale > 1 else coarse

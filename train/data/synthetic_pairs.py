@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
 
 from collect import codecs
-from collect.dataset.folder import folder_photos
-from collect.dataset.photos import in_seeded_order, shape
+from collect.dataset import folder_photos, in_seeded_order, shape
 from collect.images import Unusable, decode
+from collect.terminal import terminal
 from params import UserError
 
 SEED = 2012  # of the photos' order, and so of which are taken
@@ -28,7 +27,7 @@ def prepare(folder: Path, out: Path, size: int, limit: int | None) -> list[Path]
     out.mkdir(parents=True, exist_ok=True)
     made: dict[Path, None] = {}
     photos = in_seeded_order(folder_photos(folder), SEED)
-    for photo in track(photos, f"Preparing {folder}", console=Console(stderr=True), transient=True):
+    for photo in track(photos, f"Preparing {folder}", console=terminal(), transient=True):
         if limit is not None and len(made) == limit:
             break
         try:
@@ -68,7 +67,7 @@ def encode_all(originals: list[Path], codec: str, out: Path) -> list[tuple[Path,
     """Write what a codec makes of each image; return (original, rendition) files."""
     out.mkdir(parents=True, exist_ok=True)
     pairs = []
-    for original in track(originals, f"Encoding {codec}", console=Console(stderr=True), transient=True):
+    for original in track(originals, f"Encoding {codec}", console=terminal(), transient=True):
         rendition = out / f"{original.stem}.{codecs.media_type(codec).removeprefix('image/')}"
         with Image.open(original) as image:
             rendition.write_bytes(codecs.encode(image, codec))

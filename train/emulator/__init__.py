@@ -1,1 +1,6 @@
 """The emulator: the chain of real encoders that best reproduces a platform."""
+
+from train.emulator.identify import identify
+from train.emulator.model import Emulator
+
+__all__ = ["Emulator", "identify"]

@@ -20,7 +20,7 @@ def main(
     the mean absolute error in grey levels.
     """
     _check_writable(out)
-    found = identify(matching(pairs), seconds=seconds)
+    found = identify(matching_files(pairs), seconds=seconds)
     found.save(out)
     typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
 
@@ -37,7 +37,7 @@ def _check_writable(out: Path) -> None:
         raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
 
 
-def matching(folder: Path) -> list[tuple[Path, Path]]:
+def matching_files(folder: Path) -> list[tuple[Path, Path]]:
     """List the (original, rendition) files of equal stems, in their order; raise UserError when there are none."""
     originals, renditions = _by_stem(folder / "originals"), _by_stem(folder / "renditions")
     stems = sorted(originals.keys() & renditions.keys())
@@ -58,4 +58,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-command_line(main)(prog_name="python -m train.emulator")
+app = command_line(main)
+
+if __name__ == "__main__":
+    app(prog_name="python -m train.emulator")

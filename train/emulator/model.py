@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
@@ -11,10 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 from PIL import Image
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from collect import codecs
-from params import Block, Count, Positive, Share, UserError
+from collect.files import read_json, to_json, write_atomically
+from params import Block, Count, Positive, Share
+from train.layers.bitrate import image_bitrate
 
 IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own
 
@@ -56,9 +57,9 @@ class Limit(Block):
 class Emulator(Block):
     """A chain of real encoders, and how well it reproduces the platform it was found from.
 
-    `tables` (JPEG only) come finest first. With `thresholds`, an image whose busyness under the first luma table
-    passes thresholds[i] gets at least tables[i + 1]. `limit` is a closer rule, for which the image must be encoded.
-    With neither, nothing tells which it gets but their shares.
+    `tables` (JPEG only) come finest first. With `thresholds`, an image whose estimated bits a pixel under the
+    first luma table pass thresholds[i] gets at least tables[i + 1]. `limit` is a closer rule, for which the image must
+    be encoded. With neither, nothing tells which it gets but their shares.
     """
 
     chain: str  # of collect.codecs; `jpeg:tables` stands for a JPEG with the tables below
@@ -81,13 +82,8 @@ class Emulator(Block):
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return what the platform would serve, decoded to RGB; raises ValueError for an image too large."""
-        return self._serve(image, self.choose(image))
-
-    def sample(self, image: Image.Image, random: random.Random) -> Image.Image:
-        """Return what the platform may serve: like a call, but tables without a rule are drawn by their shares."""
-        if self.limit or self.thresholds or not self.tables:
-            return self(image)
-        return self._serve(image, random.choices(self.tables, [each.share for each in self.tables])[0])
+        tables = self.choose(image)
+        return codecs.decoded(image, self.chain, tables.steps if tables else None)
 
     def choose(self, image: Image.Image) -> Tables | None:
         """Return the tables that an image gets: by a rule, else the commonest; None where there are none."""
@@ -97,9 +93,7 @@ class Emulator(Block):
                 bits = (bits_a_pixel(before, self.encoder, each) for each in self.tables)
                 return self.tables[self.limit.choose(max(before.size), bits, len(self.tables))]
             if self.thresholds is not None:
-                from train.layers import bitrate
-
-                return self.tables[choose_by_busyness(bitrate.measure(before, self.tables[0].luma), self.thresholds)]
+                return self.tables[choose_by_bitrate(image_bitrate(before, self.tables[0].luma), self.thresholds)]
         return max(self.tables, key=lambda each: each.share, default=None)
 
     @property
@@ -109,28 +103,12 @@ class Emulator(Block):
 
     def save(self, path: Path) -> None:
         """Write the emulator as JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_atomically(path, to_json(Emulator, self, indent=2))
 
     @classmethod
     def load(cls, path: Path) -> Emulator:
         """Read an emulator; raise UserError for a missing or damaged file."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise UserError(f"There is no emulator {path}. Run `python -m train.emulator` to find it.") from None
-        except ValidationError as error:
-            why = error.errors()[0]["msg"]
-        except OSError as error:
-            why = str(error)
-        raise UserError(
-            f"{path} is no emulator, or is damaged ({why}). Run `python -m train.emulator` to find it anew."
-        )
-
-    def _serve(self, image: Image.Image, tables: Tables | None) -> Image.Image:
-        return codecs.decoded(image, self.chain, tables.steps if tables else None)
+        return read_json(path, cls, "Run `python -m train.emulator` to find it anew.")
 
 
 def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:
@@ -138,6 +116,6 @@ def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:
     return 8 * len(codecs.encode(image, encoder, tables.steps)) / math.prod(image.size)
 
 
-def choose_by_busyness(busy: float, thresholds: Sequence[float]) -> int:
-    """Return the index of the tables that an image of a busyness gets."""
-    return bisect_left(thresholds, busy)
+def choose_by_bitrate(bitrate: float, thresholds: Sequence[float]) -> int:
+    """Return the index of the tables that an image of an estimated bitrate gets."""
+    return bisect_left(thresholds, bitrate)

@@ -13,8 +13,7 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs
 from collect.codecs import quantisation
-from collect.codecs.encoders import LARGEST_STEP
-from collect.images import DAMAGED
+from collect.images import Unusable, decoding
 from params import UserError
 
 Size = tuple[int, int]  # width and height, pixels
@@ -34,14 +33,12 @@ class Header:
     sizes: tuple[Size, Size]
     format: str
     payload: int  # the rendition's bytes, but for its colour profile
-    sampling: str = ""  # of a JPEG: 444, 422, 420 or other
-    progressive: bool = False
     tables: tuple[
         Steps, ...
     ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
 
     @property
-    def busy(self) -> float:
+    def bytes_a_pixel(self) -> float:
         """Return the bytes a pixel of the rendition."""
         return self.payload / math.prod(self.sizes[1])
 
@@ -61,7 +58,7 @@ class Observed:
         return float(np.abs(_pixels(image) - _pixels(self.rendition)).mean())
 
 
-def skim(original: Path, rendition: Path) -> Header:
+def read_header(original: Path, rendition: Path) -> Header:
     """Read the files' headers; raise UserError for one that is no image, or an original too large to encode."""
     with _open(original) as first:
         size = _upright(first)
@@ -76,29 +73,27 @@ def skim(original: Path, rendition: Path) -> Header:
         if not isinstance(second, JpegImagePlugin.JpegImageFile):
             return header
         tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
-        if not all(1 <= step <= LARGEST_STEP for table in tables for step in table):
+        if not all(1 <= step <= quantisation.LARGEST_STEP for table in tables for step in table):
             tables = ()
-        sampling = quantisation.SAMPLINGS[JpegImagePlugin.get_sampling(second)].replace(":", "")
         return replace(
             header,
             format="JPEG",  # Pillow calls some of them MPO
-            sampling=sampling,
-            progressive="progressive" in second.info,
             tables=tables * 2 if len(tables) == 1 and second.mode != "L" else tables,
         )
 
 
-def read(header: Header) -> Observed:
+def read_pair(header: Header) -> Observed:
     """Decode a pair; raise UserError when a file is damaged."""
-    return Observed(header, read_image(header.original), read_image(header.rendition))
+    return Observed(header, read_upright(header.original), read_upright(header.rendition))
 
 
-def read_image(file: Path) -> Image.Image:
+def read_upright(file: Path) -> Image.Image:
     """Read a file as an upright RGB image without metadata; raise UserError when it is damaged."""
     with _open(file) as opened:
         try:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-        except DAMAGED as error:
+            with decoding():
+                image = ImageOps.exif_transpose(opened).convert("RGB")
+        except Unusable as error:
             raise _unreadable(file, error) from None
     image.info = {}
     return image
@@ -106,8 +101,9 @@ def read_image(file: Path) -> Image.Image:
 
 def _open(file: Path) -> Image.Image:
     try:
-        return Image.open(file)
-    except DAMAGED as error:
+        with decoding():
+            return Image.open(file)
+    except Unusable as error:
         raise _unreadable(file, error) from None
 
 
@@ -166,9 +162,3 @@ def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
         if low <= nearest <= high and nearest > 0:
             return f"{nearest:.{decimals}f}"
     return None
-
-
-def jpeg_quality(tables: Sequence[Steps]) -> int | None:
-    """Return the libjpeg quality whose tables are exactly these, if there is one."""
-    quality = quantisation.nearest_quality(tables[0])
-    return quality if tables == quantisation.standard_tables(quality)[: len(tables)] else None

@@ -12,16 +12,17 @@ from statistics import fmean
 from PIL import Image
 
 from collect import codecs
-from collect.codecs.kernels import KERNELS
+from collect.codecs.encoders import encoder
+from collect.codecs.kernels import all_kernels
 from train.emulator.observations import Observed
 
-KEPT = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
-SAME = 0.002  # grey levels; below this mean a chain is taken for the platform's own
-AMOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)  # of sharpening
-FINER = (0.1, 0.05, 0.02, 0.01)  # steps of the amount
-EARLIER = range(30, 101)  # JPEG qualities of a second, earlier encode
-GAIN = 0.5  # an earlier encode is believed if it takes away at least this share of the error
-ROUNDS = 3
+KEPT_SHARE = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
+FOUND_MAE = 0.002  # grey levels; below this mean a chain is taken for the platform's own
+SHARPENING_AMOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)  # of sharpening
+FINER_STEPS = (0.1, 0.05, 0.02, 0.01)  # steps of the amount
+EARLIER_QUALITIES = range(30, 101)  # JPEG qualities of a second, earlier encode
+MIN_EARLIER_GAIN = 0.5  # an earlier encode is believed if it takes away at least this share of the error
+REFINING_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -46,105 +47,110 @@ class Candidate:
 
 
 class Search:
-    """Measures plans on pairs: all on few, the better ones on more.
+    """Measures candidates on pairs: all on few, the better ones on more.
 
     Args:
         pairs: the most telling first.
         deadline: of `time.monotonic`, after which nothing new is measured.
-        tell: is called with the best plan so far and its error.
+        on_best: is called with the best candidate so far and its error.
     """
 
     def __init__(
-        self, pairs: Sequence[Observed], deadline: float, tell: Callable[[Candidate, float], None] = lambda *_: None
+        self, pairs: Sequence[Observed], deadline: float, on_best: Callable[[Candidate, float], None] = lambda *_: None
     ) -> None:
-        self.pairs, self.deadline, self.tell = pairs, deadline, tell
+        self.pairs, self.deadline, self.on_best = pairs, deadline, on_best
         self.errors: dict[tuple[str, int], float] = {}
 
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    def error(self, plan: Candidate, count: int | None = None) -> float:
+    def error(self, candidate: Candidate, count: int | None = None) -> float:
         """Return the mean error over the first `count` pairs, or over all, in grey levels."""
-        chain = plan.chain
+        chain = candidate.chain
         for index, pair in enumerate(self.pairs[:count]):
             if (chain, index) not in self.errors:
-                self.errors[chain, index] = pair.error(decode(pair, chain))
+                self.errors[chain, index] = pair.error(apply_chain(pair, chain))
         return fmean(self.errors[chain, index] for index in range(len(self.pairs[:count])))
 
-    def best(self, plans: Iterable[Candidate]) -> Candidate:
-        """Return the plan of the least error, the earlier listed among equals; when late, of those measured.
+    def best_of(self, candidates: Iterable[Candidate]) -> Candidate:
+        """Return the candidate of the least error, the earlier listed among equals; when late, of those measured.
 
         Stops at the first that reproduces all pairs.
         """
-        left, count = plans, 1
+        left, count = candidates, 1
         while True:
             measured: dict[str, tuple[float, Candidate]] = {}
-            for plan in left:
-                measured.setdefault(plan.chain, (self.error(plan, count), plan))
+            for candidate in left:
+                measured.setdefault(candidate.chain, (self.error(candidate, count), candidate))
                 if self.is_late():
                     return min(measured.values(), key=lambda each: each[0])[1]
-                if count == 1 and self.is_found(plan):
-                    return plan
+                if count == 1 and self.is_found(candidate):
+                    return candidate
             ranked = sorted(measured.values(), key=lambda each: each[0])
-            self.tell(ranked[0][1], ranked[0][0])
+            self.on_best(ranked[0][1], ranked[0][0])
             if len(ranked) == 1 or count >= len(self.pairs):
                 return ranked[0][1]
-            left, count = [plan for _, plan in ranked[: math.ceil(len(ranked) * KEPT)]], 2 * count
+            left, count = [candidate for _, candidate in ranked[: math.ceil(len(ranked) * KEPT_SHARE)]], 2 * count
 
-    def is_found(self, plan: Candidate) -> bool:
-        """Tell whether a plan reproduces the pairs, as far as there is time to know.
+    def is_found(self, candidate: Candidate) -> bool:
+        """Tell whether a candidate reproduces the pairs, as far as there is time to know.
 
         Looks at no more of them than it takes to see that it doesn't.
         """
-        return all(not self.is_late() and self.error(plan, count) <= SAME for count in range(1, len(self.pairs) + 1))
+        return all(
+            not self.is_late() and self.error(candidate, count) <= FOUND_MAE for count in range(1, len(self.pairs) + 1)
+        )
 
 
-def decode(pair: Observed, chain: str) -> Image.Image:
+def apply_chain(pair: Observed, chain: str) -> Image.Image:
     """Return what a chain makes of a pair's original; `jpeg:tables` takes the tables of the pair's own rendition."""
-    if chain.split("+")[-1] in ("png", "webp:lossless"):  # slow, and nothing changes
+    tables = pair.header.tables or None
+    if encoder(*chain.split("+")[-1].split(":"), tables=tables).is_lossless:  # slow, and nothing changes
         return codecs.before_encoding(pair.original, chain)
-    return codecs.decoded(pair.original, chain, pair.header.tables or None)
+    return codecs.decoded(pair.original, chain, tables)
 
 
-def find(search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
-    """Find the plan that reproduces the pairs best, by one part after the other, until nothing gets better.
+def find_candidate(search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
+    """Find the candidate that reproduces the pairs best, by one part after the other, until nothing gets better.
 
     Args:
         rule: the resize step, without its kernel.
-        encoders: lists the encoders worth a try after the steps of a plan, the likeliest first.
+        encoders: lists the encoders worth a try after the steps of a candidate, the likeliest first.
     """
-    plan = search.best(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
-    plan = _settle(search, plan, encoders)
-    if search.is_found(plan) or search.is_late():
-        return plan
-    second = search.best(_with_earlier(plan))
-    second = _settle(search, second, encoders)
-    return second if search.error(second) <= (1 - GAIN) * search.error(plan) else plan
+    candidate = search.best_of(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
+    candidate = _refine(search, candidate, encoders)
+    if search.is_found(candidate) or search.is_late():
+        return candidate
+    second = search.best_of(_with_earlier(candidate))
+    second = _refine(search, second, encoders)
+    return second if search.error(second) <= (1 - MIN_EARLIER_GAIN) * search.error(candidate) else candidate
 
 
-def _settle(search: Search, plan: Candidate, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
-    for _ in range(ROUNDS):
-        if search.is_late() or search.is_found(plan):
+def _refine(search: Search, candidate: Candidate, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
+    for _ in range(REFINING_ROUNDS):
+        if search.is_late() or search.is_found(candidate):
             break
-        before = plan
-        kernels = tuple(KERNELS) if plan.resize else (plan.kernel,)
-        plan = search.best(_sharpened(plan, kernels, AMOUNTS))
-        for step in FINER:
+        before = candidate
+        kernels = tuple(all_kernels()) if candidate.resize else (candidate.kernel,)
+        candidate = search.best_of(_sharpened(candidate, kernels, SHARPENING_AMOUNTS))
+        for step in FINER_STEPS:
             # the kernel again, since a little more sharpening can pass for another kernel
-            amounts = (max(0.0, round(plan.amount + steps * step, 2)) for steps in (0, -1, 1, -2, 2))
-            plan = search.best(_sharpened(plan, kernels, amounts))
-        plan = search.best([plan, *(replace(plan, encoder=encoder) for encoder in encoders(plan))])
-        if plan == before:
+            amounts = (max(0.0, round(candidate.amount + steps * step, 2)) for steps in (0, -1, 1, -2, 2))
+            candidate = search.best_of(_sharpened(candidate, kernels, amounts))
+        candidate = search.best_of(
+            [candidate, *(replace(candidate, encoder=encoder) for encoder in encoders(candidate))]
+        )
+        if candidate == before:
             break
-    return plan
+    return candidate
 
 
-def _sharpened(plan: Candidate, kernels: Iterable[str], amounts: Iterable[float]) -> Iterator[Candidate]:
-    yield plan
+def _sharpened(candidate: Candidate, kernels: Iterable[str], amounts: Iterable[float]) -> Iterator[Candidate]:
+    yield candidate
     for kernel, amount in product(kernels, amounts):
-        yield replace(plan, kernel=kernel, amount=amount)
+        yield replace(candidate, kernel=kernel, amount=amount)
 
 
-def _with_earlier(plan: Candidate) -> Iterator[Candidate]:
-    for place, sampling, quality in product((0, 1, 2), ("420", "444"), EARLIER):
-        yield replace(plan, earlier=f"jpeg:{quality}:{sampling}", place=place)
+def _with_earlier(candidate: Candidate) -> Iterator[Candidate]:
+    for place, sampling, quality in product((0, 1, 2), ("420", "444"), EARLIER_QUALITIES):
+        yield replace(candidate, earlier=f"jpeg:{quality}:{sampling}", place=place)

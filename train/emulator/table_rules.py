@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from train.emulator.model import Limit, Tables, bits_a_pixel, choose_by_busyness
-from train.layers.bitrate import measure
+from train.emulator.model import Limit, Tables, bits_a_pixel, choose_by_bitrate
+from train.layers.bitrate import image_bitrate
 
 FOLDS = 5
 
 Predict = Callable[[int], int]  # an image's index → the index of its tables
 
 
-def learn(
+def learn_rules(
     images: Iterable[Image.Image], chosen: Sequence[int], encoder: str, tables: Sequence[Tables], deadline: float
 ) -> tuple[tuple[float, ...] | None, Limit | None]:
-    """Learn a rule by busyness and one by the file's size; None for one that may be luck.
+    """Learn a rule by the estimated bitrate and one by the file's size; None for one that may be luck.
 
     Args:
         images: as the last encoder gets them; each is forgotten once measured.
@@ -32,15 +32,15 @@ def learn(
     measured = []
     for image in images:
         bits_by_tables = [bits_a_pixel(image, encoder, each) for each in tables]
-        measured.append((measure(image, tables[0].luma), bits_by_tables, max(image.size)))
+        measured.append((image_bitrate(image, tables[0].luma), bits_by_tables, max(image.size)))
         if time.monotonic() > deadline:
             break
-    busy, bits, sides = (np.array(numbers) for numbers in zip(*measured, strict=True))
+    bitrates, bits, sides = (np.array(numbers) for numbers in zip(*measured, strict=True))
     indices = np.array(chosen[: len(measured)])
 
-    def by_busyness(kept: NDArray[np.int64]) -> Predict:
-        thresholds = learn_thresholds(busy[kept], indices[kept], len(tables))
-        return lambda place: choose_by_busyness(busy[place], thresholds)
+    def by_bitrate(kept: NDArray[np.int64]) -> Predict:
+        thresholds = learn_thresholds(bitrates[kept], indices[kept], len(tables))
+        return lambda place: choose_by_bitrate(bitrates[place], thresholds)
 
     def by_limit(kept: NDArray[np.int64]) -> Predict:
         limit = learn_limit(bits[kept], sides[kept], indices[kept])
@@ -48,17 +48,17 @@ def learn(
 
     guessed = np.bincount(indices).max()
     chance = guessed + np.sqrt(guessed * (1 - guessed / len(indices)))  # a standard deviation: luck seldom goes so far
-    busyness_right, limit_right = (_right(indices, rule) for rule in (by_busyness, by_limit))
-    if max(busyness_right, limit_right) <= chance:
+    bitrate_right, limit_right = (_right(indices, rule) for rule in (by_bitrate, by_limit))
+    if max(bitrate_right, limit_right) <= chance:
         return None, None
-    thresholds = learn_thresholds(busy, indices, len(tables)) if busyness_right > guessed else None
-    limit = learn_limit(bits, sides, indices) if limit_right > max(guessed, busyness_right - 1) else None
+    thresholds = learn_thresholds(bitrates, indices, len(tables)) if bitrate_right > guessed else None
+    limit = learn_limit(bits, sides, indices) if limit_right > max(guessed, bitrate_right - 1) else None
     return thresholds, limit
 
 
-def learn_thresholds(busy: NDArray[np.float64], chosen: NDArray[np.int64], count: int) -> tuple[float, ...]:
-    """Learn the busyness above which an image gets each but the first of `count` tables; they rise."""
-    thresholds = [_threshold(busy, chosen > index) for index in range(count - 1)]
+def learn_thresholds(bitrates: NDArray[np.float64], chosen: NDArray[np.int64], count: int) -> tuple[float, ...]:
+    """Learn the estimated bitrate above which an image gets each but the first of `count` tables; they rise."""
+    thresholds = [_threshold(bitrates, chosen > index) for index in range(count - 1)]
     return tuple(np.maximum.accumulate(thresholds).tolist())
 
 

@@ -11,11 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from collect import codecs
+from collect.codecs.encoders import encoder
 from train.layers.gradient_steering import Quantisation, steer
 from train.layers.jpeg import StraightThrough
 from train.tensors import from_pixels, to_picture
-
-TRANSFORMS = {"webp": Quantisation(4, (2, 2))}  # of encoders in blocks of one size; steps vary, and are not asked for
 
 
 class RealEncoder(nn.Module):
@@ -28,7 +27,9 @@ class RealEncoder(nn.Module):
     def __init__(self, codec: str) -> None:
         super().__init__()
         codecs.check(codec)
-        self.codec, self.quantisation = codec, TRANSFORMS.get(codec.split(":")[0])
+        transform = encoder(*codec.split(":")).transform
+        self.codec = codec
+        self.quantisation = Quantisation(*transform) if transform else None  # steps vary, and are not asked for
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what is decoded, whole grey levels over 255, of images [N, 3, H, W] in [0, 1], any H and W."""
@@ -42,7 +43,7 @@ class RealEncoder(nn.Module):
 def replace(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:
     """Return `served`, what an encoder made of the images, with a gradient by them.
 
-    It is steered (train/leverage.py) where the encoder transforms in blocks of one size, else the identity's.
+    It is steered (gradient_steering.py) where the encoder transforms in blocks of one size, else the identity's.
     """
     if quantisation is not None:
         return steer(images, served, quantisation)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+from train.layers.transforms import TO_YCC, dct_matrix
+
 GREY_LEVELS = 255
 
 
@@ -31,7 +32,7 @@ def steer(images: Tensor, served: Tensor, quantisation: Quantisation) -> Tensor:
     Rounding has no gradient, and the straight-through one promises as much for a coefficient that stays where it was
     rounded to as for one that is about to change. Here each coefficient's share is weighted by what rounding took from
     it: 1 - cos(2π lost / step), which is 0 on a level and 2 half-way to the next (the sine's gradient of
-    `train.jpeg.smooth`), or |lost| where the steps are not known. What was lost is read off the two images, so
+    `train.layers.jpeg.smooth`), or |lost| where the steps are not known. What was lost is read off the two images, so
     that this holds for any encoder that transforms in blocks, whatever it predicts.
 
     Args:
@@ -53,10 +54,10 @@ class _Steered(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (lost,) = ctx.saved_tensors
         with torch.autocast(lost.device.type, enabled=False):
-            return _weighted(gradients[0].float(), GREY_LEVELS * lost.float(), ctx.quantisation), None, None
+            return _steered_gradient(gradients[0].float(), GREY_LEVELS * lost.float(), ctx.quantisation), None, None
 
 
-def _weighted(gradient: Tensor, lost: Tensor, quantisation: Quantisation) -> Tensor:
+def _steered_gradient(gradient: Tensor, lost: Tensor, quantisation: Quantisation) -> Tensor:
     to_ycc = gradient.new_tensor(TO_YCC)
     by_ycc = torch.einsum("ji,njhw->nihw", torch.linalg.inv(to_ycc), gradient)
     lost = torch.einsum("ij,njhw->nihw", to_ycc, lost)
@@ -64,16 +65,16 @@ def _weighted(gradient: Tensor, lost: Tensor, quantisation: Quantisation) -> Ten
     pad = (0, -width % (2 * quantisation.side), 0, -height % (2 * quantisation.side))
     by_ycc, lost = (F.pad(each, pad, mode="replicate") for each in (by_ycc, lost))
     luma_steps, chroma_steps = quantisation.steps or (None, None)
-    luma = _by_leverage(by_ycc[:, :1], lost[:, :1], quantisation.side, luma_steps)
+    luma = _weight_coefficients(by_ycc[:, :1], lost[:, :1], quantisation.side, luma_steps)
     small, small_lost = (F.avg_pool2d(each[:, 1:], quantisation.halved) for each in (by_ycc, lost))
-    chroma = _by_leverage(small, small_lost, quantisation.side, chroma_steps)
+    chroma = _weight_coefficients(small, small_lost, quantisation.side, chroma_steps)
     for axis, times in zip((2, 3), quantisation.halved, strict=True):
         chroma = chroma.repeat_interleave(times, dim=axis)
     back = torch.einsum("ij,nihw->njhw", to_ycc, torch.cat([luma, chroma], dim=1))
     return back[..., :height, :width]
 
 
-def _by_leverage(gradient: Tensor, lost: Tensor, side: int, steps: Tensor | None) -> Tensor:
+def _weight_coefficients(gradient: Tensor, lost: Tensor, side: int, steps: Tensor | None) -> Tensor:
     """Weight the coefficients of a gradient [N, C, H, W], sides multiples of `side`, by what they lost."""
     dct = dct_matrix(side, gradient)
     coefficients, errors = (dct @ _blocks(each, side) @ dct.T for each in (gradient, lost))
@@ -89,11 +90,3 @@ def _blocks(planes: Tensor, side: int) -> Tensor:
     """Cut [N, C, H, W] into [N, C, H / side, W / side, side, side]."""
     count, channels, height, width = planes.shape
     return planes.view(count, channels, height // side, side, width // side, side).transpose(3, 4)
-
-
-def dct_matrix(side: int, like: Tensor) -> Tensor:
-    """Return the orthonormal DCT-II's matrix, [side, side]."""
-    index = torch.arange(side, device=like.device, dtype=like.dtype)
-    matrix = torch.cos(math.pi / side * index[:, None] * (index + 0.5)) * math.sqrt(2 / side)
-    matrix[0] /= math.sqrt(2)
-    return matrix

@@ -14,23 +14,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-BLOCK = 8
+from train.layers.transforms import BLOCK, FIXED_POINT, LIBJPEG_TO_RGB, LIBJPEG_TO_YCC, libjpeg_dct_matrix
+
 Sampling = Literal["4:4:4", "4:2:2", "4:2:0", "grey"]
 Rounding = Literal["straight_through", "cubic", "smooth"]
 Quantiser = Callable[[Tensor], Tensor]
 HALVED = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # pixels a chroma sample stands for, down and across
-DCT = (  # the left half; sums of jfdctint.c's and jidctint.c's constants, in 1/8192
-    (8192, 8192, 8192, 8192),
-    (11363, 9633, 6437, 2260),
-    (10703, 4433, -4433, -10703),
-    (9633, -2259, -11362, -6436),
-    (8192, -8192, -8192, 8192),
-    (6437, -11362, 2261, 9633),
-    (4433, -10704, 10704, -4433),
-    (2260, -6436, 9633, -11363),
-)
-TO_YCC = ((19595, 38470, 7471), (-11058, -21710, 32768), (32768, -27439, -5329))  # jccolor.c's, in 1/65536
-TO_RGB = ((65536, 0, 91881), (65536, -22554, -46802), (65536, 116130, 0))  # jdcolor.c's
 
 
 def jpeg(
@@ -106,27 +95,20 @@ def _round(x: Tensor) -> Tensor:
 
 def _mix(images: Tensor, matrix: tuple[tuple[int, ...], ...], offset: tuple[float, ...]) -> Tensor:
     """Mix the colours [N, 3, H, W] by a 3×3 matrix in 1/65536, and add to each an offset."""
-    weights = (images.new_tensor(matrix) / 65536).expand(len(images), 3, 3)
+    weights = (images.new_tensor(matrix) / FIXED_POINT).expand(len(images), 3, 3)
     # many times as fast on a CPU as a 1×1 convolution
     return torch.baddbmm(images.new_tensor(offset).view(3, 1), weights, images.flatten(2)).view(images.shape)
-
-
-def dct_matrix(like: Tensor) -> Tensor:
-    """Return the 8×8 matrix of the DCT-II, √8 times the orthonormal one, in libjpeg's fixed-point constants."""
-    half = like.new_tensor(DCT)
-    mirrored = half.flip(1) * half.new_tensor([1, -1] * 4).view(-1, 1)  # even rows are symmetric, odd ones turn sign
-    return torch.cat([half, mirrored], dim=1) / 8192
 
 
 def _colour(levels: Tensor, luma: Tensor, chroma: Tensor, down: int, across: int, quantised: Quantiser) -> Tensor:
     """Compress colour, [N, 3, H, W] in grey levels, a chroma sample standing for `down` × `across` pixels."""
     height, width = levels.shape[-2:]
-    halves_down = -1 / 65536  # as libjpeg rounds chroma
-    ycc = _round(_mix(levels, TO_YCC, (-128, halves_down, halves_down)))
+    halves_down = -1 / FIXED_POINT  # as libjpeg rounds chroma
+    ycc = _round(_mix(levels, LIBJPEG_TO_YCC, (-128, halves_down, halves_down)))
     y = _compress(ycc[:, :1], luma, quantised)
     colours = _compress(_shrink(ycc[:, 1:], down, across), chroma, quantised)
     colours = _grow(colours[..., : math.ceil(height / down), : math.ceil(width / across)], down, across)
-    rgb = _mix(torch.cat([y, colours[..., :height, :width]], dim=1), TO_RGB, (128, 128, 128))
+    rgb = _mix(torch.cat([y, colours[..., :height, :width]], dim=1), LIBJPEG_TO_RGB, (128, 128, 128))
     return _round(rgb).clamp(0, 255)
 
 
@@ -135,7 +117,7 @@ def _compress(levels: Tensor, table: Tensor, quantised: Quantiser) -> Tensor:
     height, width = levels.shape[-2:]
     padded = _pad(levels, -width % BLOCK, -height % BLOCK)
     columns = padded.shape[-1]
-    dct, steps = dct_matrix(levels), table.to(levels).view(-1, 1, BLOCK, BLOCK).tile(columns // BLOCK)
+    dct, steps = libjpeg_dct_matrix(levels), table.to(levels).view(-1, 1, BLOCK, BLOCK).tile(columns // BLOCK)
     # rows by a product from the right, columns by one from the left: no pixel changes its place
     # in between libjpeg keeps quarters, and at the end eighths
     across = _round(padded.reshape(-1, BLOCK) @ (4 * dct.T))

@@ -1,24 +1,23 @@
-"""Resizing as Pillow does it, as a layer."""
+"""Resizing as the kernels of collect.codecs do it, as a layer."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from collect import codecs
+from collect.codecs import kernels
 
 
 class Resize(nn.Module):
-    """Scale as Pillow does: across, rounded to whole grey levels, then down.
+    """Scale as a kernel does: across, rounded to whole grey levels, then down.
 
     Args:
         by: `resize` multiplies both sides; `fit` and `width` shrink the longest side or the width, and never enlarge.
         number: the scale, or the pixels.
-        kernel: the name of one of Pillow's.
+        kernel: its name in collect/codecs/kernels.
     """
 
     def __init__(self, by: str, number: float, kernel: str = "lanczos") -> None:
@@ -42,7 +41,5 @@ def whole(images: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
-    """Return the float [served, length] matrix by which Pillow resizes a line of pixels, read off Pillow itself."""
-    impulses = Image.fromarray(np.eye(length, dtype=np.float32))
-    answers = impulses.resize((served, length), Image.Resampling[kernel.upper()])
-    return torch.from_numpy(np.asarray(answers).T.copy())
+    """Return the float [served, length] matrix by which a kernel resizes a line of pixels."""
+    return torch.from_numpy(kernels.kernel_matrix(length, served, kernel).copy())

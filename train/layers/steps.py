@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from train.layers.bitrate import busyness
+from train.layers.bitrate import estimate_bitrate
 from train.layers.gradient_steering import Quantisation
 from train.layers.jpeg import HALVED, Rounding, Sampling, jpeg
 
@@ -23,9 +23,9 @@ class Jpeg(nn.Module):
     Args:
         sampling: `444`, `422` or `420`.
         tables: of luma and chroma, 64 steps each in rows; finest first.
-        thresholds: the busyness above which the next tables are taken, one fewer than there are tables; empty: the
-            first tables, whatever the image.
-        rounding: of the quantised coefficients, as `train.jpeg.jpeg` has it.
+        thresholds: the estimated bits a pixel above which the next tables are taken, one fewer than there are tables;
+            empty: the first tables, whatever the image.
+        rounding: of the quantised coefficients, as `train.layers.jpeg.jpeg` has it.
     """
 
     luma: Tensor
@@ -64,4 +64,4 @@ class Jpeg(nn.Module):
         """Return the index of each image's tables, int64 [N]."""
         if not len(self.thresholds):
             return torch.zeros(len(images), dtype=torch.int64, device=images.device)
-        return torch.bucketize(busyness(images, self.luma[0]), self.thresholds)
+        return torch.bucketize(estimate_bitrate(images, self.luma[0]), self.thresholds)

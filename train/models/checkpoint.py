@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from collect.files import write_atomically
 from params import UserError
+from train.models.com_model import ComModel
+from train.models.hybrid import Hybrid
 
 KEY = "comreadv"  # safetensors metadata are strings: ours are one JSON object under this key
 LAYERS = 2  # how hybrids process; 1 followed WebP and JPEG 2000 and learned AVIF, where 2 has the real encoders
-NETWORKS = {"paper": ("train.models.com_model", "ComModel"), "hybrid": ("train.models.hybrid", "Hybrid")}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"paper": ComModel, "hybrid": Hybrid}
 
 
 def build(name: str, **config: Any) -> nn.Module:
     """Build an untrained network by its name in params.yaml and its settings; raise KeyError for an unknown name."""
-    module, kind = NETWORKS[name]
-    model: nn.Module = getattr(import_module(module), kind)(**config)
-    return model
+    return NETWORKS[name](**config)
 
 
 def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
@@ -33,11 +35,9 @@ def save(path: Path, model: nn.Module, /, **metadata: Any) -> None:
         metadata: JSON values; `model`, the network's name, and `config`, what `build` was given with it, are
             needed to rebuild it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, part, metadata={KEY: json.dumps({"layers": LAYERS, **metadata}, sort_keys=True)})
-    part.replace(path)
+    about = {KEY: json.dumps({"layers": LAYERS, **metadata}, sort_keys=True)}
+    write_atomically(path, to_safetensors(tensors, metadata=about))
 
 
 def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
@@ -47,11 +47,12 @@ def load(path: Path, device: torch.device | str | None = None) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # initialising draws numbers, which are overwritten
             model = build(str(metadata.get("model")), **metadata.get("config", {}))
         tensors = load_file(path)
-        if metadata["model"] == "hybrid" and metadata.get("layers", 1) < LAYERS:
-            tensors = model.still_right(tensors)  # type: ignore[operator]
-            if tensors is None:
+        if isinstance(model, Hybrid) and metadata.get("layers", 1) < LAYERS:
+            still_right = model.still_right(tensors)
+            if still_right is None:
                 said = "was trained by an earlier version beside a layer that the real encoder has replaced"
                 raise UserError(f"{path} {said}. {_remedy(path)}")
+            tensors = still_right
         model.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_a_checkpoint(path, error) from None

@@ -23,7 +23,7 @@ class Hybrid(nn.Module):
     emulator that is identified leaves nothing to learn, since all layers are exact.
 
     Args:
-        emulator: what train/emulator/model.py found, as JSON values: chain, tables, thresholds, identified.
+        emulator: an `Emulator`, as JSON values: chain, tables, thresholds, identified.
         residual: False leaves the residual out, where learning it gained nothing.
     """
 
@@ -59,7 +59,7 @@ class Hybrid(nn.Module):
         """Return `served` with a gradient by the images, without a pass through the encoder's layer.
 
         The gradient is that of the steps before the encoder, and at the encoder that of
-        `train.encoder_layer.replace`.
+        `train.layers.encoder.replace`.
 
         Args:
             images: [N, 3, H, W] in [0, 1].

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,95 +9,117 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar
 
-from collect import webhook
-from collect.codecs import fingerprint
-from collect.drift import detect
-from collect.locks import FRESHNESS, held
+from pydantic import BaseModel
+
+from collect import drift, fingerprint, webhook
+from collect.files import read_json, to_json, write_atomically
+from collect.locks import FRESHNESS, file_lock
 from collect.platform import load
-from collect.round_trip.connect import LIVE
+from collect.round_trip import LIVE_VARIABLE
 from collect.store import LIVE_STATE
 from params import Params, UserError
 from train.retraining import model_archive
-from train.retraining.model_archive import WARM_START
+from train.retraining.model_archive import WARM_START, Evaluated
+from train.training import TrainingMetrics
 
 PENDING = LIVE_STATE / "retrain.json"  # the platforms whose change was seen and that have no new model yet
 SUMMARY = Path("reports/retrain.json")
 
+Metrics = TypeVar("Metrics", bound=BaseModel)
 
-def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> list[dict[str, Any]]:
+
+class PlatformOutcome(BaseModel):
+    """What became of a platform; errors in grey levels."""
+
+    platform: str
+    outcome: str  # unchanged, changed, retrained, the model before stays, failed
+    said: str  # what changed, or what went wrong
+    generation: int | None = None  # of its codec
+    mae: float | None = None
+    mae_before: float | None = None  # by the model before
+
+
+class RetrainSummary(BaseModel):
+    """What reports/retrain.json tells of the last retraining; what isn't known is left out."""
+
+    at: str  # ISO 8601, UTC
+    platforms: list[PlatformOutcome]
+
+
+def retrain(params: Params, platforms: Sequence[str], *, live: bool = False) -> list[PlatformOutcome]:
     """Probe platforms, rerun by DVC those that changed, and return what became of each.
 
     A platform that fails doesn't hold the others up. What a run that was killed left undone is done by the next
     one. The model before is kept, is where the new one starts from, and stays in use where it is the better one.
     The summary is in SUMMARY too.
     """
-    with alone() as lock:
+    with retraining_lock() as lock:
         rows = {name: _probe(name, params, lock, live=live) for name in platforms}
         left = [name for name in _pending() if name in platforms]
         if left:
             for stage in ("train", "evaluate"):
                 _repro([f"{stage}@{name}" for name in left], lock, live=live)
         for name in left:
-            rows[name] |= _outcome(name)
-        _write(PENDING, [name for name in _pending() if name not in left or rows[name]["outcome"] == "failed"])
-        summary = list(rows.values())
-        SUMMARY.parent.mkdir(exist_ok=True)
-        _write(SUMMARY, {"at": datetime.now(UTC).isoformat(timespec="seconds"), "platforms": summary})
-    return summary
+            rows[name] = rows[name].model_copy(update=_outcome(name))
+        _write_pending([name for name in _pending() if name not in left or rows[name].outcome == "failed"])
+        summary = RetrainSummary(at=datetime.now(UTC).isoformat(timespec="seconds"), platforms=list(rows.values()))
+        write_atomically(SUMMARY, summary.model_dump_json(indent=2, exclude_unset=True) + "\n")
+    return summary.platforms
 
 
-def alone() -> AbstractContextManager[IO[str]]:
+def retraining_lock() -> AbstractContextManager[IO[str]]:
     """Hold the lock under which one retraining works in this folder; wait for another one's end."""
-    return held(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
+    return file_lock(FRESHNESS, "Another `comreadv retrain` is at work in this folder. Waiting for its end.")
 
 
-def told(row: dict[str, Any]) -> str:
+def describe(row: PlatformOutcome) -> str:
     """Say in a line what became of a platform."""
-    said = f"{row['platform']}: {row['outcome']}: {row['said']}."
-    if "mae" in row:
-        said += f" MAE {row['mae']:.2f} grey levels"
-        said += f", {row['mae_before']:.2f} by the model before." if row.get("mae_before") is not None else "."
-    return said
+    line = f"{row.platform}: {row.outcome}: {row.said}."
+    if row.mae is not None:
+        line += f" MAE {row.mae:.2f} grey levels"
+        line += f", {row.mae_before:.2f} by the model before." if row.mae_before is not None else "."
+    return line
 
 
-def notify(address: str, summary: Sequence[dict[str, Any]]) -> None:
+def post_summary(address: str, summary: Sequence[PlatformOutcome]) -> None:
     """Post the summary to a webhook, as JSON with a text for people."""
-    webhook.post(address, {"text": "\n".join(map(told, summary)), "platforms": summary})
+    rows = [row.model_dump(exclude_unset=True) for row in summary]
+    webhook.post(address, {"text": "\n".join(map(describe, summary)), "platforms": rows})
 
 
-def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> dict[str, Any]:
+def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> PlatformOutcome:
     try:
         if model_archive.unfinished(name):
             put_back(name, lock)
-        found = detect.examine(name, params, live=live and load(name, params.platform(name)).is_live)
+        found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
-        detect.keep(name, found)
+        drift.record_drift(name, found)
         if model_archive.is_behind(name, fingerprint.generation(name)):  # `drift --write` raised the generation before
             _keep_and_note(name)
     except (UserError, OSError) as error:  # which holds no other platform up
         said = error.message.rstrip(".") if isinstance(error, UserError) else f"{error.strerror}: {error.filename}"
-        return {"platform": name, "outcome": "failed", "said": said}
+        return PlatformOutcome(platform=name, outcome="failed", said=said)
     outcome = "changed" if found.is_change else "unchanged"
-    return {"platform": name, "outcome": outcome, "said": found.said, "generation": fingerprint.generation(name)}
+    return PlatformOutcome(platform=name, outcome=outcome, said=found.said, generation=fingerprint.generation(name))
 
 
 def _keep_and_note(name: str) -> None:
     if name not in _pending() and (folder := model_archive.keep(name)):
         model_archive.start_from(folder)
-    _write(PENDING, sorted({*_pending(), name}))
+    _write_pending(sorted({*_pending(), name}))
 
 
 def _repro(targets: Sequence[str], lock: IO[str], *, live: bool) -> None:
-    _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE: "1"} if live else {}))
+    _dvc(["repro", "--keep-going", *targets], lock, {WARM_START: "1"} | ({LIVE_VARIABLE: "1"} if live else {}))
 
 
 def put_back(name: str, lock: IO[str]) -> int:
     """Put a platform's model before in use again, and leave it so until the codec changes; return its generation."""
     generation = model_archive.put_back(name, fingerprint.generation(name))
-    _write(PENDING, [each for each in _pending() if each != name])
+    _write_pending([each for each in _pending() if each != name])
     if Path("dvc.lock").is_file():
         _dvc(["commit", "--force", f"train@{name}"], lock, {})
     model_archive.put_back_is_done(name)
@@ -112,41 +133,38 @@ def _dvc(arguments: Sequence[str], lock: IO[str], settings: Mapping[str, str]) -
     subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment, check=False, pass_fds=[lock.fileno()])
 
 
-def _outcome(name: str) -> dict[str, Any]:
+def _outcome(name: str) -> dict[str, object]:
     """Tell from what training wrote what became of a platform that changed."""
-    trained = _read(model_archive.MODELS / f"{name}.json")
-    if trained.get("generation") != fingerprint.generation(name):
+    generation = fingerprint.generation(name)
+    trained = _read_metrics(model_archive.MODELS / f"{name}.json", TrainingMetrics)
+    if trained is None or trained.generation != generation:
         model_archive.restore(name)
         said = f"`dvc repro train@{name}` did not get to its end (its log is above); the next run tries again"
         return {"outcome": "failed", "said": said}
-    evaluated = _read(model_archive.REPORTS / f"{name}.json")
-    if evaluated.get("generation") != fingerprint.generation(name):
+    evaluated = _read_metrics(model_archive.REPORTS / f"{name}.json", Evaluated)
+    if evaluated is None or evaluated.generation != generation:
         said = f"the new model is in place, but `dvc repro evaluate@{name}` failed; the next run tries again"
         return {"outcome": "failed", "said": said}
-    before = trained.get("before") or {}
-    outcome = "the model before stays" if before.get("in_use") else "retrained"
+    before = trained.before
+    outcome = "the model before stays" if before and before.in_use else "retrained"
     history = fingerprint.load(name).get("said", "")
-    return {"outcome": outcome, "said": history, "mae": trained["mae"], "mae_before": before.get("mae")}
+    return {"outcome": outcome, "said": history, "mae": trained.mae, "mae_before": before and before.mae}
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Read a stage's metrics; empty where the stage didn't get to its end."""
+def _read_metrics(file: Path, kind: type[Metrics]) -> Metrics | None:
+    """Read a stage's metrics; None where the stage didn't get to its end."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return read_json(file, kind, "")
+    except UserError:
+        return None
 
 
 def _pending() -> list[str]:
     try:
-        found = json.loads(PENDING.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(PENDING, list[str], "")
+    except UserError:  # none yet
         return []
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
-def _write(file: Path, content: object) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
+def _write_pending(names: list[str]) -> None:
+    write_atomically(PENDING, to_json(list[str], names, indent=2))

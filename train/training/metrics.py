@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from train.data.pairs import Pairs
 from train.data.perturbations import Kind, perturbed_pairs
-from train.device import where
+from train.device import device_of
 from train.layers.encoder import Chain
-from train.tensors import colours_and_counts, scaled, to_float, to_levels
+from train.tensors import mean_absolute_difference, scaled, to_float, to_levels
 
-BATCH = 8
-MOST_PERTURBED = 32  # test images; each costs several passes through the model
+BATCH_IMAGES = 8
+MAX_PERTURBED_IMAGES = 32  # test images; each costs several passes through the model
 
 # original and rendition, uint8 [3, H, W]; what of the latter doesn't count, a fourth channel tells
 ImagePairs = Iterable[tuple[Tensor, Tensor]]
@@ -32,37 +32,27 @@ def mean_absolute_error(model: nn.Module | None, images: ImagePairs) -> float:
             not the output's size is brought to it by Lanczos.
     """
     errors = []
-    for originals, renditions in alike(images):
+    for originals, renditions in batches_of_one_size(images):
         outputs = torch.stack(originals)
         if model is not None:
-            outputs = to_levels(model(to_float(outputs, where(model))))
+            outputs = to_levels(model(to_float(outputs, device_of(model))))
         errors += [
-            difference(output, scaled(rendition, *output.shape[-2:]))
+            mean_absolute_difference(output, scaled(rendition, *output.shape[-2:]))
             for output, rendition in zip(outputs, renditions, strict=True)
         ]
     return statistics.fmean(errors)
 
 
-def alike(images: ImagePairs) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def batches_of_one_size(images: ImagePairs) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """Give a few originals of one size at a time, and their renditions: some layers take little longer for more."""
     for _, group in groupby(images, key=lambda pair: pair[0].shape):
-        while batch := list(islice(group, BATCH)):
+        while batch := list(islice(group, BATCH_IMAGES)):
             originals, renditions = zip(*batch, strict=True)
             yield list(originals), list(renditions)
 
 
 def perturbed_error(model: nn.Module, test: Pairs, chain: Chain, eps: float, kind: Kind, seed: int) -> float:
     """Measure the error on test images with a change on them that the real chain processed, in grey levels."""
-    originals = (original for original, _ in test.some(MOST_PERTURBED))
-    images = perturbed_pairs(model, originals, chain, eps, kind, seed=seed, on=where(model))
+    originals = (original for original, _ in test.some(MAX_PERTURBED_IMAGES))
+    images = perturbed_pairs(model, originals, chain, eps, kind, seed=seed, on=device_of(model))
     return mean_absolute_error(model, images)
-
-
-def difference(first: Tensor, second: Tensor) -> float:
-    """Return the mean absolute difference of an image and a rendition of one size, uint8, grey levels.
-
-    A rendition's fourth channel, where it has one, tells what counts.
-    """
-    colours, counts = colours_and_counts(second)
-    error = (first.int() - colours.int()).abs().float()
-    return error.mean().item() if counts.all() else error.mean(-3, keepdim=True)[counts].mean().item()

@@ -66,7 +66,7 @@ ALONE = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[ProcessGroup]:
+def joined_group() -> Iterator[ProcessGroup]:
     """Join the processes that `torchrun` started with this one, as its environment variables say, if it did."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from collect.files import write_atomically
 
 
 class ResumeFile:
@@ -27,10 +30,9 @@ class ResumeFile:
 
     def write(self, state: dict[str, Any]) -> None:
         """Write the state whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_name(f"{self.path.name}.new")
-        torch.save({"key": self.key, **state}, new)
-        new.replace(self.path)
+        content = BytesIO()
+        torch.save({"key": self.key, **state}, content)
+        write_atomically(self.path, content.getvalue())
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from train.tensors import opaque, scaled, to_float
 from train.training.process_group import ALONE, ProcessGroup
 
 CROPS_PERTURBED = 4  # from each perturbed image, which costs more to make than a crop to learn
-APART = 400_000_009  # seeds of two processes in one step; PyTorch takes 32 bits of them
-WINDOW = 64  # pixels; side of the part for which an adversarial change is made
+SEED_STRIDE = 400_000_009  # seeds of two processes in one step; PyTorch takes 32 bits of them
+WINDOW_PX = 64  # pixels; side of the part for which an adversarial change is made
 
 Item = tuple[Tensor, Tensor]  # features [C, h, w], and the rendition in the output's size, uint8 [4, h, w]
 
@@ -28,7 +28,7 @@ class Sampler:
         model: the ComModel that makes the features, and steers adversarial changes; in evaluation mode.
         chain: the platform's real chain, for perturbed inputs; None: it is not known, and there are none.
         on: where the model is.
-        ranks: the processes that part each step's images among them.
+        process_group: the processes that part each step's images among them.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Sampler:
         settings: params.Train,
         chain: Chain | None,
         on: torch.device,
-        ranks: ProcessGroup = ALONE,
+        process_group: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.training, self.settings, self.chain, self.on = model, training, settings, chain, on
-        self.ranks = ranks
+        self.process_group = process_group
         self.steps = math.ceil(len(training) / settings.batch_size)  # an epoch
         self.cache = Cache()
 
@@ -50,7 +50,7 @@ class Sampler:
 
         A process for which no image is left gets one of which nothing counts.
         """
-        chosen = self.ranks.share(whole := self._chosen(step))
+        chosen = self.process_group.share(whole := self._chosen(step))
         features, renditions = crops(self._items(list(chosen or whole[:1]), generator), self.settings.crop, generator)
         if not chosen:
             renditions[:, 3] = 0
@@ -67,8 +67,8 @@ class Sampler:
     def _items(self, chosen: list[int], generator: torch.Generator) -> list[Item]:
         """Take the chosen pairs, or a few of their originals with a change on them."""
         share, half = torch.rand(2, generator=generator).tolist()
-        if self.ranks.rank:  # the kind of a step is the same for all processes, what is drawn for its images isn't
-            generator.manual_seed(generator.initial_seed() + APART * self.ranks.rank)
+        if self.process_group.rank:  # the kind of a step is the same for all processes, what is drawn for images isn't
+            generator.manual_seed(generator.initial_seed() + SEED_STRIDE * self.process_group.rank)
         if self.chain is None or share >= self.settings.perturbed:
             return [self.cache.get(index, lambda index: self.item(*self.training[index])) for index in chosen]
         kind: Kind = "noise" if half < 0.5 else "adversarial"
@@ -80,7 +80,7 @@ class Sampler:
 
     def _perturbed(self, original: Tensor, chain: Chain, kind: Kind, generator: torch.Generator) -> Item:
         eps = self.settings.perturbed_eps * float(torch.rand((), generator=generator))
-        changed = perturbed(self.model, original, eps, kind, generator, self.on, WINDOW)
+        changed = perturbed(self.model, original, eps, kind, generator, self.on, WINDOW_PX)
         return self.item(changed, serve(chain, changed))
 
     @torch.no_grad()

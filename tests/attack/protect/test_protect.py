@@ -28,9 +28,7 @@ from attack.protect.photo_model import FullResolution, Processing, respond, shri
 from attack.protect.protector import ProtectionRequest, Protector
 from attack.protect.record import Record
 from collect import images, sandbox
-from collect.round_trip.export import read_manifest
-from collect.round_trip.original import Original
-from collect.round_trip.round_trip import round_trip
+from collect.round_trip import Original, read_round_trips, round_trip
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
@@ -373,7 +371,7 @@ def test_the_site_serves_what_the_verdict_says(here: Path) -> None:
     with sandbox.serve("weibo", state=here / "site") as origin:
         sent = [Original.of(copy, "test/photo.png")]
         round_trip("weibo", rows, sent, here / "trip", generation=1, origin=origin)
-    downloaded = here / "trip" / read_manifest(here / "trip")[0]["file"]
+    downloaded = here / "trip" / read_round_trips(here / "trip")[0].file
     net = classifiers.load("efficientnet_lite0")
     answer = int(net(read_image(downloaded)[None] / 255).argmax())
     assert answer == row["verdicts"][0]["after"]["label"] != row["verdicts"][0]["before"]["label"]

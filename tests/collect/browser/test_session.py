@@ -17,7 +17,7 @@ from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, load
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
-from collect.round_trip.round_trip import round_trip
+from collect.round_trip import round_trip
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
 NOTHING = Batch("nothing", [])

@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 
 import comreadv
 import params
-from collect import sandbox
+from collect import fingerprint, sandbox
 from collect.browser import launch, storage_state
-from collect.codecs import fingerprint
 from collect.codecs.chain import encode
 from collect.doctor import pending_deletions
 from collect.doctor.checks import SiteChecks

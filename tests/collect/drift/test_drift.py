@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 import comreadv
 import params
-from collect import sandbox
-from collect.codecs import fingerprint
+from collect import fingerprint, sandbox
 from collect.drift import detect, probe, probe_images
 from params import UserError
 
@@ -53,7 +52,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> detect.Drift:
 @pytest.fixture
 def seen(first: detect.Drift, workplace: Path) -> probe.Seen:
     """Keep that encoder's fingerprint."""
-    detect.keep("site", first)
+    detect.record_drift("site", first)
     return copy.deepcopy(first.seen)
 
 
@@ -68,25 +67,25 @@ def test_a_change_is_noticed_by_the_next_probe_and_named(codec: str, seen: probe
 
 def test_an_unchanged_codec_is_probed_once_and_written_down(seen: probe.Seen, workplace: Path) -> None:
     settings = settings_for(workplace, adapter="codec", codec=BASE)
-    assert probe.last(settings, "site") is None
+    assert probe.last_probe(settings, "site") is None
     before = (workplace / "fingerprints/site.json").read_bytes()
     for _ in range(2):
         found = detect.examine("site", settings)
         assert (found.kind, found.said) == ("none", "unchanged")
-        detect.keep("site", found)
+        detect.record_drift("site", found)
     assert (workplace / "fingerprints/site.json").read_bytes() == before
-    assert probe.kept(seen) == json.loads(before)["probes"]
-    assert len(probe.earlier(settings, "site", 1, seen)) == 2 and probe.last(settings, "site")
+    assert probe.without_tables(seen) == json.loads(before)["probes"]
+    assert len(probe.earlier_probes(settings, "site", 1, seen)) == 2 and probe.last_probe(settings, "site")
 
 
 def test_a_restored_fingerprint_is_compared_with_no_probe_of_another(seen: probe.Seen, workplace: Path) -> None:
     other = settings_for(workplace, adapter="codec", codec="webp:80")
     file = workplace / "fingerprints/site.json"
     restored = file.read_bytes()
-    detect.keep("site", detect.examine("site", other))
+    detect.record_drift("site", detect.examine("site", other))
     assert fingerprint.generation("site") == 2 and not detect.examine("site", other).is_change
     file.write_bytes(restored)
-    detect.keep("site", detect.examine("site", settings_for(workplace, adapter="codec", codec="jpeg:60")))
+    detect.record_drift("site", detect.examine("site", settings_for(workplace, adapter="codec", codec="jpeg:60")))
     assert fingerprint.generation("site") == 2
     assert detect.examine("site", other).is_change  # its own headers were seen in that generation, of another branch
 
@@ -179,7 +178,7 @@ def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(work
     fingerprint.save("site", {"codec": probe.codec_of(first.seen)["codec"]})
     found = detect.examine("site", settings)
     assert found.kind == "first" and not found.is_change
-    detect.keep("site", found)
+    detect.record_drift("site", found)
     assert fingerprint.generation("site") == 1 and fingerprint.load("site")["probes"]
 
 
@@ -188,7 +187,7 @@ def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> Non
 
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    one, other = (probe_images.make(tmp_path / name) for name in ("one", "other"))
+    one, other = (probe_images.make_probes(tmp_path / name) for name in ("one", "other"))
     assert len(one) >= 12
     for name in one:
         assert one[name].read_bytes() != other[name].read_bytes()
@@ -205,13 +204,13 @@ def stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_why_probes_stay_on_a_site_is_told_to_the_letter(workplace: Path, monkeypatch, capsys) -> None:
+def test_why_probes_stay_on_a_site_is_told_to_the_letter(workplace: Path, monkeypatch, caplog) -> None:
     def refuse(*_: object) -> None:
         raise UserError('no [/b] textarea[name^="desc_"]')
 
     monkeypatch.setattr("collect.platforms.codec.LocalSession.delete", refuse)
     detect.examine("site", settings_for(workplace, adapter="codec", codec=BASE))
-    assert 'probes stay on the site (no [/b] textarea[name^="desc_"]);' in capsys.readouterr().err
+    assert 'probes stay on the site (no [/b] textarea[name^="desc_"]);' in caplog.text
 
 
 @pytest.mark.browser
@@ -220,7 +219,7 @@ def test_a_site_is_probed_and_left_as_it_was(workplace: Path) -> None:
     settings = settings_for(workplace, adapter="weibo")
     state = workplace / "site"
     with sandbox.serve("weibo", state=state) as origin:
-        detect.keep("site", detect.examine("site", settings, origin=origin))
+        detect.record_drift("site", detect.examine("site", settings, origin=origin))
         assert detect.examine("site", settings, origin=origin).kind == "none"
     with sandbox.serve("weibo", state=state, faults={"watermark": 1.0}) as origin:
         found = detect.examine("site", settings, origin=origin)
@@ -237,7 +236,7 @@ def test_what_other_clients_get_is_noticed_and_a_killed_probe_is_deleted_by_the_
     state = workplace / "site"
     with sandbox.serve("weibo", state=state, negotiates="webp:80") as origin:
         first = detect.examine("site", settings, origin=origin)
-        detect.keep("site", first)
+        detect.record_drift("site", first)
     header = first.seen["photo"]["header"]
     assert (header["format"], header["negotiated"]) == ("WEBP", ["*/*: JPEG", "image/jpeg,image/png: JPEG"])
     with sandbox.serve("weibo", state=state, codec="fit:2048:lanczos+webp:80") as origin:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from sqlalchemy import Engine, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
 from collect.errors import TransientError
-from collect.ledger.ledger import GONE, Arrival, Ledger
-from collect.ledger.models import Collector, Download, Tile, Upload
+from collect.ledger.ledger import Arrival, Ledger
+from collect.ledger.models import NO_LONGER_SHOWN, Collector, Download, Tile, Upload
+from collect.ledger.mosaics import pack_mosaic, unpack_mosaic
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import at_work
+from collect.ledger.workers import register_worker
 from params import UserError
 
 KEY: dict[str, Any] = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
@@ -37,15 +39,15 @@ def engine(ledger_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def ledger(engine: Engine) -> Iterator[Ledger]:
-    with at_work(engine) as heart:
-        yield Ledger(engine, **KEY, collector=heart.id)
+    with register_worker(engine) as heartbeat:
+        yield Ledger(engine, **KEY, collector=heartbeat.id)
 
 
 @pytest.fixture
 def other(engine: Engine) -> Iterator[Ledger]:
     """The same ledger as another living collector sees it."""
-    with at_work(engine) as heart:
-        yield Ledger(engine, **KEY, collector=heart.id)
+    with register_worker(engine) as heartbeat:
+        yield Ledger(engine, **KEY, collector=heartbeat.id)
 
 
 def die(ledger: Ledger) -> None:
@@ -60,7 +62,7 @@ def names(uploads: Sequence[Upload]) -> list[str]:
 def confirmed(ledger: Ledger, *images: str) -> list[Upload]:
     """Take images up, their remote ids being their names in capitals."""
     ledger.plan(images)
-    ledger.settle(ledger.claim(images), dict(enumerate(each.upper() for each in images)))
+    ledger.record_outcome(ledger.claim_uploads(images), dict(enumerate(each.upper() for each in images)))
     return ledger.uploads("confirmed")
 
 
@@ -69,9 +71,9 @@ def at_once(url: str, count: int, work: Callable[[Ledger, int], Any]) -> list[An
     together = threading.Barrier(count)
 
     def one(number: int) -> Any:
-        with open_ledger(url) as engine, at_work(engine) as heart:
+        with open_ledger(url) as engine, register_worker(engine) as heartbeat:
             together.wait(DEADLINE)
-            done = work(Ledger(engine, **KEY, collector=heart.id), number)
+            done = work(Ledger(engine, **KEY, collector=heartbeat.id), number)
             together.wait(DEADLINE)
             return done
 
@@ -87,14 +89,14 @@ def test_an_image_is_planned_once_for_an_account_and_a_generation(ledger: Ledger
         elsewhere = Ledger(ledger.engine, **KEY | key, collector="me")
         elsewhere.plan(["a"])
         assert elsewhere.planned() == ["a"]
-        assert names(elsewhere.claim(["a", "b", "c"])) == ["a"]
+        assert names(elsewhere.claim_uploads(["a", "b", "c"])) == ["a"]
     assert ledger.planned() == ["b", "a", "c"]
 
 
 def test_what_went_up_is_not_planned_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b")
-    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
-    ledger.delete([up[0]])
+    ledger.record_downloads("large", [Arrival(up[0], "address", ANY_FILE)])
+    ledger.record_deletions([up[0]])
     ledger.plan(["a", "b", "c"])
     assert ledger.planned() == ["c"]
 
@@ -104,7 +106,7 @@ def test_several_plan_at_once_in_any_order(ledger_url: str) -> None:
 
     def plan(ledger: Ledger, number: int) -> None:
         ledger.plan(images[::-1] if number % 2 else images)
-        ledger.pack([TILE | {"sha256": each} for each in (images[:99:-1] if number % 2 else images[100:])])
+        pack_mosaic(ledger, [TILE | {"sha256": each} for each in (images[:99:-1] if number % 2 else images[100:])])
 
     at_once(ledger_url, 4, plan)
     with open_ledger(ledger_url) as engine:
@@ -116,10 +118,10 @@ def test_several_plan_at_once_in_any_order(ledger_url: str) -> None:
 
 def test_an_attempt_is_on_disk_before_it_is_made(ledger: Ledger, ledger_url: str) -> None:
     ledger.plan(["a", "b", "c"])
-    claimed = ledger.claim(["c", "a"])
+    claimed = ledger.claim_uploads(["c", "a"])
     assert names(claimed) == ["a", "c"]
     program = (  # another process, as the next run would be after a power cut
-        "import sys; from collect.database import open_ledger; from sqlalchemy import text\n"
+        "import sys; from collect.ledger.transactions import open_ledger; from sqlalchemy import text\n"
         "with open_ledger(sys.argv[1]) as engine, engine.connect() as connection:\n"
         "  print(*connection.execute(text('SELECT sha256, position, batch, collector, sent_at FROM uploads'\n"
         "    \" WHERE state = 'sent' ORDER BY id\")))"
@@ -133,14 +135,14 @@ def test_an_attempt_is_on_disk_before_it_is_made(ledger: Ledger, ledger_url: str
 
 def test_each_batch_has_a_title_of_its_own(ledger: Ledger) -> None:
     ledger.plan(["a", "b"])
-    assert ledger.claim(["a"])[0].batch != ledger.claim(["b"])[0].batch
+    assert ledger.claim_uploads(["a"])[0].batch != ledger.claim_uploads(["b"])[0].batch
 
 
 def test_what_is_claimed_is_not_claimed_again(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    ledger.claim(["a", "b"])
-    assert [(each.sha256, each.position) for each in other.claim(["a", "b", "c"])] == [("c", 0)]
-    assert ledger.claim(["a", "b", "c"]) == []
+    ledger.claim_uploads(["a", "b"])
+    assert [(each.sha256, each.position) for each in other.claim_uploads(["a", "b", "c"])] == [("c", 0)]
+    assert ledger.claim_uploads(["a", "b", "c"]) == []
 
 
 def test_many_collectors_never_claim_the_same_image(ledger_url: str) -> None:
@@ -158,7 +160,7 @@ def test_many_collectors_never_claim_the_same_image(ledger_url: str) -> None:
             if not left:
                 return mine
             go.wait(DEADLINE)
-            for each in ledger.claim(left[:9]):  # all want the same ones
+            for each in ledger.claim_uploads(left[:9]):  # all want the same ones
                 mine.append((each.sha256, each.batch, each.position))
 
     shares = at_once(ledger_url, 6, collect)
@@ -176,15 +178,15 @@ def test_collectors_that_work_all_at_once_neither_stall_nor_share(ledger_url: st
         mine = []
         ledger.plan(images[::-1] if number % 2 else images)
         while left := ledger.planned():
-            claimed = ledger.claim(left[:5])
-            assert ledger.doubt().keys() == {each.batch for each in claimed}
-            ledger.settle(claimed, dict(enumerate(names(claimed))))
-            taken = ledger.waiting("large", images)
-            ledger.reassign(taken[::-1], names(taken)[::-1])
-            ledger.keep("large", [Arrival(each, "address", ANY_FILE) for each in taken[::-1]])
+            claimed = ledger.claim_uploads(left[:5])
+            assert ledger.claim_unknown().keys() == {each.batch for each in claimed}
+            ledger.record_outcome(claimed, dict(enumerate(names(claimed))))
+            taken = ledger.claim_downloads("large", images)
+            ledger.reassign_remote_ids(taken[::-1], names(taken)[::-1])
+            ledger.record_downloads("large", [Arrival(each, "address", ANY_FILE) for each in taken[::-1]])
             mine += names(taken)
             ledger.busy_elsewhere(images)
-        ledger.release()
+        ledger.release_all()
         return mine
 
     assert sorted(each for share in at_once(ledger_url, 4, collect) for each in share) == images
@@ -198,17 +200,17 @@ def test_a_dead_ones_attempts_are_taken_over_by_one_alone(ledger_url: str) -> No
         dead = Ledger(engine, **KEY, collector="dead")
         dead.plan(images)
         for start in range(0, 50, 10):
-            dead.claim(images[start : start + 10])
-    shares = at_once(ledger_url, 4, lambda ledger, _: [each for batch in ledger.doubt().values() for each in batch])
+            dead.claim_uploads(images[start : start + 10])
+    shares = at_once(ledger_url, 4, lambda ledger, _: [*chain.from_iterable(ledger.claim_unknown().values())])
     assert sorted(each.sha256 for share in shares for each in share) == images
 
 
 def test_doubt_is_settled_by_what_the_platform_shows(ledger: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed, {1: "remote-b"})
+    claimed = ledger.claim_uploads(["a", "b", "c"])
+    ledger.record_remote_ids(claimed, {1: "remote-b"})
     assert claimed[1].remote_id == "remote-b"
-    doubtful = ledger.doubt()
+    doubtful = ledger.claim_unknown()
     assert list(doubtful) == [claimed[0].batch]
     batch = next(iter(doubtful.values()))
     assert [(each.sha256, each.state, each.remote_id) for each in batch] == [
@@ -217,48 +219,48 @@ def test_doubt_is_settled_by_what_the_platform_shows(ledger: Ledger) -> None:
         ("c", "unknown", None),
     ]
     assert names(ledger.uploads("unknown")) == ["a", "b", "c"]
-    ledger.settle(batch, {1: "remote-b"})
+    ledger.record_outcome(batch, {1: "remote-b"})
     assert [(each.sha256, each.remote_id) for each in ledger.uploads("confirmed")] == [("b", "remote-b")]
     assert ledger.uploads("confirmed")[0].confirmed_at
     assert [(each.sha256, each.remote_id, each.batch, each.position) for each in ledger.uploads("planned")] == [
         ("a", None, None, None),
         ("c", None, None, None),
     ]
-    assert ledger.doubt() == {}
-    assert names(ledger.claim(["a", "b", "c"])) == ["a", "c"]
+    assert ledger.claim_unknown() == {}
+    assert names(ledger.claim_uploads(["a", "b", "c"])) == ["a", "c"]
 
 
 def test_a_collector_that_was_taken_for_dead_publishes_nothing_more(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a"])
-    claimed = ledger.claim(["a"])
+    claimed = ledger.claim_uploads(["a"])
     die(ledger)
-    ((taken,),) = other.doubt().values()
-    other.settle([taken], {})
-    (theirs,) = other.claim(["a"])
+    ((taken,),) = other.claim_unknown().values()
+    other.record_outcome([taken], {})
+    (theirs,) = other.claim_uploads(["a"])
     with pytest.raises(TransientError, match="taking it for dead"):
-        ledger.receive(claimed, {0: "remote-a"})
+        ledger.record_remote_ids(claimed, {0: "remote-a"})
     assert [(each.id, each.remote_id) for each in ledger.uploads("sent")] == [(theirs.id, None)]
 
 
 def test_what_is_left_to_the_others_is_theirs_to_take(ledger: Ledger, other: Ledger) -> None:
     first, _second = confirmed(ledger, "a", "b")
-    assert names(ledger.waiting("large", {"a", "b"})) == ["a", "b"]
+    assert names(ledger.claim_downloads("large", {"a", "b"})) == ["a", "b"]
     ledger.release([first])
-    assert names(other.waiting("large", {"a", "b"})) == ["a"]
+    assert names(other.claim_downloads("large", {"a", "b"})) == ["a"]
     ledger.plan(["c"])
-    doubtful = ledger.claim(["c"])
+    doubtful = ledger.claim_uploads(["c"])
     ledger.release(doubtful)
-    assert [names(batch) for batch in other.doubt().values()] == [["c"]]
+    assert [names(batch) for batch in other.claim_unknown().values()] == [["c"]]
 
 
 def test_only_ours_and_the_deads_attempts_are_in_doubt(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    ledger.claim(["a"])
-    theirs = other.claim(["b", "c"])
-    assert [names(batch) for batch in ledger.doubt().values()] == [["a"]]
+    ledger.claim_uploads(["a"])
+    theirs = other.claim_uploads(["b", "c"])
+    assert [names(batch) for batch in ledger.claim_unknown().values()] == [["a"]]
     assert names(ledger.uploads("sent")) == ["b", "c"]
     die(other)
-    batches = ledger.doubt()
+    batches = ledger.claim_unknown()
     assert {title: names(batch) for title, batch in batches.items() if title == theirs[0].batch} == {
         theirs[0].batch: ["b", "c"]
     }
@@ -270,21 +272,21 @@ def test_only_ours_and_the_deads_attempts_are_in_doubt(ledger: Ledger, other: Le
 def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger, ledger_url: str) -> None:
     ledger.plan(["a", "b", "c"])
     program = (
-        "import sys, time; from collect.database import open_ledger; from collect.ledger import Ledger\n"
-        "from collect.collectors import at_work\n"
-        "with open_ledger(sys.argv[1]) as engine, at_work(engine) as heart:\n"
-        f"  ledger = Ledger(engine, **{KEY}, collector=heart.id)\n"
-        "  ledger.settle(ledger.claim(['a']), {0: 'A'})\n"
-        "  ledger.waiting('large', {'a'})\n"
-        "  ledger.claim(['b'])\n"
+        "import sys, time; from collect.ledger.transactions import open_ledger; from collect.ledger import Ledger\n"
+        "from collect.ledger.workers import register_worker\n"
+        "with open_ledger(sys.argv[1]) as engine, register_worker(engine) as heartbeat:\n"
+        f"  ledger = Ledger(engine, **{KEY}, collector=heartbeat.id)\n"
+        "  ledger.record_outcome(ledger.claim_uploads(['a']), {0: 'A'})\n"
+        "  ledger.claim_downloads('large', {'a'})\n"
+        "  ledger.claim_uploads(['b'])\n"
         "  print('claimed', flush=True)\n"
         "  time.sleep(600)"
     )
     killed = subprocess.Popen([sys.executable, "-c", program, ledger_url], stdout=subprocess.PIPE, text=True)
     assert killed.stdout is not None
     assert killed.stdout.readline() == "claimed\n"
-    assert ledger.doubt() == {}
-    assert ledger.waiting("large", {"a", "b", "c"}) == []
+    assert ledger.claim_unknown() == {}
+    assert ledger.claim_downloads("large", {"a", "b", "c"}) == []
     assert ledger.busy_elsewhere({"a"})
     assert ledger.busy_elsewhere({"b"})
     assert not ledger.busy_elsewhere({"c"})
@@ -292,8 +294,8 @@ def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger,
     os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has buried it
     try:
         assert not ledger.busy_elsewhere({"a", "b"})
-        assert [names(batch) for batch in ledger.doubt().values()] == [["b"]]
-        assert names(ledger.waiting("large", {"a", "b", "c"})) == ["a"]
+        assert [names(batch) for batch in ledger.claim_unknown().values()] == [["b"]]
+        assert names(ledger.claim_downloads("large", {"a", "b", "c"})) == ["a"]
     finally:
         killed.wait()
         killed.stdout.close()
@@ -301,13 +303,13 @@ def test_what_a_killed_process_had_in_hand_is_taken_over_at_once(ledger: Ledger,
 
 def test_a_refusal_keeps_its_reason_and_frees_the_rest_of_the_batch(ledger: Ledger, other: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed, {0: "remote-a"})
-    ledger.settle(claimed, {}, refused={1: "too dull"})
+    claimed = ledger.claim_uploads(["a", "b", "c"])
+    ledger.record_remote_ids(claimed, {0: "remote-a"})
+    ledger.record_outcome(claimed, {}, refused={1: "too dull"})
     assert ledger.rejections() == {"b": "too dull"}
     assert ledger.planned() == ["a", "c"]
-    assert ledger.doubt() == {}
-    assert names(other.claim(["a", "b", "c"])) == ["a", "c"]
+    assert ledger.claim_unknown() == {}
+    assert names(other.claim_uploads(["a", "b", "c"])) == ["a", "c"]
 
 
 def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger, tmp_path: Path) -> None:
@@ -318,69 +320,69 @@ def test_each_rendition_is_downloaded_until_it_is_verified(ledger: Ledger, tmp_p
         Arrival(up[0], address, tmp_path / "x"),
         Arrival(up[1], address, ANY_FILE, "the site serves another picture"),
     ]
-    ledger.keep("large", arrivals)
+    ledger.record_downloads("large", arrivals)
     assert names(ledger.uploads("verified")) == ["a"]
     assert [(each.sha256, each.reason) for each in ledger.uploads("downloaded")] == [
         ("b", "the site serves another picture")
     ]
-    assert names(ledger.waiting("large", {"a", "b"})) == ["b"]
-    assert names(ledger.waiting("thumb150", {"a", "b"})) == ["a", "b"]
+    assert names(ledger.claim_downloads("large", {"a", "b"})) == ["b"]
+    assert names(ledger.claim_downloads("thumb150", {"a", "b"})) == ["a", "b"]
     assert list(ledger.downloads("large")) == ["a"]
     assert ledger.downloads("thumb150") == {}
     kept = ledger.downloads("large")["a"]
     assert (kept.address, kept.sha256, kept.bytes, kept.upload.remote_id) == (address, "x", 5, "A")
-    ledger.keep("large", [Arrival(up[1], address, tmp_path / "x")])
+    ledger.record_downloads("large", [Arrival(up[1], address, tmp_path / "x")])
     assert ledger.downloads("large")["b"].sha256 == "x"
     assert [each.reason for each in ledger.uploads("verified")] == [None, None]
-    assert ledger.waiting("large", {"a", "b"}) == []
+    assert ledger.claim_downloads("large", {"a", "b"}) == []
 
 
 def test_only_what_is_asked_for_is_waiting(ledger: Ledger) -> None:
     confirmed(ledger, "a", "b")
     ledger.plan(["c"])
-    assert names(ledger.waiting("large", {"b", "c"})) == ["b"]
+    assert names(ledger.claim_downloads("large", {"b", "c"})) == ["b"]
     assert [each.collector for each in ledger.uploads("confirmed")] == [ledger.collector] * 2
 
 
 def test_what_a_living_collector_has_in_hand_is_not_waiting_for_another(ledger: Ledger, other: Ledger) -> None:
     confirmed(ledger, "a", "b")
-    assert other.waiting("large", {"a", "b"}) == []
+    assert other.claim_downloads("large", {"a", "b"}) == []
     assert other.busy_elsewhere({"a", "b"})
     assert not ledger.busy_elsewhere({"a", "b"})
-    ledger.release()
+    ledger.release_all()
     assert not other.busy_elsewhere({"a", "b"})
-    assert names(other.waiting("large", {"a"})) == ["a"]
-    assert names(ledger.waiting("large", {"a", "b"})) == ["b"]
+    assert names(other.claim_downloads("large", {"a"})) == ["a"]
+    assert names(ledger.claim_downloads("large", {"a", "b"})) == ["b"]
     die(other)
-    assert names(ledger.waiting("large", {"a", "b"})) == ["a", "b"]
+    assert names(ledger.claim_downloads("large", {"a", "b"})) == ["a", "b"]
 
 
 def test_what_is_done_or_nobodys_is_not_waited_for(ledger: Ledger, other: Ledger) -> None:
-    ledger.keep("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
+    ledger.record_downloads("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
     ledger.plan(["b", "c", "d"])
-    ledger.settle(ledger.claim(["b"]), {}, refused={0: "too dull"})
+    ledger.record_outcome(ledger.claim_uploads(["b"]), {}, refused={0: "too dull"})
     assert not other.busy_elsewhere({"a", "b", "c", "d"})
-    sent = ledger.claim(["c"])
+    sent = ledger.claim_uploads(["c"])
     assert other.busy_elsewhere({"a", "b", "c", "d"})
     assert not other.busy_elsewhere({"a", "b", "d"})
-    ledger.settle(sent, {})
+    ledger.record_outcome(sent, {})
     assert not other.busy_elsewhere({"a", "b", "c", "d"})
 
 
 def test_release_leaves_what_is_on_its_way_up(ledger: Ledger, other: Ledger) -> None:
     confirmed(ledger, "a")
     ledger.plan(["b"])
-    ledger.claim(["b"])
-    ledger.release()
-    assert names(other.waiting("large", {"a", "b"})) == ["a"]
-    assert other.doubt() == {}
-    ledger.release()
-    assert ledger.waiting("large", {"a"}) == []  # not what is the other's by now
+    ledger.claim_uploads(["b"])
+    ledger.release_all()
+    assert names(other.claim_downloads("large", {"a", "b"})) == ["a"]
+    assert other.claim_unknown() == {}
+    ledger.release_all()
+    assert ledger.claim_downloads("large", {"a"}) == []  # not what is the other's by now
 
 
 def test_remote_ids_change_hands_once_the_contents_have_told(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b", "c")
-    ledger.reassign([up[2], up[0], up[1]], ["A", "B", "C"])
+    ledger.reassign_remote_ids([up[2], up[0], up[1]], ["A", "B", "C"])
     assert [(each.sha256, each.remote_id) for each in ledger.uploads("confirmed")] == [
         ("a", "B"),
         ("b", "C"),
@@ -392,70 +394,72 @@ def test_remote_ids_change_hands_once_the_contents_have_told(ledger: Ledger) -> 
 def test_a_download_whose_file_is_gone_is_fetched_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b")
     for each in up:
-        ledger.keep("large", [Arrival(each, "address", ANY_FILE)])
-    ledger.forget(ledger.downloads("large")["a"])
+        ledger.record_downloads("large", [Arrival(each, "address", ANY_FILE)])
+    ledger.discard_download(ledger.downloads("large")["a"])
     assert names(ledger.uploads("confirmed")) == ["a"]
     assert list(ledger.downloads("large")) == ["b"]
-    assert names(ledger.waiting("large", {"a", "b"})) == ["a"]
+    assert names(ledger.claim_downloads("large", {"a", "b"})) == ["a"]
     assert ledger.uploads("confirmed")[0].remote_id == "A"
 
 
 def test_a_further_rendition_changes_nothing_of_how_an_upload_stands(ledger: Ledger) -> None:
     good, bad = confirmed(ledger, "a", "b")
     wrong = "the site serves another picture"
-    ledger.keep("large", [Arrival(good, "address", ANY_FILE), Arrival(bad, "address", ANY_FILE, wrong)])
-    ledger.keep("m", [Arrival(good, "address", ANY_FILE, wrong), Arrival(bad, "address", ANY_FILE)], main=False)
+    ledger.record_downloads("large", [Arrival(good, "address", ANY_FILE), Arrival(bad, "address", ANY_FILE, wrong)])
+    ledger.record_downloads(
+        "m", [Arrival(good, "address", ANY_FILE, wrong), Arrival(bad, "address", ANY_FILE)], main=False
+    )
     assert (names(ledger.uploads("verified")), ledger.missing()) == (["a"], {"b": wrong})
     assert (list(ledger.downloads("large")), list(ledger.downloads("m"))) == (["a"], ["b"])
-    ledger.forget(ledger.downloads("m")["b"], main=False)
+    ledger.discard_download(ledger.downloads("m")["b"], main=False)
     assert (names(ledger.uploads("downloaded")), ledger.downloads("m")) == (["b"], {})
 
 
 def test_what_is_deleted_keeps_its_download_and_is_not_fetched(ledger: Ledger) -> None:
     up = confirmed(ledger, "a", "b", "c")
-    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
-    ledger.delete(up[:2])
+    ledger.record_downloads("large", [Arrival(up[0], "address", ANY_FILE)])
+    ledger.record_deletions(up[:2])
     assert ledger.uploads("verified") == []
     assert names(ledger.uploads("confirmed")) == ["c"]
     assert list(ledger.downloads("large")) == ["a"]
-    assert names(ledger.waiting("large", {"a", "b", "c"})) == ["c"]
-    assert names(ledger.waiting("thumb150", {"a", "b", "c"})) == ["c"]
+    assert names(ledger.claim_downloads("large", {"a", "b", "c"})) == ["c"]
+    assert names(ledger.claim_downloads("thumb150", {"a", "b", "c"})) == ["c"]
 
 
 def test_what_was_gone_is_deleted_with_its_batch_and_stays_rejected(ledger: Ledger) -> None:
     ledger.plan(["a", "b", "c"])
-    claimed = ledger.claim(["a", "b", "c"])
-    ledger.receive(claimed, {0: "A", 1: "B", 2: "C"})
-    ledger.settle(claimed, {0: "A"}, refused={1: GONE, 2: "too dull"})
-    ((title, uploads),) = ledger.to_delete().items()
+    claimed = ledger.claim_uploads(["a", "b", "c"])
+    ledger.record_remote_ids(claimed, {0: "A", 1: "B", 2: "C"})
+    ledger.record_outcome(claimed, {0: "A"}, refused={1: NO_LONGER_SHOWN, 2: "too dull"})
+    ((title, uploads),) = ledger.claim_deletions().items()
     assert (title, names(uploads)) == (claimed[0].batch, ["a", "b"])
-    assert {title: names(each) for title, each in ledger.to_delete({"b"}).items()} == {title: ["b"]}
-    ledger.delete(uploads)
-    assert ledger.to_delete() == {}
+    assert {title: names(each) for title, each in ledger.claim_deletions({"b"}).items()} == {title: ["b"]}
+    ledger.record_deletions(uploads)
+    assert ledger.claim_deletions() == {}
     assert ledger.planned() == ["a"]
-    assert ledger.rejections() == {"b": GONE, "c": "too dull"}
+    assert ledger.rejections() == {"b": NO_LONGER_SHOWN, "c": "too dull"}
 
 
 def test_what_is_being_deleted_is_left_alone_by_others(ledger: Ledger, other: Ledger) -> None:
     confirmed(ledger, "a")
-    ledger.release()
-    uploads = ledger.to_delete()
-    assert other.waiting("large", {"a"}) == []
-    assert other.to_delete() == {}
-    ledger.delete([each for batch in uploads.values() for each in batch])
-    assert names(other.claim(["a"])) == ["a"]
+    ledger.release_all()
+    uploads = ledger.claim_deletions()
+    assert other.claim_downloads("large", {"a"}) == []
+    assert other.claim_deletions() == {}
+    ledger.record_deletions([each for batch in uploads.values() for each in batch])
+    assert names(other.claim_uploads(["a"])) == ["a"]
 
 
 def test_a_collector_at_work_is_seen_by_whatever_it_has_in_hand(ledger: Ledger, other: Ledger) -> None:
-    ledger.keep("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
+    ledger.record_downloads("large", [Arrival(confirmed(ledger, "a")[0], "address", ANY_FILE)])
     ledger.plan(["b"])
     later = Ledger(other.engine, **(KEY | {"generation": 2}), collector=other.collector)
     somebody = Ledger(other.engine, **(KEY | {"account": "8"}), collector=other.collector)
     assert other.held_elsewhere() and later.held_elsewhere()
     assert not ledger.held_elsewhere() and not somebody.held_elsewhere()
-    ledger.release()
+    ledger.release_all()
     assert not other.held_elsewhere()
-    ledger.claim(["b"])
+    ledger.claim_uploads(["b"])
     assert other.held_elsewhere()
     die(ledger)
     assert not other.held_elsewhere()
@@ -463,29 +467,33 @@ def test_a_collector_at_work_is_seen_by_whatever_it_has_in_hand(ledger: Ledger, 
 
 def test_what_is_deleted_and_goes_up_again_comes_down_anew_in_every_rendition(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")
-    ledger.keep("m", [Arrival(up[0], "address", ANY_FILE)], main=False)
-    ledger.delete(up)
+    ledger.record_downloads("m", [Arrival(up[0], "address", ANY_FILE)], main=False)
+    ledger.record_deletions(up)
     assert (ledger.planned(), ledger.downloads("m")) == (["a"], {})
 
 
 def test_what_is_deleted_and_whose_file_is_gone_goes_up_again(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")
-    ledger.keep("large", [Arrival(up[0], "address", ANY_FILE)])
-    ledger.delete(up)
-    ledger.forget(ledger.downloads("large")["a"])
+    ledger.record_downloads("large", [Arrival(up[0], "address", ANY_FILE)])
+    ledger.record_deletions(up)
+    ledger.discard_download(ledger.downloads("large")["a"])
     assert [(each.sha256, each.remote_id, each.batch) for each in ledger.uploads("planned")] == [("a", None, None)]
-    again = ledger.claim(["a"])
-    ledger.settle(again, {0: "A2"})
-    ledger.keep("large", [Arrival(again[0], "address", ANY_FILE)])
+    again = ledger.claim_uploads(["a"])
+    ledger.record_outcome(again, {0: "A2"})
+    ledger.record_downloads("large", [Arrival(again[0], "address", ANY_FILE)])
     assert ledger.downloads("large")["a"].upload.remote_id == "A2"
 
 
 def test_a_mosaic_is_packed_whole_and_an_image_once(ledger: Ledger, other: Ledger) -> None:
-    assert ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b", "x": 16}])
-    assert not other.pack([TILE | {"sha256": "b", "mosaic": "another"}, TILE | {"sha256": "c", "mosaic": "another"}])
+    assert pack_mosaic(ledger, [TILE | {"sha256": "a"}, TILE | {"sha256": "b", "x": 16}])
+    assert not pack_mosaic(
+        other, [TILE | {"sha256": "b", "mosaic": "another"}, TILE | {"sha256": "c", "mosaic": "another"}]
+    )
     ledger.plan(["d", "e"])
-    other.claim(["d"])
-    assert not ledger.pack([TILE | {"sha256": "d", "mosaic": "third"}, TILE | {"sha256": "e", "mosaic": "third"}])
+    other.claim_uploads(["d"])
+    assert not pack_mosaic(
+        ledger, [TILE | {"sha256": "d", "mosaic": "third"}, TILE | {"sha256": "e", "mosaic": "third"}]
+    )
     assert (names(ledger.uploads("sent")), ledger.planned()) == (["d"], ["e"])
     tiles = ledger.tiles()
     assert {name: (each.mosaic, each.x, each.width) for name, each in tiles.items()} == {
@@ -500,7 +508,7 @@ def test_an_image_that_is_just_being_claimed_is_not_packed(ledger: Ledger, other
     ledger.plan(["a", "b"])
     packed: list[bool] = []
     packing = threading.Thread(
-        target=lambda: packed.append(ledger.pack([TILE | {"sha256": "b"}, TILE | {"sha256": "a", "x": 16}]))
+        target=lambda: packed.append(pack_mosaic(ledger, [TILE | {"sha256": "b"}, TILE | {"sha256": "a", "x": 16}]))
     )
     with other.transaction() as session:  # as claim does
         session.execute(update(Upload).where(Upload.sha256 == "a").values(state="sent", collector=other.collector))
@@ -512,26 +520,26 @@ def test_an_image_that_is_just_being_claimed_is_not_packed(ledger: Ledger, other
 
 
 def test_tiles_of_a_mosaic_that_failed_are_planned_alone(ledger: Ledger, other: Ledger) -> None:
-    ledger.pack([TILE | {"sha256": "a"}, TILE | {"sha256": "b"}, TILE | {"sha256": "c", "mosaic": "another"}])
+    pack_mosaic(ledger, [TILE | {"sha256": "a"}, TILE | {"sha256": "b"}, TILE | {"sha256": "c", "mosaic": "another"}])
     for each in (ledger, other, Ledger(ledger.engine, **KEY | OTHERS[0], collector="me")):
-        each.unpack("m", "too large")
+        unpack_mosaic(each, "m", "too large")
     assert ledger.planned() == ["a", "b"] and ledger.tiles().keys() == {"c"}
     ledger.plan(["d"])
-    assert ledger.alone() == {"a", "b"}
-    claimed = ledger.claim(["a", "b"])
+    assert ledger.not_packable() == {"a", "b"}
+    claimed = ledger.claim_uploads(["a", "b"])
     assert other.busy_elsewhere({"a"})
-    ledger.settle(claimed, {0: "A"})
-    assert ledger.missing() == {} and ledger.arrived() == {"a"}
-    assert ledger.alone() == {"a", "b"}  # b too, which did not go up
-    ledger.pack([TILE | {"sha256": "b", "mosaic": "smaller"}])
+    ledger.record_outcome(claimed, {0: "A"})
+    assert ledger.missing() == {} and ledger.published() == {"a"}
+    assert ledger.not_packable() == {"a", "b"}  # b too, which did not go up
+    pack_mosaic(ledger, [TILE | {"sha256": "b", "mosaic": "smaller"}])
     assert ledger.planned() == ["d"] and ledger.tiles().keys() == {"b", "c"}
 
 
 def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
     up = confirmed(ledger, "a")[0]
     ledger.plan(["b"])
-    ledger.keep("large", [Arrival(up, "address", ANY_FILE)])
-    ledger.pack([TILE | {"sha256": "c"}])
+    ledger.record_downloads("large", [Arrival(up, "address", ANY_FILE)])
+    pack_mosaic(ledger, [TILE | {"sha256": "c"}])
     planned = update(Upload).where(Upload.sha256 == "b")
     download = {"upload_id": up.id, "rendition": "large", "address": "", "sha256": "", "bytes": 1, "verified": False}
     for statement in (
@@ -550,7 +558,7 @@ def test_the_database_itself_refuses_what_may_not_be(ledger: Ledger) -> None:
 
 def test_a_step_that_fails_halfway_leaves_nothing_of_it(ledger: Ledger) -> None:
     ledger.plan(["a", "b"])
-    claimed = ledger.claim(["a", "b"])
+    claimed = ledger.claim_uploads(["a", "b"])
 
     def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith("UPDATE"):
@@ -558,17 +566,17 @@ def test_a_step_that_fails_halfway_leaves_nothing_of_it(ledger: Ledger) -> None:
 
     event.listen(ledger.engine, "after_cursor_execute", fail)
     with pytest.raises(KeyboardInterrupt):
-        ledger.settle(claimed, {0: "A", 1: "B"})
+        ledger.record_outcome(claimed, {0: "A", 1: "B"})
     event.remove(ledger.engine, "after_cursor_execute", fail)
     assert names(ledger.uploads("sent")) == ["a", "b"]
     assert ledger.uploads("confirmed") == []
 
 
 def test_a_full_disk_is_a_user_error_and_what_is_done_stays_done(small_disk: Path) -> None:
-    with open_ledger(f"sqlite:///{small_disk}/ledger.db") as engine, at_work(engine) as heart:
-        ledger = Ledger(engine, **KEY, collector=heart.id)
+    with open_ledger(f"sqlite:///{small_disk}/ledger.db") as engine, register_worker(engine) as heartbeat:
+        ledger = Ledger(engine, **KEY, collector=heartbeat.id)
         ledger.plan(["a", "b"])
-        sent = ledger.claim(["a"])
+        sent = ledger.claim_uploads(["a"])
         filler = small_disk / "filler"
         with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
             while True:
@@ -577,7 +585,7 @@ def test_a_full_disk_is_a_user_error_and_what_is_done_stays_done(small_disk: Pat
             for start in range(0, 10_000, 100):
                 ledger.plan([f"{number:064}" for number in range(start, start + 100)])
         filler.unlink()
-        ledger.settle(sent, {0: "A"})
+        ledger.record_outcome(sent, {0: "A"})
         assert names(ledger.uploads("confirmed")) == ["a"]
         assert "b" in ledger.planned()
         with engine.connect() as connection:
@@ -588,9 +596,9 @@ def test_a_collector_that_ends_on_a_full_disk_says_so_and_no_more(small_disk: Pa
     with (
         pytest.raises(UserError, match=r"can't be written: .*full"),
         open_ledger(f"sqlite:///{small_disk}/ledger.db") as engine,
-        at_work(engine) as heart,
+        register_worker(engine) as heartbeat,
     ):
-        ledger = Ledger(engine, **KEY, collector=heart.id)
+        ledger = Ledger(engine, **KEY, collector=heartbeat.id)
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))

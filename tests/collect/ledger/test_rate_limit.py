@@ -16,7 +16,7 @@ from collect.ledger.rate_limit import RateLimit
 from collect.ledger.transactions import open_ledger
 from collect.platform import load
 from collect.retry import MAX_DELAY_S, backoff_seconds, with_jitter
-from collect.round_trip.uploads import rate_of
+from collect.round_trip.uploads import rate_limit_of
 from params import PlatformRow
 
 ACCOUNT = {"platform": "weibo", "site": "live", "account": "7"}
@@ -44,7 +44,7 @@ def test_rows_of_one_adapter_share_an_accounts_rate(engine: Engine) -> None:
         Ledger(engine, platform=row, site="live", account="7", generation=1, collector="one")
         for row in ("weibo", "weibo-small")
     ]
-    first, second = (rate_of(site, ledger) for ledger in rows)
+    first, second = (rate_limit_of(site, ledger) for ledger in rows)
     assert first and second
     assert first.take(9) == 0
     assert second.take(9) > 0

@@ -86,12 +86,12 @@ def test_an_old_ledger_is_brought_up_to_date_with_its_rows(old: str) -> None:
             row = connection.execute(text("SELECT rendition, address, sha256, bytes, verified FROM downloads")).one()
         assert tuple(row) == ("large", "https://wx1.sinaimg.cn/large/pid-1.jpg", "served", 5, False)
         assert ledger.downloads("large") == {}  # nobody has looked at what it shows
-        assert [each.sha256 for each in ledger.waiting("large", {"up", "new"})] == ["up"]
-        ledger.keep("large", [Arrival(up, "address", Path(__file__))])
+        assert [each.sha256 for each in ledger.claim_downloads("large", {"up", "new"})] == ["up"]
+        ledger.record_downloads("large", [Arrival(up, "address", Path(__file__))])
         assert list(ledger.downloads("large")) == ["up"]
-        assert [[each.remote_id for each in batch] for batch in ledger.doubt().values()] == [["pid-2"]]
+        assert [[each.remote_id for each in batch] for batch in ledger.claim_unknown().values()] == [["pid-2"]]
         ledger.plan(["newer"])
-        assert [each.sha256 for each in ledger.claim(["new", "newer"])] == ["new", "newer"]
+        assert [each.sha256 for each in ledger.claim_uploads(["new", "newer"])] == ["new", "newer"]
 
 
 def test_an_old_ledger_comes_to_the_very_schema_of_a_new_one(old: str, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_opening_again_changes_nothing(ledger_url: str) -> None:
 
 def test_several_processes_open_a_new_ledger_at_once(ledger_url: str) -> None:
     program = (
-        "import sys; from collect.database import open_ledger; from collect.ledger import Ledger\n"
+        "import sys; from collect.ledger.transactions import open_ledger; from collect.ledger import Ledger\n"
         "import alembic.command, alembic.config, psycopg\n"  # slow, and not what is to be at once
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"with open_ledger(sys.argv[1]) as engine: Ledger(engine, **{KEY}, collector=sys.argv[2]).plan(['a', 'b'])"

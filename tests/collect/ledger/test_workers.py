@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 from collect.ledger import workers
 from collect.ledger.models import Collector
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import HEART, LEASE, at_work, dead
+from collect.ledger.workers import HEARTBEAT_S, LEASE_S, dead_workers, register_worker
 from params import UserError
 
 WORK = (
-    "import sys, time; from collect.collectors import at_work; from collect.database import open_ledger\n"
-    "with open_ledger(sys.argv[1]) as engine, at_work(engine) as heart:\n"
-    "  print(heart.id, flush=True)\n"
+    "import sys, time; from collect.ledger.workers import register_worker\n"
+    "from collect.ledger.transactions import open_ledger\n"
+    "with open_ledger(sys.argv[1]) as engine, register_worker(engine) as heartbeat:\n"
+    "  print(heartbeat.id, flush=True)\n"
     "  time.sleep(600)"
 )
 
@@ -37,7 +38,7 @@ def engine(ledger_url: str) -> Iterator[Engine]:
 
 def found_dead(engine: Engine, *names: str) -> set[str]:
     with Session(engine) as session:
-        return dead(session, set(names))
+        return dead_workers(session, set(names))
 
 
 def row(engine: Engine, name: str) -> Collector:
@@ -47,14 +48,14 @@ def row(engine: Engine, name: str) -> Collector:
 
 def write(engine: Engine, name: str, **other: object) -> None:
     """Write down a collector like ourselves, but for what is told."""
-    with at_work(engine) as heart, Session(engine) as session, session.begin():
-        me = session.get_one(Collector, heart.id)
+    with register_worker(engine) as heartbeat, Session(engine) as session, session.begin():
+        me = session.get_one(Collector, heartbeat.id)
         values = {"host": me.host, "pid": me.pid, "started": me.started, "beat": me.beat}
         session.add(Collector(id=name, **values | other))
 
 
 def test_a_clean_end_frees(engine: Engine) -> None:
-    with at_work(engine) as one, at_work(engine) as two:
+    with register_worker(engine) as one, register_worker(engine) as two:
         assert one.id != two.id
         assert found_dead(engine, one.id, two.id) == set()
     assert found_dead(engine, one.id, two.id) == {one.id, two.id}
@@ -63,9 +64,9 @@ def test_a_clean_end_frees(engine: Engine) -> None:
 
 
 def test_an_end_by_an_error_frees(engine: Engine) -> None:
-    with pytest.raises(KeyboardInterrupt), at_work(engine) as heart:
+    with pytest.raises(KeyboardInterrupt), register_worker(engine) as heartbeat:
         raise KeyboardInterrupt
-    assert found_dead(engine, heart.id) == {heart.id}
+    assert found_dead(engine, heartbeat.id) == {heartbeat.id}
 
 
 def test_who_was_never_there_is_dead(engine: Engine) -> None:
@@ -90,8 +91,8 @@ def test_a_killed_process_is_dead_at_once_buried_or_not(engine: Engine, ledger_u
 
 
 def test_a_number_that_another_process_has_by_now_is_not_taken_for_it(engine: Engine) -> None:
-    with at_work(engine) as heart:
-        started = row(engine, heart.id).started
+    with register_worker(engine) as heartbeat:
+        started = row(engine, heartbeat.id).started
     write(engine, "same", started=started)
     write(engine, "earlier", started=started - 2)
     write(engine, "later", started=started + 2)
@@ -102,10 +103,10 @@ def test_a_number_that_another_process_has_by_now_is_not_taken_for_it(engine: En
 @pytest.mark.parametrize("by", [-3600.0, -1.0, 1.0, 3600.0])
 def test_a_clock_that_is_set_kills_nobody(engine: Engine, monkeypatch: pytest.MonkeyPatch, by: float) -> None:
     boot_time = psutil.boot_time()
-    with at_work(engine) as heart:
+    with register_worker(engine) as heartbeat:
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot_time + by)
         assert psutil.boot_time() == boot_time + by
-        assert found_dead(engine, heart.id) == set()
+        assert found_dead(engine, heartbeat.id) == set()
 
 
 def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, monkeypatch, clock) -> None:
@@ -114,7 +115,7 @@ def test_one_on_another_machine_lives_until_its_lease_is_over(engine: Engine, mo
     write(engine, "far", host=f"not-{socket.gethostname()}", pid=nobody)
     write(engine, "here", pid=nobody)
     assert found_dead(engine, "far", "here") == {"here"}
-    clock.now += LEASE - 1
+    clock.now += LEASE_S - 1
     assert found_dead(engine, "far") == set()
     clock.now += 1
     assert found_dead(engine, "far") == {"far"}
@@ -126,18 +127,18 @@ def test_one_on_another_machine_of_our_name_lives_until_its_lease_is_over(engine
     boot, nobody = clock.now - 60, 2**22 + 1
     monkeypatch.setattr(psutil, "boot_time", lambda: boot)
     write(engine, "here", pid=nobody)
-    with at_work(engine) as heart:
-        ours = row(engine, heart.id).host
+    with register_worker(engine) as heartbeat:
+        ours = row(engine, heartbeat.id).host
     there = f"{ours.rpartition(' ')[0]} 8d0f4c1e-0000-4000-8000-000000000000"
     write(engine, "there", host=there, pid=nobody)
     write(engine, "before our start", host=there, pid=nobody, beat=boot - 1)
     write(engine, "elsewhere", host=f"not-{there}", pid=nobody, beat=boot - 1)
     assert found_dead(engine, "here", "there", "before our start", "elsewhere") == {"here", "before our start"}
-    clock.now += LEASE
+    clock.now += LEASE_S
     assert found_dead(engine, "there") == {"there"}
-    monkeypatch.setattr(workers, "BOOT", Path("/nowhere"))
-    with at_work(engine) as heart:
-        assert row(engine, heart.id).host == ours.rpartition(" ")[0]
+    monkeypatch.setattr(workers, "BOOT_ID", Path("/nowhere"))
+    with register_worker(engine) as heartbeat:
+        assert row(engine, heartbeat.id).host == ours.rpartition(" ")[0]
 
 
 @pytest.mark.parametrize("error", [psutil.NoSuchProcess(1), psutil.AccessDenied(1)])
@@ -155,7 +156,7 @@ def test_another_users_process_that_is_hidden_lives_until_its_lease_is_over(
     monkeypatch.setattr(psutil.Process, "status", hidden)
     monkeypatch.setattr(os, "kill", refused)
     assert found_dead(engine, "hidden") == set()
-    clock.now += LEASE
+    clock.now += LEASE_S
     assert found_dead(engine, "hidden") == {"hidden"}
 
 
@@ -163,7 +164,7 @@ def test_one_in_another_container_lives_until_its_lease_is_over(engine: Engine, 
     monkeypatch.setattr(workers, "time", clock)
     write(engine, "contained", host=f"{socket.gethostname()} pid:[1]", pid=2**22 + 1)
     assert found_dead(engine, "contained") == set()
-    clock.now += LEASE
+    clock.now += LEASE_S
     assert found_dead(engine, "contained") == {"contained"}
 
 
@@ -182,21 +183,21 @@ def test_a_living_one_whose_number_is_another_process_here_is_not_dead(engine: E
 
 def test_a_heart_beats_while_it_rests_and_not_at_every_step(engine: Engine, monkeypatch, clock) -> None:
     monkeypatch.setattr(workers, "time", clock)
-    with at_work(engine) as heart:
+    with register_worker(engine) as heartbeat:
         born = clock.now
-        heart.beat()
-        clock.now += HEART - 1
-        heart.beat()
-        assert row(engine, heart.id).beat == born
+        heartbeat.beat()
+        clock.now += HEARTBEAT_S - 1
+        heartbeat.beat()
+        assert row(engine, heartbeat.id).beat == born
         clock.now += 2
-        heart.beat()
-        assert row(engine, heart.id).beat == clock.now
-        heart.rest(LEASE + 3)
-        assert clock.now - row(engine, heart.id).beat <= 2 * HEART
-        assert sum(clock.slept) == pytest.approx(LEASE + 3)
-        assert max(clock.slept) <= HEART
+        heartbeat.beat()
+        assert row(engine, heartbeat.id).beat == clock.now
+        heartbeat.rest(LEASE_S + 3)
+        assert clock.now - row(engine, heartbeat.id).beat <= 2 * HEARTBEAT_S
+        assert sum(clock.slept) == pytest.approx(LEASE_S + 3)
+        assert max(clock.slept) <= HEARTBEAT_S
         clock.slept.clear()
-        heart.rest(-5)
+        heartbeat.rest(-5)
         assert clock.slept == []
 
 
@@ -205,16 +206,16 @@ def test_a_database_that_is_away_for_a_while_ends_no_rest(engine: Engine, monkey
         raise UserError("The ledger can't be written.")
 
     monkeypatch.setattr(workers, "time", clock)
-    with at_work(engine) as heart:
+    with register_worker(engine) as heartbeat:
         with monkeypatch.context() as patch:
             patch.setattr(workers, "transaction", away)
-            heart.rest(3 * HEART)
-        heart.rest(2 * HEART)
-        assert clock.now - row(engine, heart.id).beat <= 2 * HEART
+            heartbeat.rest(3 * HEARTBEAT_S)
+        heartbeat.rest(2 * HEARTBEAT_S)
+        assert clock.now - row(engine, heartbeat.id).beat <= 2 * HEARTBEAT_S
 
 
 def test_the_real_clock_is_rested_by(engine: Engine) -> None:
-    with at_work(engine) as heart:
+    with register_worker(engine) as heartbeat:
         start = time.monotonic()
-        heart.rest(0.05)
+        heartbeat.rest(0.05)
         assert time.monotonic() - start >= 0.05

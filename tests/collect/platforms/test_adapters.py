@@ -33,11 +33,9 @@ from collect.ledger.ledger import Ledger
 from collect.platform import Batch, Site, load
 from collect.platforms.facebook import Facebook
 from collect.platforms.weibo import Weibo
+from collect.round_trip import Original, Outcome, read_round_trips, round_trip
 from collect.round_trip.cleanup import cleanup
 from collect.round_trip.connect import announce
-from collect.round_trip.export import read_manifest
-from collect.round_trip.original import Original
-from collect.round_trip.round_trip import Outcome, round_trip
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.store import Store
@@ -70,14 +68,14 @@ def test_there_and_back_exactly_once_over_several_batches_and_pages(site, photos
     assert (first.uploaded, first.complete, outcome.uploaded, outcome.complete) == (7, 7, 25, 32)
     assert (again.uploaded, again.downloaded, again.complete) == (0, 0, 32)
 
-    rows = read_manifest(workplace / "out" / site)
-    assert [row["source"] for row in rows] == sorted(each.name for each in originals)
+    rows = read_round_trips(workplace / "out" / site)
+    assert [row.source for row in rows] == sorted(each.name for each in originals)
     sizes, tables, samplings, scans = set(), set(), set(), set()
     for row in rows:
-        body = (workplace / "out" / site / row["file"]).read_bytes()
-        assert hashlib.sha256(body).hexdigest() == row["sha256"]
-        assert len(body) == row["bytes"]
-        with Image.open(workplace / "out" / site / row["file"]) as image:
+        body = (workplace / "out" / site / row.file).read_bytes()
+        assert hashlib.sha256(body).hexdigest() == row.sha256
+        assert len(body) == row.bytes
+        with Image.open(workplace / "out" / site / row.file) as image:
             assert isinstance(image, JpegImagePlugin.JpegImageFile)
             sizes.add(image.size)
             tables.add(str(image.quantization))
@@ -177,9 +175,7 @@ def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, pho
         )
         assert collect(site, originals, origin).complete == 12
         assert received(origin) == {each.sha256: 1 for each in originals}
-    pixels = {
-        row["source"]: (workplace / "out" / site / row["file"]) for row in read_manifest(workplace / "out" / site)
-    }
+    pixels = {row.source: (workplace / "out" / site / row.file) for row in read_round_trips(workplace / "out" / site)}
     for each in originals:  # nothing is swapped: the file is nearest to its own original
         with Image.open(pixels[each.name]) as image:
             assert nearest(image, originals) == each.name
@@ -304,7 +300,7 @@ def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, mon
         keep(self, uploads)
 
     monkeypatch.setattr(SANDBOXES[site], "add_photos", keep_others)
-    monkeypatch.setattr("collect.round_trip.retry_policy.WITH_ANYTHING", 3)
+    monkeypatch.setattr("collect.round_trip.retry_policy.MAX_FAILURES", 3)
     with sandbox.serve(site, state=workplace / "site") as origin:
         with pytest.raises(UserError, match="HTTP 503"):
             collect(site, originals, origin)
@@ -503,7 +499,7 @@ def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, ph
 ODD = '[/b] textarea[name^="desc_"] :cat:'  # what rich takes for marks of its own
 
 
-def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, capsys) -> None:
+def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, caplog) -> None:
     upload, left = Weibo.upload, [TransientError(f"weibo: {ODD}")]
 
     def troubled(self, page: Page, batch: Batch) -> list[str]:
@@ -513,19 +509,19 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
-    monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
+    monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
     monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 6.0)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         assert collect("weibo", originals, origin).complete == 1
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"weibo: {ODD} Going on in 0.1 minutes." in said
     assert f"{originals[1].path} is left for the next run. weibo: the page stays. It says: {ODD}" in said
     site = load("weibo", SETTINGS.platform("weibo"))
     assert isinstance(site, Site)
-    monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
+    monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
     announce("my-weibo", site, ODD, 1)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"1 files go up to the account {ODD}, for its owner's eyes only" in said
     assert "`comreadv collect --platform my-weibo --live --cleanup` deletes them again" in said
 
@@ -559,12 +555,12 @@ def test_a_photo_gone_from_a_facebook_album_is_told_by_what_is_left(photos, work
             assert nearest(image, originals) == row["source"]
 
 
-def test_an_album_of_other_images_that_lost_a_photo_holds_up_no_run(photos, workplace, capsys) -> None:
+def test_an_album_of_other_images_that_lost_a_photo_holds_up_no_run(photos, workplace, caplog) -> None:
     originals = photos(5)
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         album_without(originals[1], originals[:3], workplace, origin)
         other = collect("facebook", originals[3:], origin)
-        assert "the site shows 2 of its 3 images, and nobody can tell which without them" in capsys.readouterr().err
+        assert "the site shows 2 of its 3 images, and nobody can tell which without them" in caplog.text
         own = collect("facebook", originals[:3], origin)
         assert received(origin) == {each.sha256: 1 for each in originals if each is not originals[1]}
     assert (other.complete, own.complete, own.rejected, own.uploaded) == (2, 2, 1, 0)
@@ -582,7 +578,7 @@ def test_cleanup_tells_of_an_album_of_which_it_can_delete_nothing(photos, workpl
 
 def test_a_facebook_album_that_does_not_say_that_it_has_no_more_settles_nothing(photos, workplace, monkeypatch) -> None:
     originals, page = photos(3), facebook.Sandbox.page
-    monkeypatch.setattr("collect.round_trip.retry_policy.WITH_ANYTHING", 4)
+    monkeypatch.setattr("collect.round_trip.retry_policy.MAX_FAILURES", 4)
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         album_without(originals[1], originals, workplace, origin)
         with monkeypatch.context() as patched, pytest.raises(UserError, match="shows 2 of 3 photos"):
@@ -662,7 +658,7 @@ def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(facebook.Sandbox, "take_upload", kept)
     monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
+    monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
     monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
 
 
@@ -677,13 +673,13 @@ def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, mo
     assert json.loads(rows[1]) == {"source": originals[1].name, "rejected": "This can't be posted. Try again."}
 
 
-def test_an_image_is_not_rejected_when_nothing_goes_up_after_it(photos, workplace, monkeypatch, capsys) -> None:
+def test_an_image_is_not_rejected_when_nothing_goes_up_after_it(photos, workplace, monkeypatch, caplog) -> None:
     facebook_says("You can't post photos right now.", monkeypatch)
     originals = with_one_refused(photos(2), 1)
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         outcome = collect("facebook", originals, origin)
     assert (outcome.complete, outcome.rejected) == (1, 0)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"{originals[1].path} is left for the next run. facebook: the page stays at /media/set/create" in said
     assert "It says: You can't post photos right now." in said
 
@@ -708,7 +704,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
             return JSONResponse({"ok": 0, "msg": says})
         return publish(self, content, pic_id, visible)
 
-    monkeypatch.setattr("collect.round_trip.quarantine.TRIES", 2)
+    monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
     monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:

@@ -20,9 +20,7 @@ from collect.browser.session import open_session
 from collect.ledger.ledger import Ledger
 from collect.platform import Batch, load
 from collect.platforms.wagtail import PASSWORD_VARIABLE, USER_VARIABLE
-from collect.round_trip.export import read_manifest
-from collect.round_trip.original import Original
-from collect.round_trip.round_trip import Outcome, round_trip
+from collect.round_trip import Original, Outcome, read_round_trips, round_trip
 from pairing.build import build
 from params import UserError
 
@@ -115,16 +113,16 @@ def test_twenty_images_there_and_back_as_wagtails_pillow_writes_them(site, wagta
     assert len(titles(site)) == len(file_hashes(site)) == 20
     assert outcome.fingerprint["codec"] == json.loads((ROOT / "fingerprints" / "wagtail.json").read_text())["codec"]
 
-    for row, each in zip(read_manifest(workplace / "out"), originals, strict=True):
-        assert row["source"] == each.name
+    for row, each in zip(read_round_trips(workplace / "out"), originals, strict=True):
+        assert row.source == each.name
         encoded = by_pillow(each.path)
-        with Image.open(workplace / "out" / row["file"]) as served, Image.open(encoded) as own:
+        with Image.open(workplace / "out" / row.file) as served, Image.open(encoded) as own:
             assert isinstance(served, JpegImagePlugin.JpegImageFile)
             assert isinstance(own, JpegImagePlugin.JpegImageFile)
             assert served.quantization == own.quantization
             assert JpegImagePlugin.get_sampling(served) == JpegImagePlugin.get_sampling(own) == 2  # 4:2:0
             assert "progressive" in served.info and "progressive" in own.info
-        assert (workplace / "out" / row["file"]).read_bytes() == encoded.getvalue()
+        assert (workplace / "out" / row.file).read_bytes() == encoded.getvalue()
 
     images = workplace / "images"
     images.mkdir()
@@ -152,8 +150,8 @@ def test_a_cut_off_attempt_is_settled_by_the_library(cut, site, wagtail, photos,
     assert collect(originals, wagtail).complete == 9
     assert titles(site)[:sent] == before
     assert len(titles(site)) == len(file_hashes(site)) == 9
-    for row, each in zip(read_manifest(workplace / "out"), originals, strict=True):
-        assert (workplace / "out" / row["file"]).read_bytes() == by_pillow(each.path).getvalue()  # nothing is swapped
+    for row, each in zip(read_round_trips(workplace / "out"), originals, strict=True):
+        assert (workplace / "out" / row.file).read_bytes() == by_pillow(each.path).getvalue()  # nothing is swapped
 
 
 def test_delete_takes_its_batchs_images_and_no_others(site, wagtail, photos, workplace) -> None:

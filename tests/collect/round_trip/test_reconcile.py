@@ -9,8 +9,8 @@ import pytest
 from collect.errors import TransientError
 from collect.platform import Batch, load
 from collect.platforms.codec import LocalSession
-from collect.round_trip.original import Original
-from collect.round_trip.reconcile import told_apart
+from collect.round_trip import Original
+from collect.round_trip.reconcile import match_remote_ids
 from collect.store import LIVE_STATE
 from params import PlatformRow, UserError
 
@@ -21,7 +21,7 @@ def told(batch: Sequence[Original], shown: Sequence[Original]) -> tuple[list[str
     LIVE_STATE.mkdir(parents=True, exist_ok=True)
     with platform.session(Path("local")) as session:
         ids = list(session.upload(Batch("", [each.path for each in shown])).values())
-        return ids, told_apart(platform, session, Batch("comreadv x", [each.path for each in batch]), ids)
+        return ids, match_remote_ids(platform, session, Batch("comreadv x", [each.path for each in batch]), ids)
 
 
 def test_what_is_left_of_a_batch_is_told_by_content(photos, workplace) -> None:

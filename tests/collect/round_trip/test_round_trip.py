@@ -24,24 +24,21 @@ from collect.browser.launch import end_browsers
 from collect.browser.session import open_session
 from collect.codecs import quantisation
 from collect.errors import CaptchaRequired, RateLimited, SubmitFailed, TransientError, Trouble, UploadRejected
-from collect.ledger.ledger import GONE
-from collect.ledger.models import Upload
+from collect.ledger.models import NO_LONGER_SHOWN, Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, load
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
+from collect.round_trip import Original, read_round_trips, round_trip
 from collect.round_trip.cleanup import cleanup
-from collect.round_trip.export import read_manifest
-from collect.round_trip.original import Original
 from collect.round_trip.retry_policy import WITH_A_SITE
-from collect.round_trip.round_trip import round_trip
-from collect.round_trip.thumbnails import distance, look, shows
 from collect.round_trip.uploads import Uploader
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.sites.douban import Sandbox as Douban
 from collect.store import stored
+from collect.thumbnails import distance, read_thumbnail, shows
 from pairing.build import build
 from params import Params, UserError
 
@@ -80,10 +77,10 @@ def test_a_mosaic_goes_up_once_and_its_tiles_are_what_single_uploads_are(photos,
     with sandbox.serve("weibo", state=workplace / "other") as origin:
         alone = round_trip("weibo", SETTINGS, originals, Path("alone"), generation=1, origin=origin)
     assert alone.files == 40 and alone.fingerprint["codec"] == outcome.fingerprint["codec"]
-    for tile, single in zip(read_manifest(Path("out")), read_manifest(Path("alone")), strict=True):
-        assert tile["mosaic"] and tile["source"] == single["source"]
-        assert quantisation.read(Path("out", tile["file"])) == quantisation.read(Path("alone", single["file"]))
-        with Image.open(Path("out", tile["file"])) as first, Image.open(Path("alone", single["file"])) as second:
+    for tile, single in zip(read_round_trips(Path("out")), read_round_trips(Path("alone")), strict=True):
+        assert tile.mosaic and tile.source == single.source
+        assert quantisation.read_codec(Path("out", tile.file)) == quantisation.read_codec(Path("alone", single.file))
+        with Image.open(Path("out", tile.file)) as first, Image.open(Path("alone", single.file)) as second:
             assert first.tobytes() == second.tobytes()
     prepared(originals)
     assert build(Path("data/images"), Path("out"), Path("data/pairs/weibo.db"), SETTINGS.pairing) == {None: 40}
@@ -107,7 +104,7 @@ def test_a_codec_that_looks_at_the_whole_image_gets_no_mosaic(photos, workplace)
 def missing() -> dict[str, str]:
     """Read from the manifest why images have no round trip yet, by their names."""
     rows = map(json.loads, Path("out/manifest.jsonl").read_text().splitlines())
-    return {row["source"]: row["missing"] for row in rows if "missing" in row}
+    return {row.source: row["missing"] for row in rows if "missing" in row}
 
 
 @pytest.mark.browser
@@ -184,7 +181,7 @@ def test_a_collector_makes_a_mosaic_again_that_another_one_packed(photos, workpl
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         where = {"out": Path("out"), "generation": 1, "origin": origin}
         round_trip("weibo", settings, originals, **where, mosaic=True)
-        ours = read_manifest(Path("out"))
+        ours = read_round_trips(Path("out"))
         (workplace / "elsewhere").mkdir()
         monkeypatch.chdir(workplace / "elsewhere")
         with pytest.raises(
@@ -200,7 +197,7 @@ def test_a_collector_makes_a_mosaic_again_that_another_one_packed(photos, workpl
             round_trip("weibo", settings, originals, **where)
         originals[0].path.write_bytes(body)
         outcome = round_trip("weibo", settings, originals, **where)
-    assert (outcome.complete, outcome.uploaded) == (5, 0) and read_manifest(Path("out")) == ours
+    assert (outcome.complete, outcome.uploaded) == (5, 0) and read_round_trips(Path("out")) == ours
 
 
 def test_pairs_an_upload_are_images_with_a_round_trip_by_uploaded_files(photos, workplace, monkeypatch) -> None:
@@ -234,10 +231,10 @@ def test_further_renditions_are_exported_beside_the_first(photos, workplace) -> 
         outcome = round_trip("douban", settings, originals, Path("out"), generation=1, origin=origin)
     assert outcome.complete == 3
     for rendition, kind in (("l", "WEBP"), ("m", "JPEG")):
-        rows = read_manifest(Path("out/renditions", rendition))
-        assert [(row["rendition"], row["format"]) for row in rows] == [(rendition, kind)] * 3
-        assert all(Path("out/renditions", rendition, row["file"]).is_file() for row in rows)
-    assert {row["rendition"] for row in read_manifest(Path("out"))} == {"xl"}
+        rows = read_round_trips(Path("out/renditions", rendition))
+        assert [(row.rendition, row.format) for row in rows] == [(rendition, kind)] * 3
+        assert all(Path("out/renditions", rendition, row.file).is_file() for row in rows)
+    assert {row.rendition for row in read_round_trips(Path("out"))} == {"xl"}
     with pytest.raises(UserError, match="no rendition 'huge'"):
         round_trip("jpeg-75", with_row("jpeg-75", more_renditions=("huge",)), originals, Path("x"), generation=1)
 
@@ -278,10 +275,10 @@ def test_each_file_is_its_own_originals_whatever_the_album_says(faults, photos, 
                 break
         assert {each["times"] for each in requests.get(f"{origin}/sandbox/received").json()["images"]} == {1}
     assert outcome.complete == 12
-    looks = {each.name: look(each.path) for each in originals}
-    for row in read_manifest(Path("out")):
-        others = [each for name, each in looks.items() if name != row["source"]]
-        assert shows(look(Path("out", row["file"])), looks[row["source"]], others)
+    looks = {each.name: read_thumbnail(each.path) for each in originals}
+    for row in read_round_trips(Path("out")):
+        others = [each for name, each in looks.items() if name != row.source]
+        assert shows(read_thumbnail(Path("out", row.file)), looks[row.source], others)
 
 
 @pytest.mark.browser
@@ -385,7 +382,7 @@ def test_a_site_that_refuses_every_image_rejects_none_and_what_came_is_exported(
     with pytest.raises(TransientError, match=r"It says: the album is full\. It refuses one after the other"):
         round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
     assert sizes == [15, 14, 13, *[1] * 9]
-    assert (rejected(), len(read_manifest(Path("out")))) == (0, 5)
+    assert (rejected(), len(read_round_trips(Path("out")))) == (0, 5)
 
 
 def test_many_images_that_a_site_refuses_hold_up_no_others(troubled, photos, workplace) -> None:
@@ -404,12 +401,12 @@ def test_passing_trouble_with_the_last_image_is_not_its_own(troubled, photos, wo
     assert len(sizes) == 12
 
 
-def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, photos, workplace, capsys) -> None:
+def test_an_image_that_always_fails_is_left_and_the_rest_is_exported(troubled, photos, workplace, caplog) -> None:
     originals = photos(6)
     troubled(originals[2:3], TransientError("HTTP 500."))
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    assert (outcome.complete, outcome.rejected, outcome.missing, len(read_manifest(Path("out")))) == (5, 0, 1, 5)
-    assert f"{originals[2].path} is left for the next run. HTTP 500." in capsys.readouterr().err
+    assert (outcome.complete, outcome.rejected, outcome.missing, len(read_round_trips(Path("out")))) == (5, 0, 1, 5)
+    assert f"{originals[2].path} is left for the next run. HTTP 500." in caplog.text
 
 
 def test_a_run_that_has_nothing_more_to_try_ends_at_once(troubled, photos, workplace) -> None:
@@ -433,11 +430,11 @@ def test_an_image_that_is_not_what_was_planned_is_named(change, ordered, photos,
 def test_a_stored_file_that_lost_its_end_is_fetched_again(photos, workplace) -> None:
     originals = photos(2)
     round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    (row, _other) = read_manifest(Path("out"))
-    whole = stored(row["sha256"]).read_bytes()
-    stored(row["sha256"]).write_bytes(whole[:100])
+    (row, _other) = read_round_trips(Path("out"))
+    whole = stored(row.sha256).read_bytes()
+    stored(row.sha256).write_bytes(whole[:100])
     outcome = round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1)
-    assert (outcome.complete, outcome.uploaded, stored(row["sha256"]).read_bytes()) == (2, 0, whole)
+    assert (outcome.complete, outcome.uploaded, stored(row.sha256).read_bytes()) == (2, 0, whole)
 
 
 def test_a_file_is_taken_for_no_image_that_another_of_its_batch_is_nearer_to(workplace, monkeypatch) -> None:
@@ -463,9 +460,9 @@ def test_a_file_is_taken_for_no_image_that_another_of_its_batch_is_nearer_to(wor
     monkeypatch.setattr(LocalSession, "upload", crossed)
     monkeypatch.setattr(LocalSession, "download", cut_first)
     assert round_trip("jpeg-75", SETTINGS, originals, Path("out"), generation=1).complete == 3
-    shown = {row["source"]: look(Path("out", row["file"])) for row in read_manifest(Path("out"))}
+    shown = {row.source: read_thumbnail(Path("out", row.file)) for row in read_round_trips(Path("out"))}
     for each in originals:
-        assert distance(shown[each.name], look(each.path)) < 4  # from the one alike it is 9
+        assert distance(shown[each.name], read_thumbnail(each.path)) < 4  # from the one alike it is 9
 
 
 def test_a_run_after_one_that_a_captcha_has_ended_sends_fewer_at_once(photos, workplace, monkeypatch) -> None:
@@ -552,7 +549,7 @@ def test_a_picture_that_was_gone_and_is_back_is_deleted_with_its_post(photos, wo
         round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin)
         with sqlite3.connect("data/ledger/ledger.db") as books:  # as a run leaves it that the wall has not shown one to
             gone = "UPDATE uploads SET state = 'rejected', reason = ? WHERE sha256 = ?"
-            books.execute(gone, (GONE, originals[1].sha256))
+            books.execute(gone, (NO_LONGER_SHOWN, originals[1].sha256))
             books.execute("DELETE FROM downloads WHERE upload_id = (SELECT id FROM uploads WHERE state = 'rejected')")
         assert cleanup("weibo", SETTINGS, origin=origin) == 2
         assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
@@ -683,13 +680,15 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
     monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
     monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
-    monkeypatch.setattr("collect.round_trip.connect.NOTICE", 0.0)
+    monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
 
 
 @pytest.mark.browser
-def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workplace, monkeypatch, clock, capfd) -> None:
+def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(
+    photos, workplace, monkeypatch, clock, caplog
+) -> None:
     """The sandbox stands in for the live site: only that it is one is made up."""
     originals = photos(12)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
@@ -706,14 +705,14 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(photos, workpl
     assert len([each for each in collecting if 1 <= each <= 3]) >= 12  # a pause before each download
     deleting = clock.slept[len(collecting) :]
     assert len(deleting) == 4 and all(1 <= each <= 3 for each in deleting)  # two further pages, and two posts
-    said = capfd.readouterr().err
+    said = caplog.text
     assert f"weibo, the real site: 12 files go up to the account {account}, for its owner's eyes only" in said
     assert "about 9 a minute and at most 600 a day" in said and "--cleanup" in said
 
 
 @pytest.mark.browser
 def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
-    photos, workplace, monkeypatch, clock, capfd
+    photos, workplace, monkeypatch, clock, caplog
 ) -> None:
     originals, uploads, upload = photos(1), [], Weibo.upload
 
@@ -738,7 +737,7 @@ def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
         outcome = round_trip("weibo", SETTINGS, originals, Path("out"), generation=1, origin=origin, live=True)
     assert outcome.complete == 1
     assert uploads[1] - uploads[0] >= 3600
-    assert "weibo: the site has turned this account away. Going on in 60.0 minutes." in capfd.readouterr().err
+    assert "weibo: the site has turned this account away. Going on in 60.0 minutes." in caplog.text
 
 
 @pytest.mark.browser
@@ -751,7 +750,7 @@ def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workpla
             session.context.storage_state(path="state.json")
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
         monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
-        monkeypatch.setattr("collect.ledger.rate_limit.random.uniform", lambda *_: 0.0)  # nobody waits
+        monkeypatch.setattr("collect.retry.random.uniform", lambda *_: 0.0)  # nobody waits
         with open_session(adapter) as session:
             end_browsers()
             with pytest.raises(TransientError, match="the browser has ended"):

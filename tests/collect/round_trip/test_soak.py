@@ -12,7 +12,7 @@ from soak import FAULTS, Person, Verdict, command, judge, settle_in, soak
 
 import params
 from collect import sandbox
-from collect.round_trip.round_trip import round_trip
+from collect.round_trip import round_trip
 from params import UserError
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from pairing.alignment.align import measure, read_aligned, read_pixels
-from pairing.alignment.mask import from_png
+from pairing.alignment.mask import mask_from_png
 from pairing.matching import match
 from params import Pairing
 
@@ -45,7 +45,7 @@ def test_shuffled_and_distorted_files_find_their_originals_and_foreign_ones_none
         if distorted.stamped is not None:
             assert each.measured.mask
             stamped = on_original(distorted.stamped, distorted.box, PHOTOS[name].size)
-            mask = from_png(each.measured.mask)
+            mask = mask_from_png(each.measured.mask)
             assert mask[stamped].mean() >= 0.99 and mask[~stamped].mean() <= 0.06
             marked += 1
     assert marked
@@ -92,7 +92,7 @@ def test_an_aligned_rendition_lies_on_its_original(folder: Path) -> None:
     photo.transpose(Image.Transpose.ROTATE_90).crop((2, 4, 400, 600)).save(folder / "turned.png")
     measured = measure(folder / "coffee.png", folder / "turned.png", Pairing())
     assert measured.reason is None and measured.alignment and measured.mask
-    laid, shown = read_aligned(folder / "turned.png", photo.size, measured.alignment), ~from_png(measured.mask)
+    laid, shown = read_aligned(folder / "turned.png", photo.size, measured.alignment), ~mask_from_png(measured.mask)
     assert np.array_equal(laid[shown], np.asarray(photo)[shown])
     assert shown.sum() == 398 * 596
 

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 import typer
+from databases import accepted
 from PIL import Image
 from skimage import data
 from typer.testing import CliRunner
 
-from pairing.commands.pairing import app, more
-from pairing.database import accepted
+from collect.command_line import command_line
+from pairing.commands.pairing import pairing
+from pairing.commands.pairs import pairs
+
+app, more = command_line(pairing), command_line(pairs)
 
 ROOT = Path(__file__).parents[3]
 PHOTOS = [Image.fromarray(getattr(data, name)()) for name in ("astronaut", "chelsea", "coffee", "rocket")]
@@ -50,8 +54,8 @@ def test_two_folders_are_paired_by_content_and_the_same_bytes_come_again(folders
     assert "3 pairs accepted, 1 rejected" in said and "theirs/IMG_0.jpg: a blank placeholder" in said
     found = {split: accepted(Path("data/pairs/weibo.db"), split) for split in ("train", "validation", "test")}
     assert all(found.values())
-    pairs = sorted(pair for each in found.values() for pair in each)
-    assert pairs == [(Path(f"mine/{number}.png"), Path(f"theirs/IMG_{9 - number}.jpg")) for number in range(3)]
+    made = sorted(pair for each in found.values() for pair in each)
+    assert made == [(Path(f"mine/{number}.png"), Path(f"theirs/IMG_{9 - number}.jpg")) for number in range(3)]
     before = Path("data/pairs/weibo.db").read_bytes()
     run(app, *BY_HAND)
     assert Path("data/pairs/weibo.db").read_bytes() == before

@@ -108,10 +108,18 @@ def test_rows_of_other_photos_or_without_all_figures_are_made_anew(photos: Path)
 
 
 def test_a_long_chain_leaves_the_figures_readable() -> None:
-    figures = dict.fromkeys(bench_rows.FIGURES.values(), 1234.567) | {"parameters": 6694563}
     chain = "resize:0.75:bicubic+sharpen:0.4+jpeg:85+resize:0.5+sharpen:0.25+webp:50"
+    row = bench_rows.Row(
+        codec=chain,
+        model="hybrid",
+        minutes=1,
+        size=224,
+        images={"train": 3, "test": 1},
+        photos={"train": "a", "test": "b"},
+        **dict.fromkeys((*bench_rows.FIGURES.values(), "mae_noise"), 1234.567) | {"parameters": 6694563, "steps": 1},
+    )
     console = Console(width=80, record=True)
-    console.print(bench_rows.table([figures | {"codec": chain, "model": "hybrid"}]))
+    console.print(bench_rows.to_table([row]))
     shown = console.export_text()
     lines = [line.split() for line in shown.splitlines() if "1234.567" in line]
     assert [line[-6:] for line in lines] == [["1234.567"] * 3 + ["1,235", "6,694,563", "1,235"]]

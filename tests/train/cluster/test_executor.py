@@ -12,9 +12,11 @@ import torch
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
+import params
 from params import UserError
-from train.cluster.executor import AHEAD, Executor, Local, Ray, executor
+from train.cluster.executor import ITEMS_AHEAD_A_WORKER, Executor, Local, Ray
 from train.cluster.file_transfer import map_with_files
+from train.cluster.options import ExecutorName, executor_of
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_results_keep_the_order_and_items_are_taken_a_few_at_a_time(on_ray: Ray)
     processes = set()
     for index, (result, process) in enumerate(on_ray.map(doubling, items())):
         assert result == 2 * index
-        assert len(taken) <= index + AHEAD * on_ray.workers
+        assert len(taken) <= index + ITEMS_AHEAD_A_WORKER * on_ray.workers
         processes.add(process)
     assert len(processes) == on_ray.workers == 2 and os.getpid() not in processes
 
@@ -105,19 +107,20 @@ def test_workers_that_fit_no_machine_are_refused(on_ray: Ray, monkeypatch: pytes
 def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"\[cluster\]"):
-        executor("ray")
-    assert isinstance(executor("local"), Local)
+        executor_of(params.Cluster(), ExecutorName.ray, None)
+    assert isinstance(executor_of(params.Cluster(), ExecutorName.local, None), Local)
 
 
-def test_no_command_imports_ray_unless_it_is_asked_for() -> None:
+def test_no_command_imports_ray_unless_it_is_asked_for_nor_the_executors_pytorch() -> None:
     code = (
-        "import sys, comreadv, attack.generate, attack.evaluate, train.run, train.executor; print('ray' in sys.modules)"
+        "import sys, comreadv, train.cluster; print('torch' in sys.modules, end=' '); "
+        "import attack.generate, attack.evaluation.evaluate, train.training.fit; print('ray' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
+    assert run.stdout.strip() == "False False"
 
 
 def test_an_address_where_nothing_answers_is_refused() -> None:
-    code = "from train.executor import executor; executor('ray', '127.0.0.1:1')"
+    code = "from train.cluster.executor import Ray; Ray('127.0.0.1:1')"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.returncode and "No Ray cluster answers at 127.0.0.1:1" in run.stderr

@@ -11,8 +11,8 @@ import pytest
 from train.cluster.file_transfer import ScratchDir
 
 MAKE_ONE = """
-from train.parcels import OwnFolder
-folder = OwnFolder()
+from train.cluster.file_transfer import ScratchDir
+folder = ScratchDir()
 (folder.path / "photo.png").write_bytes(b"a face")
 print(folder.path, flush=True)
 input()

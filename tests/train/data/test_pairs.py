@@ -9,12 +9,12 @@ from skimage import data
 from torch import Tensor
 
 from pairing.alignment.align import measure
-from pairing.build import columns, writing
+from pairing.build import columns_of, new_database
 from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
 from train import tensors
-from train.data import pairs
-from train.training.metrics import difference, mean_absolute_error
+from train.data.pairs import Cache, Pairs, crops, load_pairs
+from train.training.metrics import mean_absolute_error
 from train.training.trainer import absolute_error
 
 
@@ -29,7 +29,7 @@ def test_crops_start_on_the_codecs_grid_and_match() -> None:
     generator = torch.Generator().manual_seed(5)
     corners = set()
     for _ in range(100):
-        originals, renditions = pairs.crops([(image, image[:1])] * 2, 32, generator)
+        originals, renditions = crops([(image, image[:1])] * 2, 32, generator)
         assert torch.equal(originals[:, :1], renditions)
         assert originals.shape == (2, 3, 32, 32) and originals.dtype == torch.uint8
         for original in originals:
@@ -41,9 +41,7 @@ def test_crops_start_on_the_codecs_grid_and_match() -> None:
 def test_crops_repeat_with_the_seed() -> None:
     items = [(coordinates(128, 128), coordinates(128, 128))]
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
-    drawn = [
-        [pairs.crops(items, 32, generator)[0][0, :2, 0, 0].tolist() for _ in range(20)] for generator in generators
-    ]
+    drawn = [[crops(items, 32, generator)[0][0, :2, 0, 0].tolist() for _ in range(20)] for generator in generators]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -61,7 +59,7 @@ def test_crops_of_one_batch_have_the_largest_size_that_fits(
     sizes: list[tuple[int, int]], side: int | None, expected: tuple[int, int]
 ) -> None:
     items = [(coordinates(*size), coordinates(*size)) for size in sizes]
-    assert pairs.crops(items, side, torch.Generator())[0].shape[2:] == expected
+    assert crops(items, side, torch.Generator())[0].shape[2:] == expected
 
 
 def test_a_rendition_comes_as_it_was_served_and_is_scaled_when_asked(tmp_path: Path) -> None:
@@ -69,7 +67,7 @@ def test_a_rendition_comes_as_it_was_served_and_is_scaled_when_asked(tmp_path: P
     picture = tensors.to_picture(coordinates(40, 60))
     picture.save(files[0])
     picture.resize((30, 20)).save(files[1])
-    original, rendition = pairs.Pairs([files])[0]
+    original, rendition = Pairs([files])[0]
     assert original.shape == (3, 40, 60) and rendition.shape == (3, 20, 30)
     scaled = tensors.scaled(rendition, 40, 60)
     assert torch.equal(scaled, tensors.read_image(files[1], (60, 40)))
@@ -83,33 +81,33 @@ def test_the_cache_holds_no_more_than_it_may_and_forgets_the_oldest() -> None:
         made.append(key)
         return torch.full((50,), key, dtype=torch.uint8), torch.zeros(50, dtype=torch.uint8)
 
-    cache = pairs.Cache(limit=250)
+    cache = Cache(limit=250)
     for key in (0, 1, 0, 2, 0, 1):
         assert cache.get(key, make)[0][0] == key
         assert cache.bytes == 100 * len(cache.kept) <= 250
     assert made == [0, 1, 2, 1]
-    assert pairs.Cache(limit=10).get(7, make)[0][0] == 7
+    assert Cache(limit=10).get(7, make)[0][0] == 7
 
 
 def test_some_pairs_are_spread_over_all() -> None:
     files = [(Path(str(number)), Path()) for number in range(10)]
-    assert [str(original) for original, _ in pairs.Pairs(files).some(4).files] == ["0", "2", "5", "7"]
-    assert len(pairs.Pairs(files).some(40)) == 10
+    assert [str(original) for original, _ in Pairs(files).some(4).files] == ["0", "2", "5", "7"]
+    assert len(Pairs(files).some(40)) == 10
 
 
 def test_nothing_to_train_on_says_what_to_run(tmp_path: Path, make_pairs: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"no pairs database .*weibo\.db.*comreadv collect --platform weibo"):
-        pairs.load(tmp_path / "weibo.db", "train")
+        load_pairs(tmp_path / "weibo.db", "train")
     database = make_pairs(accepted=False, train=1)
     with pytest.raises(UserError, match=r"tiny\.db holds no accepted pair .* train.*comreadv pairing --platform tiny"):
-        pairs.load(database, "train")
+        load_pairs(database, "train")
 
 
 def test_a_broken_image_is_named(make_pairs: Callable[..., Path]) -> None:
     database = make_pairs(train=2)
     (database.parent / "1.jpg").write_bytes(b"<html>sorry</html>")
     with pytest.raises(UserError, match=r"1\.jpg.*comreadv pairing --platform tiny"):
-        list(pairs.load(database, "train"))
+        list(load_pairs(database, "train"))
 
 
 def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
@@ -125,17 +123,17 @@ def stamped_and_cropped(folder: Path) -> tuple[Path, list[Path]]:
     return folder / "original.png", files
 
 
-def load_measured(original: Path, renditions: list[Path]) -> pairs.Pairs:
+def load_measured(original: Path, renditions: list[Path]) -> Pairs:
     """Measure pairs, write them into a database, and read them back for training."""
-    with writing(original.parent / "tiny.db") as session:
+    with new_database(original.parent / "tiny.db") as session:
         source = Source(platform="tiny", name="train/original.png", path=str(original), split="train", sha256="0")
         for number, file in enumerate(renditions):
             measured = measure(original, file, Pairing())
             assert measured.reason is None
             told = {"rendition": str(number), "remote_id": "", "format": "PNG", "bytes": 1, "sha256": "0"}
             trip = RoundTrip(source=source, platform="tiny", generation=1, path=str(file), **told)
-            session.add(Pair(round_trip=trip, **columns(measured)))
-    return pairs.load(original.parent / "tiny.db", "train")
+            session.add(Pair(round_trip=trip, **columns_of(measured)))
+    return load_pairs(original.parent / "tiny.db", "train")
 
 
 def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: P
     assert not stamped[3, 128:150, 140:188].any() and (stamped[3] == 255).float().mean() > 0.9
     assert cropped[3, :, :3].max() == 0 and cropped[3, :, 3:].min() == 255
     assert torch.equal(cropped[:3, :, 3:], image[:, :, 3:])  # laid where it belongs, pixel for pixel
-    assert difference(image, stamped[:3]) > 1
+    assert tensors.mean_absolute_difference(image, stamped[:3]) > 1
     for rendition in (stamped, cropped):
         assert mean_absolute_error(None, [(image, rendition)]) == 0
         outputs = (image / 255)[None].requires_grad_()

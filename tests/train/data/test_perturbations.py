@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import params
-from train.data.pairs import Pairs, load
+from train.data.pairs import Pairs, load_pairs
 from train.data.perturbations import Kind, perturbed, window_of
 from train.layers.encoder import serve
 from train.models.com_model import ComModel
@@ -84,7 +84,7 @@ def test_weights_get_no_gradient_from_a_change() -> None:
 
 
 def test_the_error_is_measured_against_the_real_chain(make_pairs: Callable[..., object]) -> None:
-    test = load(make_pairs(test=2), "test")  # type: ignore[arg-type]
+    test = load_pairs(make_pairs(test=2), "test")  # type: ignore[arg-type]
     for kind in KINDS:
         # a chain that returns the image has no error but the blur's, and one that blurs as the model has none
         assert perturbed_error(ComModel().eval(), test, lambda image: image, 8, kind, 0) < 0.01
@@ -92,7 +92,7 @@ def test_the_error_is_measured_against_the_real_chain(make_pairs: Callable[..., 
 
 
 def test_training_draws_the_share_of_changed_images_asked_for(make_pairs: Callable[..., object]) -> None:
-    training: Pairs = load(make_pairs(side=32, train=4), "train")  # type: ignore[arg-type]
+    training: Pairs = load_pairs(make_pairs(side=32, train=4), "train")  # type: ignore[arg-type]
     plain = {rendition.numpy().tobytes() for _, rendition in training}
     settings = params.Train(batch_size=4, crop=32, perturbed=0.5)
     sampler = Sampler(Blur(), training, settings, jpeg, HERE)

@@ -9,7 +9,8 @@ from skimage import data
 
 from collect import codecs
 from collect.codecs import quantisation
-from train.layers.gradient_steering import Quantisation, dct_matrix, steer
+from train.layers.gradient_steering import Quantisation, steer
+from train.layers.transforms import dct_matrix
 from train.models.hybrid import Hybrid
 from train.tensors import from_pixels
 

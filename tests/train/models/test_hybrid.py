@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from collect import codecs
-from collect.codecs.encoders import Tables
+from collect.codecs.quantisation import Tables
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
 from train.models.residual import Residual
@@ -95,7 +95,7 @@ def test_a_files_own_tables_are_used() -> None:
     assert error(model(batch(image))[0], real(image, "jpeg:tables:444", (LUMA, CHROMA))) < 0.002
 
 
-def test_tables_that_vary_are_chosen_by_busyness_or_else_the_commonest() -> None:
+def test_tables_that_vary_are_chosen_by_bitrate_or_else_the_commonest() -> None:
     quiet, busy = photo_crop(1, 64), Image.effect_noise((64, 64), 200).convert("RGB")
     both = [tables(0.4, LUMA, CHROMA), tables(0.6, BUSY_LUMA, BUSY_CHROMA)]
     fine, coarse = ((LUMA, CHROMA), (BUSY_LUMA, BUSY_CHROMA))

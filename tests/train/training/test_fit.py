@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import params
-from train.data import pairs
+from train.data.pairs import load_pairs
 from train.emulator.model import Emulator
 from train.models import checkpoint
 from train.training import fit as training
@@ -23,7 +23,9 @@ def files(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def fit(database: Path, settings: params.Train, folder: Path) -> dict[str, Any]:
-    return training.fit(database, settings, *files(folder), platform="tiny")
+    found = training.fit(database, settings, *files(folder), platform="tiny")
+    assert found
+    return found.model_dump()
 
 
 def changed(settings: params.Train, **values: object) -> params.Train:
@@ -62,7 +64,7 @@ def test_a_trained_model_is_nearer_than_the_identity_and_reloads(
         "tiny.safetensors",
     ]
 
-    test = pairs.load(database, "test")
+    test = load_pairs(database, "test")
     model = checkpoint.load(out)
     assert mean_absolute_error(model, test) == found["mae"]
     assert mean_absolute_error(None, test) == found["identity_mae"]
@@ -92,7 +94,7 @@ def test_a_run_repeats_with_its_seed_and_goes_on_after_a_kill_as_if_unbroken(
     database = make_pairs(side=32, suffix=suffix, median=model == "hybrid", train=5, validation=2, test=1)
     settings = changed(SHORT, model=model)
     found = [fit(database, settings, tmp_path / name) for name in ("first", "second")]
-    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_INTERVAL_S", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 5)
         fit(database, settings, tmp_path / "killed")
@@ -113,7 +115,7 @@ def test_a_hybrid_of_an_identified_codec_has_nothing_to_learn(
     assert (found["parameters"], found["steps"]) == (0, 0)
     assert found["mae"] < 0.01 < found["identity_mae"]
     model = checkpoint.load(files(tmp_path)[0])
-    assert mean_absolute_error(model, pairs.load(database, "test")) == found["mae"]
+    assert mean_absolute_error(model, load_pairs(database, "test")) == found["mae"]
 
 
 def test_a_part_of_other_settings_or_a_damaged_one_is_no_beginning(
@@ -123,11 +125,14 @@ def test_a_part_of_other_settings_or_a_damaged_one_is_no_beginning(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 1)
         fit(database, SHORT, tmp_path)
-    part = tmp_path / "m" / "tiny.part"
-    for settings, content in ((changed(SHORT, epochs=3), part.read_bytes()), (SHORT, part.read_bytes()[:1000])):
-        part.write_bytes(content)
+    resume_file = tmp_path / "m" / "tiny.part"
+    for settings, content in (
+        (changed(SHORT, epochs=3), resume_file.read_bytes()),
+        (SHORT, resume_file.read_bytes()[:1000]),
+    ):
+        resume_file.write_bytes(content)
         assert fit(database, settings, tmp_path)["steps"] == settings.epochs
-        assert not part.exists()
+        assert not resume_file.exists()
 
 
 def test_a_model_that_only_gets_worse_is_not_kept_and_ends_early(
@@ -180,7 +185,7 @@ def test_a_residual_that_gained_nothing_is_left_out(make_pairs: Callable[..., Pa
     found = fit(database, changed(SHORT, model="hybrid"), tmp_path)
     assert (found["parameters"], found["steps"], found["mae"]) == (0, 0, 0)
     model = checkpoint.load(files(tmp_path)[0])
-    assert mean_absolute_error(model, pairs.load(database, "test")) == 0
+    assert mean_absolute_error(model, load_pairs(database, "test")) == 0
 
 
 def test_the_papers_net_is_trained_beside_the_hybrid_where_that_is_asked_for(

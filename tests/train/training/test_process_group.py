@@ -1,4 +1,4 @@
-"""Several processes that train one model: by torchrun, and in gangs on a cluster of two nodes."""
+"""Several processes that train one model: by torchrun, and in groups on a cluster of two nodes."""
 
 import json
 import os
@@ -24,8 +24,9 @@ from train.cluster.executor import Ray
 from train.cluster.job import Job
 from train.cluster.worker_group import fit_all
 from train.training import trainer
-from train.training.process_group import ProcessGroup
+from train.training.process_group import ALONE, ProcessGroup
 from train.training.trainer import OnProgress
+from train.training.training_metrics import TrainingMetrics
 
 SETTINGS = params.Train(
     model="hybrid", epochs=8, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
@@ -54,14 +55,19 @@ class Watched(Job):
     log: Path = Path("steps")
     dies: bool = False
 
-    def fit(self, ranks: ProcessGroup = ProcessGroup(), tell: OnProgress | None = None) -> dict[str, Any] | None:  # noqa: B008
-        step, trainer.SAVE_EVERY = trainer.Trainer._train_step, 0.0
+    def fit(self, process_group: ProcessGroup = ALONE, on_progress: OnProgress | None = None) -> TrainingMetrics | None:
+        step, trainer.SAVE_INTERVAL_S = trainer.Trainer._train_step, 0.0
 
         def watched(self: trainer.Trainer) -> None:
-            if self.step == DIES_AT and ranks.rank == 1 and job.dies and not job.log.with_suffix(".died").exists():
+            if (
+                self.step == DIES_AT
+                and process_group.rank == 1
+                and job.dies
+                and not job.log.with_suffix(".died").exists()
+            ):
                 job.log.with_suffix(".died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            if ranks.is_first:
+            if process_group.is_first:
                 with job.log.open("a") as file:
                     file.write(f"{self.step}\n")
             step(self)
@@ -69,7 +75,7 @@ class Watched(Job):
 
         job, trainer.Trainer._train_step = self, watched  # type: ignore[method-assign]
         try:
-            return super().fit(ranks, tell)
+            return super().fit(process_group, on_progress)
         finally:
             trainer.Trainer._train_step = step  # type: ignore[method-assign]
 
@@ -77,10 +83,10 @@ class Watched(Job):
 class UploadRejected(Job):
     """A job in which one of the processes finds something that a person has to mend."""
 
-    def fit(self, ranks: ProcessGroup = ProcessGroup(), tell: OnProgress | None = None) -> dict[str, Any] | None:  # noqa: B008
-        if ranks.rank == 1:
+    def fit(self, process_group: ProcessGroup = ALONE, on_progress: OnProgress | None = None) -> TrainingMetrics | None:
+        if process_group.rank == 1:
             raise params.UserError("Mend 0.png.")
-        return super().fit(ranks, tell)
+        return super().fit(process_group, on_progress)
 
 
 @pytest.fixture
@@ -110,20 +116,26 @@ def on_ray() -> Iterator[Ray]:
 
 
 def written(job: Job) -> list[bytes]:
-    assert not any(part.exists() for part in job.parts)
+    assert not any(resume_file.exists() for resume_file in job.resume_files)
     return [file.read_bytes() for file in job.outputs[1:]]  # the metrics tell the seconds
 
 
+def fitted(job: Job) -> dict[str, Any]:
+    found = job.fit()
+    assert found
+    return found.model_dump()
+
+
 def trained(jobs: list[Job], on_ray: Ray, count: int = 2) -> dict[str, Any]:
-    return {job.platform: found for job, found in fit_all(jobs, count, on_ray)}
+    made = fit_all(jobs, count, on_ray)
+    return {job.platform: found if isinstance(found, params.UserError) else found.model_dump() for job, found in made}
 
 
 @pytest.mark.slow
 def test_two_processes_come_as_near_as_one_and_go_on_from_the_part_when_one_is_killed(
     project: Path, tmp_path: Path, on_ray: Ray
 ) -> None:
-    alone = Job("tiny", SETTINGS).fit()
-    assert alone
+    alone = fitted(Job("tiny", SETTINGS))
     unbroken = Watched("tiny", SETTINGS, log=tmp_path / "unbroken")
     together = trained([unbroken], on_ray)["tiny"]
     assert (together["steps"], together["images"]) == (alone["steps"], alone["images"]) and alone["steps"] == STEPS
@@ -172,8 +184,8 @@ def test_several_platforms_are_trained_at_once_and_one_that_fails_holds_none_up(
     assert isinstance(found["missing"], params.UserError) and "missing.db" in found["missing"].message
     assert found["tiny"]["mae"] == found["small"]["mae"]
     files = written(jobs[0])
-    again = Job("tiny", short).fit()  # in this process, with as many threads
-    assert again and again | {"seconds": 0} == found["tiny"] | {"seconds": 0}
+    again = fitted(Job("tiny", short))  # in this process, with as many threads
+    assert again | {"seconds": 0} == found["tiny"] | {"seconds": 0}
     assert written(jobs[0]) == files
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from collect.codecs import fingerprint, quantisation
+from collect import fingerprint
+from collect.codecs import quantisation
 from params import UserError
 
 
@@ -24,7 +25,7 @@ def test_quality_sampling_and_scan_are_read_off_the_file(tmp_path: Path, quality
     for subsampling, name in ((0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")):
         for progressive in (False, True):
             _, served = pair(tmp_path, 1, quality=quality, subsampling=subsampling, progressive=progressive)
-            seen = quantisation.read(served)
+            seen = quantisation.read_codec(served)
             assert (seen["format"], seen["quality"], seen["sampling"], seen["progressive"]) == (
                 "JPEG", quality, name, progressive,
             )  # fmt: skip
@@ -77,7 +78,7 @@ def test_a_damaged_or_missing_file_is_a_user_error(tmp_path: Path, monkeypatch, 
 def test_every_platform_of_the_shipped_settings_has_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     import params
 
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     settings = params.load()
     for name in [*settings.platforms, *settings.switched_off]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from collect.ledger.ledger import Ledger
 from collect.ledger.transactions import open_ledger
-from collect.ledger.workers import at_work
-from collect.locks import held
+from collect.ledger.workers import register_worker
+from collect.locks import file_lock
 from collect.platform import Site
-from collect.round_trip.connect import announce, opened
+from collect.round_trip.connect import announce, open_platform
 from collect.round_trip.export import export
-from collect.round_trip.mosaic_packing import packed
+from collect.round_trip.mosaic_packing import files_to_send
 from collect.round_trip.original import Original
 from collect.round_trip.uploads import Uploader
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,35 +60,29 @@ def round_trip(
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_ledger(params.collect.ledger))
-        heart = stack.enter_context(at_work(engine))  # until the browser is closed, with all that it sends
-        platform, session = stack.enter_context(opened(name, params, origin=origin, live=live))
+        heartbeat = stack.enter_context(register_worker(engine))  # until the browser is closed, with all that it sends
+        platform, session = stack.enter_context(open_platform(name, params, origin=origin, live=live))
         if mosaic and platform.rendition != platform.renditions[0]:
             raise UserError(
                 f"--mosaic needs {name}'s rendition {platform.renditions[0]}: {platform.rendition} is made smaller, and"
                 " what is made smaller can't be cut."
             )
         site = "live" if platform.is_live else "sandbox"
-        ledger = Ledger(
-            engine,
-            platform=name,
-            site=site,
-            account=session.account,
-            generation=generation,
-            collector=heart.id,
-        )
-        files = packed(originals, ledger, platform, mosaic=mosaic)
-        run = Uploader(platform, session, ledger, heart, files)
+        key: dict[str, Any] = {"platform": name, "site": site, "account": session.account, "generation": generation}
+        ledger = Ledger(engine, **key, collector=heartbeat.id)
+        files = files_to_send(originals, ledger, platform, mosaic=mosaic)
+        run = Uploader(platform, session, ledger, heartbeat, files)
         if isinstance(platform, Site) and platform.is_live:
-            announce(name, platform, session.account, min(len(run.left()), limit or len(files)))
+            announce(name, platform, session.account, min(len(run.remaining()), limit or len(files)))
         try:
             run.run(limit)
         except KeyboardInterrupt:
-            Console(stderr=True).print(f"{name}: stopped. What is done stays done; run again to go on.")
+            logger.info("%s: stopped. What is done stays done; run again to go on.", name)
             raise
         finally:
-            ledger.release()
-        with alone(out):
-            exported = export(out, name, platform, ledger, originals, generation)
+            ledger.release_all()
+        with exclusive(out):
+            exported = export(out, platform, ledger, originals)
         if run.verdict:
             raise run.verdict
     return Outcome(
@@ -95,7 +90,7 @@ def round_trip(
         images=len(originals),
         uploaded=run.uploaded,
         downloaded=run.downloaded,
-        files=len(ledger.arrived() & files.keys()),
+        files=len(ledger.published() & files.keys()),
         complete=exported.complete,
         rejected=exported.rejected,
         missing=exported.missing + run.left_over,
@@ -104,9 +99,9 @@ def round_trip(
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def exclusive(out: Path) -> Iterator[None]:
     """Hold a folder's lock, for as long as it takes to write it."""
-    with held(LIVE_STATE / f"{out.name}.lock"):
+    with file_lock(LIVE_STATE / f"{out.name}.lock"):
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             yield

@@ -9,8 +9,17 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from collect.codecs.chain import encode
-from collect.round_trip.original import Original
-from collect.round_trip.thumbnails import ALIKE, MOST, Thumbnail, ThumbnailIndex, distance, look, match, shows
+from collect.round_trip import Original
+from collect.round_trip.thumbnail_index import ThumbnailIndex
+from collect.thumbnails import (
+    LOOKALIKE_DISTANCE,
+    MAX_DISTANCE,
+    Thumbnail,
+    distance,
+    match_thumbnails,
+    read_thumbnail,
+    shows,
+)
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -18,11 +27,11 @@ Change = Callable[[Image.Image], Image.Image]
 def of(image: Image.Image, folder: Path) -> Thumbnail:
     file = folder / "changed.png"
     image.save(file)
-    return look(file)
+    return read_thumbnail(file)
 
 
-def looks(originals: Sequence[Original]) -> list[Thumbnail]:
-    return [look(each.path) for each in originals]
+def thumbnails(originals: Sequence[Original]) -> list[Thumbnail]:
+    return [read_thumbnail(each.path) for each in originals]
 
 
 def recoded(codec: str) -> Change:
@@ -51,7 +60,7 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_what_platforms_do_to_an_image_does_not_hide_it(photos, workplace: Path, change: Change) -> None:
     originals = photos(12)
-    known = looks(originals)
+    known = thumbnails(originals)
     for at, each in enumerate(originals):
         with Image.open(each.path) as image:
             served = of(change(image.convert("RGB")), workplace)
@@ -75,16 +84,16 @@ FOREIGN: dict[str, Callable[[Image.Image], Image.Image]] = {
 @pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN.keys())
 def test_another_picture_is_not_taken_for_it(photos, workplace: Path, change: Change) -> None:
     originals = photos(8)
-    known = looks(originals)
+    known = thumbnails(originals)
     for own, each in zip(known, originals, strict=True):
         with Image.open(each.path) as image:
             served = of(change(image.convert("RGB")), workplace)
         assert not shows(served, own, known)
-        assert match([served], known) == {}
+        assert match_thumbnails([served], known) == {}
 
 
 def test_a_near_likeness_is_told_from_the_image_by_being_nearer(photos, workplace: Path) -> None:
-    own = look(photos(1)[0].path)
+    own = read_thumbnail(photos(1)[0].path)
     like = own + np.float32(6)  # within what a codec may do
     assert shows(like, own, [])
     assert not shows(like, own, [like])
@@ -96,41 +105,41 @@ def test_a_grey_image_and_one_with_a_palette_have_looks_too(photos, workplace: P
     with Image.open(photos(1)[0].path) as image:
         grey, palette = image.convert("L"), image.convert("RGB").quantize(256)
         assert of(grey, workplace).shape == of(palette, workplace).shape == (16, 16, 3)
-        assert distance(of(palette, workplace), of(image, workplace)) < MOST
+        assert distance(of(palette, workplace), of(image, workplace)) < MAX_DISTANCE
 
 
 def test_a_large_jpeg_looks_as_its_small_copy(photos, workplace: Path) -> None:
     with Image.open(photos(1)[0].path) as image:
         large = image.convert("RGB").resize((1600, 1200), Image.Resampling.BICUBIC)
     large.save(workplace / "large.jpg", quality=90)  # read at a part of its size
-    assert distance(look(workplace / "large.jpg"), of(large, workplace)) < 1
+    assert distance(read_thumbnail(workplace / "large.jpg"), of(large, workplace)) < 1
 
 
 def test_files_are_matched_in_any_order_and_foreigners_left_out(photos, workplace: Path) -> None:
     originals = photos(20)
-    known = looks(originals)
+    known = thumbnails(originals)
     order = np.random.default_rng(5).permutation(20)
     served = []
     for at in order:
         with Image.open(originals[at].path) as image:
             served.append(of(recoded("jpeg:50")(image.convert("RGB")), workplace))
-    assert match(served, known) == dict(enumerate(order.tolist()))
+    assert match_thumbnails(served, known) == dict(enumerate(order.tolist()))
     foreign = [of(change(Image.open(originals[0].path).convert("RGB")), workplace) for change in FOREIGN.values()]
     mixed = [*foreign[:3], *served[:10], *foreign[3:], *served[10:]]
     places = [*range(3, 13), *range(13 + len(foreign) - 3, 13 + len(foreign) - 3 + 10)]
-    assert match(mixed, known) == dict(zip(places, order.tolist(), strict=True))
+    assert match_thumbnails(mixed, known) == dict(zip(places, order.tolist(), strict=True))
 
 
 def test_of_a_duplicate_one_is_matched_and_of_what_is_missing_none(photos, workplace: Path) -> None:
-    known = looks(photos(5))
-    found = match([known[2], known[2], known[4]], known)
+    known = thumbnails(photos(5))
+    found = match_thumbnails([known[2], known[2], known[4]], known)
     assert found in ({0: 2, 2: 4}, {1: 2, 2: 4})
-    assert match([known[3]], known) == {0: 3}
+    assert match_thumbnails([known[3]], known) == {0: 3}
 
 
 def test_images_made_at_random_are_not_alike(photos, workplace: Path) -> None:
-    known = looks(photos(10))
-    assert min(distance(one, two) for at, one in enumerate(known) for two in known[:at]) > ALIKE
+    known = thumbnails(photos(10))
+    assert min(distance(one, two) for at, one in enumerate(known) for two in known[:at]) > LOOKALIKE_DISTANCE
 
 
 def test_hundreds_of_looks_are_kept_and_told_apart(workplace: Path) -> None:
@@ -138,10 +147,10 @@ def test_hundreds_of_looks_are_kept_and_told_apart(workplace: Path) -> None:
     for number, file in enumerate(files.values()):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC).save(file)
-    looks = ThumbnailIndex(files)
-    first = looks.of("000")
+    index = ThumbnailIndex(files)
+    first = index.of("000")
     for each, file in files.items():
-        assert looks.shown_by(look(file), each)
-        assert each == "000" or not looks.shown_by(look(file), "000")
-    assert np.array_equal(first, look(files["000"])) and np.array_equal(looks.of("000"), first)
-    assert np.array_equal(looks.of("299"), look(files["299"]))
+        assert index.shown_by(read_thumbnail(file), each)
+        assert each == "000" or not index.shown_by(read_thumbnail(file), "000")
+    assert np.array_equal(first, read_thumbnail(files["000"])) and np.array_equal(index.of("000"), first)
+    assert np.array_equal(index.of("299"), read_thumbnail(files["299"]))

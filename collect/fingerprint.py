@@ -12,11 +12,12 @@ from typing import Any
 
 from PIL import Image
 
-from collect.codecs.quantisation import read
+from collect.codecs.quantisation import read_codec
+from collect.files import write_atomically
 from params import UserError
 
 FOLDER = Path("fingerprints")
-KEPT = ("generation", "seen", "codec", "qualities")  # of a generation that is over
+HISTORY_KEYS = ("generation", "seen", "codec", "qualities")  # of a generation that is over
 
 
 def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     """
     codecs, qualities, longest, resized = Counter[str](), Counter[int](), 0, False
     for original, served in pairs:
-        codec = read(served)
+        codec = read_codec(served)
         size = (codec.pop("width"), codec.pop("height"))
         with Image.open(original) as image:
             resized |= image.size != size
@@ -86,17 +87,14 @@ def write(platform: str, seen: Mapping[str, Any], *, said: str, raised: bool = T
         history, number = known.get("history", []), known["generation"]
         if raised:
             number += 1
-            history = [*history, {key: known[key] for key in (*KEPT, "said") if key in known}]
+            history = [*history, {key: known[key] for key in (*HISTORY_KEYS, "said") if key in known}]
         else:
             today, said = known.get("seen", today), known.get("said", "first seen")
     about = {"platform": platform, "generation": number, "seen": today, "said": said, "history": history}
-    FOLDER.mkdir(exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(dumps({**{key: seen[key] for key in seen if key != "images"}, **about}), encoding="utf-8")
-    part.replace(file)
+    write_atomically(file, dumps({**{key: seen[key] for key in seen if key != "images"}, **about}))
 
 
-def spoken(codec: Mapping[str, Any], qualities: Mapping[str, int] | None = None) -> str:
+def describe_codec(codec: Mapping[str, Any], qualities: Mapping[str, int] | None = None) -> str:
     """Say a codec as a person would: JPEG 85, 4:4:4, baseline, at most 2048 pixels."""
     words = [str(codec.get("format", "nothing"))]
     if qualities and len(qualities) > 1:
