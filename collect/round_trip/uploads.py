@@ -18,6 +18,7 @@ from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Upload
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
+from collect.retry import with_jitter
 from collect.round_trip.downloads import Downloads
 from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Quarantine

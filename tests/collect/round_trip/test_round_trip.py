@@ -622,7 +622,9 @@ def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace
         answers.extend([busy(418)] * 100)
 
     monkeypatch.setattr(Weibo, "delete", delete_one)
-    monkeypatch.setattr("collect.browser.session.MOST_TROUBLE", 1000.0)  # no new context every few times, for speed
+    monkeypatch.setattr(
+        "collect.browser.session_health.MAX_ERROR_SCORE", 1000.0
+    )  # no new context every few times, for speed
     waited = answering("weibo", answers, monkeypatch)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with pytest.raises(RateLimited, match="HTTP 418"):
