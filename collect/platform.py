@@ -1,4 +1,4 @@
-"""The adapter contract: what a platform's one file has to say, and load(name)."""
+"""The adapter contract: what a platform's one file has to say, and load_platform(name)."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Site(Platform):
         """Delete those images, and no others, of the batch of that title; what is gone already is no error."""
 
 
-def load(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
+def load_platform(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
     """Make the adapter of a platform's row: the Platform subclass in collect/platforms/<adapter>.py."""
     if row.adapter not in adapters():
         raise UserError(f"Platform {name}: no adapter {row.adapter!r}; there are {', '.join(adapters())}.")

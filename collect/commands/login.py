@@ -29,9 +29,9 @@ def login(
     from collect.browser import login as sign_in
     from collect.browser import storage_state
     from collect.browser.launch import launch_browser
-    from collect.platform import Site, load
+    from collect.platform import Site, load_platform
 
-    adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
+    adapter = load_platform(platform, params.load(params_file).platform(platform), origin=origin)
     if not isinstance(adapter, Site) or not (adapter.is_live or adapter.origin):
         raise UserError(f"{platform} needs no sign-in: only the live site does (`site: live` in params.yaml).")
     storage_state.stored_state(adapter) if check else storage_state.state_folder()  # before a browser starts

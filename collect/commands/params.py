@@ -10,7 +10,7 @@ from params import load
 
 def params(params_file: ParamsOption = PARAMS) -> None:
     """Check params.yaml whole, every platform's row against its adapter too, and list the platforms."""
-    from collect.platform import load as adapter_of
+    from collect.platform import load_platform as adapter_of
 
     settings = load(params_file)
     for name, row in (settings.platforms | settings.switched_off).items():

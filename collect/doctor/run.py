@@ -15,7 +15,7 @@ from rich.text import Text
 from collect import sandbox
 from collect.doctor.checks import Checks, LocalChecks, SiteChecks
 from collect.doctor.diagnosis import describe_failure
-from collect.platform import Batch, LocalPlatform, Platform, Site, load
+from collect.platform import Batch, LocalPlatform, Platform, Site, load_platform
 from collect.round_trip.connect import is_asked_for, refuse_sandbox
 from params import Params, UserError
 
@@ -44,7 +44,7 @@ def examine_platform(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comreadv-doctor-")))
         if (origin or row.origin) is None and row.site == "sandbox" and row.adapter in sandbox.names():
             origin = stack.enter_context(sandbox.serve(row.adapter, state=folder / "sandbox"))
-        platform = load(name, row, origin=origin)
+        platform = load_platform(name, row, origin=origin)
         _permit(name, platform, console, live=live)
         if isinstance(platform, Site):
             checks: Checks = SiteChecks(name, platform, folder, stack)

@@ -4,14 +4,14 @@ import pytest
 
 from collect import retry
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from collect.retry import retry_read
 from params import PlatformRow, UserError
 
 
 @pytest.fixture
 def site() -> Site:
-    adapter = load("weibo", PlatformRow(adapter="weibo"), origin="http://127.0.0.1:1")
+    adapter = load_platform("weibo", PlatformRow(adapter="weibo"), origin="http://127.0.0.1:1")
     assert isinstance(adapter, Site)
     return adapter
 

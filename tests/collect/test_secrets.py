@@ -19,7 +19,7 @@ from collect import redaction, sandbox
 from collect.browser import launch, storage_state
 from collect.browser.downloader import Downloader
 from collect.errors import SubmitFailed, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from collect.sandbox.sites import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -149,7 +149,7 @@ def redesigned(page, word: str):
 def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project, sign_in, tmp_path_factory) -> None:
     elsewhere = tmp_path_factory.mktemp("site")
     with sandbox.serve("facebook", state=elsewhere) as origin:
-        adapter = load("facebook", SETTINGS.platform("facebook"), origin=origin)
+        adapter = load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         at = ("--platform", "facebook", "--origin", origin)
@@ -166,7 +166,7 @@ def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project,
 
 def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, caplog) -> None:
     signed = SIGNED.replace("https://scontent.example", "http://127.0.0.1:9")
-    adapter = load("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
+    adapter = load_platform("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
         page = launch.launch_browser(playwright, adapter).new_page()

@@ -19,7 +19,7 @@ from collect.browser import downloader
 from collect.browser.blocking import parse_retry_after
 from collect.browser.downloader import Downloader, find_body_problem
 from collect.errors import AddressExpired, CaptchaRequired, RateLimited, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from params import PlatformRow, UserError
 
 
@@ -104,7 +104,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch, clock) -> None:
 
 
 def fetch(origin: str, destination: Path, **cookie: object) -> None:
-    site = load("weibo", PlatformRow(adapter="weibo"), origin=origin)
+    site = load_platform("weibo", PlatformRow(adapter="weibo"), origin=origin)
     assert isinstance(site, Site)
     cookies = [{"name": "SUB", "value": "s3cret", "domain": "127.0.0.1", "path": "/"} | cookie]
     Downloader(site, cookies=cookies, headers={"Referer": "https://weibo.com/", "Accept": "image/webp"}).fetch(

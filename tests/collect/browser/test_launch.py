@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 
 import params
 from collect.browser import install, launch
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from params import UserError
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
@@ -72,7 +72,7 @@ def test_the_setting_comes_before_all(here: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def site(origin: str) -> Site:
-    adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+    adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
     assert isinstance(adapter, Site)
     return adapter
 

@@ -18,7 +18,7 @@ import params
 from collect import sandbox
 from collect.browser import login, storage_state
 from collect.browser.launch import launch_browser
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from collect.sandbox.store import Store
 from params import PlatformRow, UserError
 
@@ -36,7 +36,7 @@ def project(workplace: Path) -> None:
 @contextmanager
 def a_window(site: str, origin: str) -> Iterator[tuple[Site, Browser, BrowserContext]]:
     """Open a window as the person's, but one that needs no screen."""
-    adapter = load(site, SETTINGS.platform(site), origin=origin)
+    adapter = load_platform(site, SETTINGS.platform(site), origin=origin)
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
         browser = launch_browser(playwright, adapter)
@@ -168,7 +168,7 @@ def test_the_check_of_a_site_that_is_not_there_says_so(workplace) -> None:
 
 @pytest.mark.parametrize("spoil", ["group", "world", "link", "folder"])
 def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     assert isinstance(live, Site)
     file = storage_state.save_state(live, {"cookies": [], "origins": []})
     assert storage_state.stored_state(live) == file
@@ -185,7 +185,7 @@ def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
 
 
 def test_a_state_is_not_written_through_a_link(workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     assert isinstance(live, Site)
     victim = workplace / "victim"
     victim.write_text("mine")

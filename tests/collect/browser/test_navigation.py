@@ -18,14 +18,14 @@ from collect.browser.page import evaluate
 from collect.browser.recorder import RECORDER_SCRIPT
 from collect.browser.traffic import Traffic
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from params import PlatformRow
 
 ORIGIN = "http://127.0.0.1:1"
 
 
 def adapter(origin: str = ORIGIN) -> Site:
-    site = load("weibo", PlatformRow(adapter="weibo"), origin=origin)
+    site = load_platform("weibo", PlatformRow(adapter="weibo"), origin=origin)
     assert isinstance(site, Site)
     return site
 
@@ -45,7 +45,7 @@ def adapter(origin: str = ORIGIN) -> Site:
     ],
 )
 def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_guests: bool) -> None:
-    platform = load(site, PlatformRow(adapter=site))
+    platform = load_platform(site, PlatformRow(adapter=site))
     assert isinstance(platform, Site)
     assert platform.is_for_guests(address) is for_guests
 

@@ -22,7 +22,7 @@ from collect.browser.responses import (
     read_file_responses,
 )
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
 FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
@@ -30,7 +30,7 @@ FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
 
 @pytest.fixture
 def site() -> Site:
-    adapter = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
+    adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     return adapter
 

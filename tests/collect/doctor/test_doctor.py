@@ -21,7 +21,7 @@ from collect.browser import launch, storage_state
 from collect.codecs.chain import encode
 from collect.doctor import pending_deletions
 from collect.doctor.checks import SiteChecks
-from collect.platform import Batch, Platform, Site, load
+from collect.platform import Batch, Platform, Site, load_platform
 from collect.platforms import weibo as weibo_adapter
 from collect.sandbox.sites import douban, facebook, weibo
 
@@ -306,7 +306,7 @@ def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
 
 
 def test_what_is_left_in_another_account_is_left_to_it(workplace) -> None:
-    site = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
+    site = load_platform("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
     assert isinstance(site, Site)
     one, other = Batch("one", []), Batch("other", [], known={0: "7"})
     pending_deletions.record_pending(site, "me", one)
@@ -349,7 +349,7 @@ def test_nothing_but_a_1_in_the_environment_asks_the_doctor_to_the_real_site(wor
 
 def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign_in, monkeypatch) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)  # as far as anything here can tell
@@ -374,7 +374,7 @@ def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, 
         return {}
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)

@@ -14,7 +14,7 @@ from collect.ledger import rate_limit
 from collect.ledger.ledger import Ledger
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.transactions import open_ledger
-from collect.platform import load
+from collect.platform import load_platform
 from collect.retry import MAX_DELAY_S, backoff_seconds, with_jitter
 from collect.round_trip.uploads import rate_limit_of
 from params import PlatformRow
@@ -39,7 +39,7 @@ def rate(engine: Engine, per_minute: float = 6, per_day: float = 1000, **account
 
 
 def test_rows_of_one_adapter_share_an_accounts_rate(engine: Engine) -> None:
-    site = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    site = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     rows = [
         Ledger(engine, platform=row, site="live", account="7", generation=1, collector="one")
         for row in ("weibo", "weibo-small")

@@ -30,7 +30,7 @@ from collect.browser.launch import end_browsers
 from collect.browser.session import BrowserSession, open_session
 from collect.errors import PageChanged, RateLimited, SubmitFailed, TransientError
 from collect.ledger.ledger import Ledger
-from collect.platform import Batch, Site, load
+from collect.platform import Batch, Site, load_platform
 from collect.platforms.facebook import Facebook
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Original, Outcome, read_round_trips, round_trip
@@ -111,7 +111,7 @@ def test_nothing_is_published_when_the_page_does_not_keep_the_audience(site, pag
         route.fulfill(response=answer, body=answer.text().replace(choice, ""))
 
     with sandbox.serve(site, state=workplace / "site") as origin:
-        with open_session(load(site, SETTINGS.platform(site), origin=origin)) as session:
+        with open_session(load_platform(site, SETTINGS.platform(site), origin=origin)) as session:
             session.page.set_default_timeout(1_000)
             session.page.route(f"{origin}{page}", deaf)
             with pytest.raises(PageChanged, match="Only me"):
@@ -136,7 +136,7 @@ def test_a_douban_album_that_is_not_there_is_told_at_once(photos, workplace) -> 
         with pytest.raises(UserError, match="this account has no album 2"):
             collect("douban", photos(1), origin, settings)
         with (
-            open_session(load("douban", row, origin=origin)) as session,
+            open_session(load_platform("douban", row, origin=origin)) as session,
             pytest.raises(UserError, match="this account has no album 2"),
         ):
             session.read_back(Batch("cut off", [], known={0: "1"}))
@@ -147,7 +147,7 @@ def test_a_private_douban_album_is_asked_once_whatever_it_is_called(photos, work
     pages: list[str] = []
     with (
         sandbox.serve("douban", state=workplace / "site") as origin,
-        open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session,
+        open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session,
     ):
         session.page.on("framenavigated", lambda frame: pages.append(frame.url.rpartition("/")[2]))
         for each in photos(2):
@@ -168,10 +168,10 @@ def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, pho
             if cut == "after":
                 patched.setattr(Ledger, "settle", lost)
             else:
-                patched.setattr(type(load(site, SETTINGS.platform(site))), "upload", lost)
+                patched.setattr(type(load_platform(site, SETTINGS.platform(site))), "upload", lost)
             collect(site, originals, origin)
         assert len(received(origin)) == (
-            0 if cut == "before" else min(12, load(site, SETTINGS.platform(site)).batch_size)
+            0 if cut == "before" else min(12, load_platform(site, SETTINGS.platform(site)).batch_size)
         )
         assert collect(site, originals, origin).complete == 12
         assert received(origin) == {each.sha256: 1 for each in originals}
@@ -322,7 +322,7 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
             patched.setattr(Ledger, "settle", lost)
             collect(site, originals, origin)
         blocked = {"content_type": "text/html", "body": "<p>sandbox: CometErrorRoot.react /misc/sorry</p>"}
-        adapter = load(site, SETTINGS.platform(site), origin=origin)
+        adapter = load_platform(site, SETTINGS.platform(site), origin=origin)
         with open_session(adapter) as session:
             session.page.set_default_timeout(1_000)
             album = {"douban": "**/photos/album/*/", "weibo": "**/ajax/profile/**", "facebook": "**/photos_albums"}
@@ -344,7 +344,7 @@ def douban_album(photos, workplace, monkeypatch) -> Iterator[tuple[BrowserSessio
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
             query = "SELECT photos.key FROM entries JOIN photos ON photos.id = photo ORDER BY entries.id"
             ids = [key for (key,) in site.execute(query)]
-        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+        with open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session:
             yield session, ids
 
 
@@ -423,7 +423,7 @@ def test_what_is_gone_from_douban_is_no_error_but_to_be_signed_out_is(photos, wo
         collect("douban", photos(3), origin)
         images = requests.get(f"{origin}/sandbox/received").json()["images"]
         ids = [each["photos"][0]["id"] for each in images]
-        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+        with open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session:
             session.delete(ids[:1], "")
             session.page.context.clear_cookies()
             with pytest.raises(TransientError, match="nobody is signed in any more"):
@@ -517,7 +517,7 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     said = caplog.text
     assert f"weibo: {ODD} Going on in 0.1 minutes." in said
     assert f"{originals[1].path} is left for the next run. weibo: the page stays. It says: {ODD}" in said
-    site = load("weibo", SETTINGS.platform("weibo"))
+    site = load_platform("weibo", SETTINGS.platform("weibo"))
     assert isinstance(site, Site)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
     announce("my-weibo", site, ODD, 1)
@@ -603,7 +603,7 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
 
     with (
         sandbox.serve("facebook", state=workplace / "site") as origin,
-        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+        open_session(load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
         monkeypatch.context() as patched,
     ):
         session.upload(batch)
@@ -627,7 +627,7 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
     page = facebook.Sandbox.page
     with (
         sandbox.serve("facebook", state=workplace / "site") as origin,
-        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+        open_session(load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
     ):
         ours = session.upload(Batch("comreadv x", [each.path for each in photos(2)]))
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
@@ -723,7 +723,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
 def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, workplace) -> None:
     originals = photos(2)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             refusal = {"status": status, "content_type": "text/html", "body": "<p>sandbox</p>"}
             session.page.route("**/interface/upload.php**", lambda route: route.fulfill(**refusal))
             with pytest.raises(UserError, match=said):
@@ -756,7 +756,7 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
     with (
         sandbox.serve("weibo", state=workplace / "site") as origin,
         sandbox.serve("weibo", state=workplace / "site", faults=faults) as elsewhere,
-        open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
+        open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
     ):
         monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
@@ -788,7 +788,7 @@ def test_a_browser_that_does_not_start_is_a_user_error(photos, workplace, monkey
 
 def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, workplace) -> None:
     with sandbox.serve("douban", state=workplace / "site") as origin:
-        adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
+        adapter = load_platform("douban", SETTINGS.platform("douban"), origin=origin)
         with open_session(adapter) as session:
             session.page.set_default_timeout(1_000)
             redesigned = {"content_type": "text/html", "body": "<h1>sandbox</h1><p>A new look!</p>"}
@@ -821,7 +821,7 @@ def test_an_answer_of_another_form_names_adapter_and_line(answers, step, error, 
         monkeypatch.setattr(weibo.Sandbox, name, lambda *_, answer=answer: JSONResponse(answer))
     batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(adapter) as session, pytest.raises(PageChanged, match=ANSWER_CHANGED.format(error)):
             getattr(session, step)(batch)
     kept = (workplace / "state" / "comreadv" / "failures").iterdir()
@@ -832,7 +832,7 @@ def test_an_error_of_our_own_is_not_taken_for_a_changed_answer(photos, workplace
     monkeypatch.setattr(Batch, "match_known", lambda _batch, _shown: {}["ours"])
     batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(adapter) as session, pytest.raises(KeyError, match="ours"):
             session.read_back(batch)
 
@@ -849,19 +849,19 @@ def test_an_origin_with_nothing_there_or_another_site_is_a_user_error(photos, wo
 
 def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         port = origin.rpartition(":")[2]
         with open_session(adapter) as session, pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
             session.page.goto(f"http://weibo.localhost:{port}/")  # Chromium knows that name without asking anybody
 
 
 def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     with pytest.raises(UserError, match="comreadv login --platform weibo"), open_session(live):
         pass
 
 
 def test_a_row_that_says_sandbox_never_goes_to_the_real_site(workplace) -> None:
-    homeless = load("weibo", PlatformRow(adapter="weibo", site="sandbox"))
+    homeless = load_platform("weibo", PlatformRow(adapter="weibo", site="sandbox"))
     with pytest.raises(UserError, match="weibo has no sandbox"), open_session(homeless):
         pass

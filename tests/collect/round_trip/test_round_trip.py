@@ -27,7 +27,7 @@ from collect.errors import CaptchaRequired, RateLimited, SubmitFailed, Transient
 from collect.ledger.models import NO_LONGER_SHOWN, Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import Heartbeat
-from collect.platform import Batch, load
+from collect.platform import Batch, load_platform
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Original, read_round_trips, round_trip
@@ -622,9 +622,7 @@ def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace
         answers.extend([busy(418)] * 100)
 
     monkeypatch.setattr(Weibo, "delete", delete_one)
-    monkeypatch.setattr(
-        "collect.browser.session_health.MAX_ERROR_SCORE", 1000.0
-    )  # no new context every few times, for speed
+    monkeypatch.setattr("collect.browser.session_health.MAX_ERROR_SCORE", 1000.0)  # no new contexts, for speed
     waited = answering("weibo", answers, monkeypatch)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with pytest.raises(RateLimited, match="HTTP 418"):
@@ -694,7 +692,7 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(
     """The sandbox stands in for the live site: only that it is one is made up."""
     originals = photos(12)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             session.context.storage_state(path="state.json")
             account = session.account
         as_if_live(monkeypatch, clock)
@@ -729,7 +727,7 @@ def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
         raise KeyboardInterrupt
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             session.context.storage_state(path="state.json")
         as_if_live(monkeypatch, clock)
         monkeypatch.setattr(Weibo, "upload", turned_away_once)
@@ -747,7 +745,7 @@ def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workpla
     originals = photos(1)
     batch = Batch("comreadv x", [each.path for each in originals], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(adapter) as session:
             session.context.storage_state(path="state.json")
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
