@@ -50,7 +50,7 @@ class Batch:
 
 
 class Session(Protocol):
-    """An open account on a platform, as round_trip.py drives it."""
+    """An open account on a platform, as a round trip drives it."""
 
     account: str
 
