@@ -1,4 +1,4 @@
-"""The adapter contract: what a platform's one file has to say, and load(name)."""
+"""The adapter contract: what a platform's one file has to say, and load_platform(name)."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 # in a site's words, what no image is to blame for
-PASSING = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
+TEMPORARY_REFUSAL = re.compile(r"频繁|太快|太多|上限|休息|稍[后候]|[重再]试|try again|\blater\b", re.IGNORECASE)
 
 
-def refusal(site: Site, position: int, said: str) -> UploadRejected | SubmitFailed:
+def explain_refusal(site: Site, position: int, said: str) -> UploadRejected | SubmitFailed:
     """Return what a site's words against an image mean: it is refused, or the site may take it another time."""
-    if PASSING.search(said):
-        return SubmitFailed(f"{site.name} does not take an image for now. It says: {redaction.words(said)}")
+    if TEMPORARY_REFUSAL.search(said):
+        return SubmitFailed(f"{site.name} does not take an image for now. It says: {redaction.redact_message(said)}")
     return UploadRejected(position, said)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that go up together; `received` is told remote ids by position as soon as the site answers with them."""
+    """Images that go up together; `on_received` gets remote ids by position as soon as the site answers with them."""
 
     title: str
     files: list[Path]
-    received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
+    on_received: Callable[[Mapping[int, str]], None] = lambda _remote_ids: None
     known: dict[int, str] = field(default_factory=dict)  # position → remote id, from an earlier attempt
 
-    def found(self, shown: Iterable[str]) -> dict[int, str]:
+    def match_known(self, shown: Iterable[str]) -> dict[int, str]:
         """Return what is known and among the remote ids that are shown, of which no more are read than needed."""
         left = set(self.known.values())
         for remote_id in shown:
@@ -50,7 +50,7 @@ class Batch:
 
 
 class Session(Protocol):
-    """An open account on a platform, as round_trip.py drives it."""
+    """An open account on a platform, as a round trip drives it."""
 
     account: str
 
@@ -128,8 +128,8 @@ class Site(Platform):
     audience: ClassVar[str] = "for its owner's eyes only"  # whom the images are shown to, as a person is told
     per_minute: ClassVar[float]  # images that go up to the live site, at most
     per_day: ClassVar[int]
-    pause: ClassVar[float] = 2.0  # seconds before each page or file of the live site that is one of many, on average
-    lag: ClassVar[float] = 60.0  # seconds until the live site's album surely shows what was published
+    request_interval_s: ClassVar[float] = 2.0  # before each page or file of the live site, on average
+    album_lag_s: ClassVar[float] = 60.0  # until the live site's album surely shows what was published
 
     def at(self, url: str) -> str:
         """Turn an address on the real site into the same path and query on the origin in use."""
@@ -177,7 +177,7 @@ class Site(Platform):
         """Delete those images, and no others, of the batch of that title; what is gone already is no error."""
 
 
-def load(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
+def load_platform(name: str, row: PlatformRow, *, origin: str | None = None) -> Platform:
     """Make the adapter of a platform's row: the Platform subclass in collect/platforms/<adapter>.py."""
     if row.adapter not in adapters():
         raise UserError(f"Platform {name}: no adapter {row.adapter!r}; there are {', '.join(adapters())}.")

@@ -119,9 +119,9 @@ def protect(
 
 def _kind(wanted: Kind | None, rows: dict[str, params.PlatformRow]) -> Kind:
     """Choose the kind of file that all platforms take."""
-    from collect.platform import load
+    from collect.platform import load_platform
 
-    takes = {name: load(name, row).takes for name, row in rows.items()}
+    takes = {name: load_platform(name, row).takes for name, row in rows.items()}
     kinds = [each for each in ([wanted] if wanted else Kind) if all(each.value in taken for taken in takes.values())]
     if not kinds:
         said = ", ".join(f"{name} takes {' and '.join(taken)}" for name, taken in takes.items())

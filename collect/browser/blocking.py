@@ -13,16 +13,18 @@ from collect.errors import CaptchaRequired, RateLimited, TransientError
 if TYPE_CHECKING:
     from collect.platform import Site
 
-BUSY = (418, 420, 429)
+RATE_LIMIT_STATUSES = (418, 420, 429)
 
 
-def check(site: Site, status: int, where: str, retry_after: str | None = None) -> None:
+def check_status(site: Site, status: int, where: str, retry_after: str | None = None) -> None:
     """Raise RateLimited for a status that asks for less, TransientError for one that is the server's own trouble."""
-    if status in BUSY:
-        raise RateLimited(f"{site.name}: the site turns us away for now (HTTP {status}).", seconds(retry_after))
+    if status in RATE_LIMIT_STATUSES:
+        raise RateLimited(
+            f"{site.name}: the site turns us away for now (HTTP {status}).", parse_retry_after(retry_after)
+        )
     if status >= 500:
         trouble = TransientError(f"{site.name}: the site has trouble of its own (HTTP {status}).")
-        trouble.wait = seconds(retry_after)
+        trouble.retry_after_s = parse_retry_after(retry_after)
         raise trouble
     check_marks(site, where, "", retry_after)
 
@@ -42,10 +44,12 @@ def check_marks(site: Site, where: str, text: str, retry_after: str | None = Non
             " browser, do what it asks, and run again later; what is done stays done."
         )
     if found(site.block_marks):
-        raise RateLimited(f"{site.name}: the site turns us away for now (a block page).", seconds(retry_after))
+        raise RateLimited(
+            f"{site.name}: the site turns us away for now (a block page).", parse_retry_after(retry_after)
+        )
 
 
-def seconds(retry_after: str | None) -> float | None:
+def parse_retry_after(retry_after: str | None) -> float | None:
     """Read a Retry-After header, seconds or a date, as seconds from now; None for none or for nonsense."""
     if retry_after is None:
         return None

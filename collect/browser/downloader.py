@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import requests
 from PIL import Image
 
-from collect.browser.blocking import check, check_marks
-from collect.browser.page import value
-from collect.errors import TransientError
+from collect.browser.blocking import check_marks, check_status
+from collect.browser.page import evaluate
+from collect.errors import AddressExpired, TransientError
 from collect.images import FORMATS, Unusable, decoding
-from collect.retry import back_off
+from collect.redaction import strip_query
+from collect.retry import backoff_seconds
 from params import unwritable
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from collect.platform import Site
 
-LARGEST = 64 * 1024 * 1024  # bytes
-MOST_PIXELS = 80_000_000  # Pillow warns above 89 million, and refuses twice as many
-TIMEOUT = (10, 60)  # seconds to connect, and between two reads
-ATTEMPTS = 5
-BEGINNING = 100_000  # bytes of a page that are looked at
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 80_000_000  # Pillow warns above 89 million, and refuses twice as many
+TIMEOUTS_S = (10, 60)  # to connect, and between two reads
+MAX_ATTEMPTS = 5
+MAX_PAGE_BYTES = 100_000  # of a page, that are looked at
+HTML_PAGE = "a page instead of an image"
 
 
 class Downloader:
@@ -43,6 +44,16 @@ class Downloader:
             about = {"domain": cookie["domain"], "path": cookie.get("path", "/"), "secure": cookie.get("secure", False)}
             self.session.cookies.set(cookie["name"], cookie["value"], **about)
 
+    @classmethod
+    def from_page(cls, site: Site, page: Page) -> Downloader:
+        """Make one that downloads as the page's browser would."""
+        headers = {
+            "Referer": site.at(site.referer),
+            "Accept": site.accept,
+            "User-Agent": evaluate(page, "navigator.userAgent"),
+        }
+        return cls(site, cookies=page.context.cookies(), headers=headers)
+
     def fetch(self, address: str, destination: Path, accept: str | None = None) -> None:
         """Download to `destination` through a .part file, which the next attempt goes on from.
 
@@ -53,19 +64,19 @@ class Downloader:
             accept: the header of that name; None: the browser's.
         """
         part = destination.with_name(destination.name + ".part")
-        public = urlsplit(address)._replace(query="", fragment="").geturl()
-        for failures in range(1, ATTEMPTS + 1):
+        public = strip_query(address)
+        for failures in range(1, MAX_ATTEMPTS + 1):
             try:
                 self._fetch(address, public, part, accept)
                 part.replace(destination)
                 return
             except TransientError as trouble:
-                wait = back_off(trouble, failures, live=self.site.is_live)
-                if failures == ATTEMPTS or wait > TIMEOUT[1] or isinstance(trouble, Gone):
+                wait = backoff_seconds(trouble, failures, live=self.site.is_live)
+                if failures == MAX_ATTEMPTS or wait > TIMEOUTS_S[1] or isinstance(trouble, AddressExpired):
                     raise
                 time.sleep(wait)
             except OSError as error:
-                _drop(part)
+                _remove(part)
                 raise unwritable(destination, error) from None
 
     def _fetch(self, address: str, public: str, part: Path, accept: str | None) -> None:
@@ -73,10 +84,10 @@ class Downloader:
             retry_after = self._receive(address, public, part, {"Accept": accept} if accept else {})
         except requests.RequestException as error:  # whose own text holds the address with its signature
             raise TransientError(f"{public}: the download was cut off ({type(error).__name__}).") from None
-        if problem := body_problem(part.read_bytes()):
-            body = part.read_bytes()[:BEGINNING].decode(errors="replace")
+        if problem := find_body_problem(part.read_bytes()):
+            body = part.read_bytes()[:MAX_PAGE_BYTES].decode(errors="replace")
             part.unlink()
-            check_marks(self.site, "", body if problem == PAGE else "", retry_after)
+            check_marks(self.site, "", body if problem == HTML_PAGE else "", retry_after)
             raise TransientError(f"{public}: {problem}.")
 
     def _receive(self, address: str, public: str, part: Path, headers: Mapping[str, str]) -> str | None:
@@ -84,22 +95,22 @@ class Downloader:
 
         Returns the answer's Retry-After.
         """
-        tag = _tag(part)
+        tag = _etag_file(part)
         here = part.stat().st_size if part.exists() and tag.exists() else 0
         asked = {"Range": f"bytes={here}-", "If-Range": tag.read_text(encoding="utf-8")} if here else {}
-        with self.session.get(address, timeout=TIMEOUT, stream=True, headers={**headers, **asked}) as answer:
+        with self.session.get(address, timeout=TIMEOUTS_S, stream=True, headers={**headers, **asked}) as answer:
             retry_after: str | None = answer.headers.get("Retry-After")
-            check(self.site, answer.status_code, answer.url, retry_after)
+            check_status(self.site, answer.status_code, answer.url, retry_after)
             if answer.status_code >= 400:
-                body = next(answer.iter_content(BEGINNING), b"").decode(errors="replace")
+                body = next(answer.iter_content(MAX_PAGE_BYTES), b"").decode(errors="replace")
                 check_marks(self.site, "", body, retry_after)
                 if answer.status_code == 416:
-                    _drop(part)
-                kind = Gone if answer.status_code in (403, 404, 410) else TransientError
-                raise kind(f"{public}: no download (HTTP {answer.status_code}).")
+                    _remove(part)
+                message = f"{public}: no download (HTTP {answer.status_code})."
+                raise AddressExpired(message) if answer.status_code in (403, 404, 410) else TransientError(message)
             rest = answer.status_code == 206
             if rest and not (here and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
-                _drop(part)
+                _remove(part)
                 raise TransientError(f"{public}: another part of the file than was asked for.")
             if not rest:
                 tag.unlink(missing_ok=True)
@@ -109,54 +120,34 @@ class Downloader:
                     tag.write_text(etag, encoding="utf-8")
                 for chunk in answer.iter_content(1 << 16):
                     file.write(chunk)
-                    if file.tell() > LARGEST:
+                    if file.tell() > MAX_FILE_BYTES:
                         break
         tag.unlink(missing_ok=True)
         return retry_after
 
 
-def downloader(site: Site, page: Page) -> Downloader:
-    """Make what downloads as the page's browser would."""
-    return Downloader(
-        site,
-        cookies=page.context.cookies(),
-        headers={
-            "Referer": site.at(site.referer),
-            "Accept": site.accept,
-            "User-Agent": value(page, "navigator.userAgent"),
-        },
-    )
-
-
-def _tag(part: Path) -> Path:
-    """Name the file that keeps which file of the site's a part is of (its ETag)."""
+def _etag_file(part: Path) -> Path:
+    """Name the file that keeps the ETag of what a part is of."""
     return part.with_name(part.name + ".tag")
 
 
-def _drop(part: Path) -> None:
+def _remove(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _tag(part).unlink(missing_ok=True)
+    _etag_file(part).unlink(missing_ok=True)
 
 
-class Gone(TransientError):
-    """This address serves nothing any more: a new one is wanted."""
-
-
-PAGE = "a page instead of an image"
-
-
-def body_problem(body: bytes) -> str | None:
+def find_body_problem(body: bytes) -> str | None:
     """Say why a body is no image that can be decoded whole; None when it is one."""
     if not body:
         return "an empty answer instead of an image"
-    if len(body) > LARGEST:
-        return f"more than {LARGEST >> 20} MB"
+    if len(body) > MAX_FILE_BYTES:
+        return f"more than {MAX_FILE_BYTES >> 20} MB"
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        return PAGE
+        return HTML_PAGE
     try:
         with decoding(), Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return f"more than {MOST_PIXELS:,} pixels"
+            if image.width * image.height > MAX_PIXELS:
+                return f"more than {MAX_PIXELS:,} pixels"
             image.load()
     except Unusable as error:
         return f"not an image that can be decoded ({error})"

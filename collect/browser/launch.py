@@ -16,10 +16,10 @@ from collect import redaction
 from collect.platform import Site
 from params import UserError
 
-SETTING = "COMREADV_BROWSER"
-SHELL = "chromium-headless-shell"  # starts in less than half the time, and does a third less work for the same page
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
+BROWSER_VARIABLE = "COMREADV_BROWSER"
+HEADLESS_SHELL = "chromium-headless-shell"  # starts in less than half the time, for a third less work a page
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-quic",
@@ -28,38 +28,38 @@ QUIET = (
 )
 
 
-def found(playwright: Playwright, *, whole: bool) -> list[str]:
+def find_browsers(playwright: Playwright, *, whole: bool) -> list[str]:
     """List the browsers that are here, the best first; of one kind, what is installed before Playwright's own.
 
     Args:
         whole: only browsers that a person uses, with windows; else a headless shell comes first.
     """
-    chosen = os.environ.get(SETTING)
+    chosen = os.environ.get(BROWSER_VARIABLE)
     if chosen:
         if not shutil.which(chosen):
-            raise UserError(f"{SETTING} names {chosen}, which is no program. Mend the setting or unset it.")
+            raise UserError(f"{BROWSER_VARIABLE} names {chosen}, which is no program. Mend the setting or unset it.")
         return [chosen]
     own = playwright.chromium.executable_path  # …/chromium-1234/chrome-linux/chrome
     shells = Path(re.sub(r"/chromium-(\d+)/.*", r"/chromium_headless_shell-\1", own) or "-").glob("*/*headless*shell")
-    names = [] if whole else [SHELL, *map(str, shells)]
-    return list(filter(None, map(shutil.which, [*names, *NAMES, own])))
+    names = [] if whole else [HEADLESS_SHELL, *map(str, shells)]
+    return list(filter(None, map(shutil.which, [*names, *BROWSER_NAMES, own])))
 
 
-def launch(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
+def launch_browser(playwright: Playwright, platform: Site, *, visible: bool = False) -> Browser:
     """Start a browser: for a real site the one that a person signs in with, for a sandbox one without the network."""
-    return started(playwright, platform, visible=visible)[0]
+    return launch_browser_at(playwright, platform, visible=visible)[0]
 
 
-def started(playwright: Playwright, platform: Site, *, visible: bool = False) -> tuple[Browser, str]:
-    """Start a browser, as `launch` does; return where it is too."""
+def launch_browser_at(playwright: Playwright, platform: Site, *, visible: bool = False) -> tuple[Browser, str]:
+    """Start a browser, as `launch_browser` does; return where it is too."""
     whole = visible or platform.is_live
-    paths = found(playwright, whole=whole)
+    paths = find_browsers(playwright, whole=whole)
     if not paths:
         what = "Chromium with windows, which a real site and signing in need," if whole else "Chromium"
-        raise UserError(f"There is no {what} here. Run `python -m collect.browser`, or name one in {SETTING}.")
+        raise UserError(f"There is no {what} here. Run `python -m collect.browser`, or name one in {BROWSER_VARIABLE}.")
     if visible and "headless" in Path(paths[0]).name:
-        raise UserError(f"{SETTING} names {paths[0]}, which has no windows. Name another, or unset it.")
-    arguments = [*QUIET]
+        raise UserError(f"{BROWSER_VARIABLE} names {paths[0]}, which has no windows. Name another, or unset it.")
+    arguments = [*QUIET_FLAGS]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses its own sandbox to root
     if not platform.is_live:
@@ -74,11 +74,11 @@ def started(playwright: Playwright, platform: Site, *, visible: bool = False) ->
                 handle_sigint=False,  # Ctrl-C is ours to answer
             )
         except PlaywrightError as error:
-            failed = failed or f"The browser {path} does not start. {redaction.reason(error)}"
+            failed = failed or f"The browser {path} does not start. {redaction.describe_browser_error(error)}"
         else:
             return browser, path
     screen = " A visible browser needs a screen: run this where there is one." if visible else ""
-    raise UserError(f"{failed}{screen} Name another in {SETTING}.")
+    raise UserError(f"{failed}{screen} Name another in {BROWSER_VARIABLE}.")
 
 
 def end_browsers() -> None:

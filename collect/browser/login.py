@@ -1,4 +1,4 @@
-"""Sign-in: a person's, kept 0600 outside the repository, or the sandbox's one button."""
+"""Sign-in: a person's in a visible browser, or by the button of a sandbox."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, TimeoutError
 from playwright.sync_api import Error as PlaywrightError
 
-from collect.browser import responses
-from collect.browser.storage_state import age, keep, login_command, stored_state
+from collect.browser.context import open_context
+from collect.browser.storage_state import describe_age, login_command, save_state, stored_state
 from collect.errors import NotSignedIn, PageChanged
 from collect.platform import Site
-from collect.redaction import reason
+from collect.redaction import describe_browser_error
 from params import UserError
 
-LOOK_AGAIN = 10.0  # seconds between two looks whether the site shows the account
+ACCOUNT_CHECK_INTERVAL_S = 10.0  # between two looks whether the site shows the account
 
 
-def signed_in(platform: Site, context: BrowserContext) -> bool:
+def has_sign_in_cookies(platform: Site, context: BrowserContext) -> bool:
     """Tell whether the cookies are there that the site sets for somebody who is signed in."""
     return set(platform.cookie_names) <= {cookie.get("name") for cookie in context.cookies()}
 
 
-def sign_in_here(platform: Site, page: Page) -> None:
+def sign_in_locally(platform: Site, page: Page) -> None:
     """Sign in to a site on this computer; a UserError when the origin is not that platform's."""
     context = page.context
     try:
         page.goto(platform.at(platform.login_url))
         platform.sign_in(page)
         end = time.monotonic() + 5
-        while not signed_in(platform, context) and time.monotonic() < end:
+        while not has_sign_in_cookies(platform, context) and time.monotonic() < end:
             page.wait_for_timeout(20)
         with suppress(TimeoutError):  # the page that it leads to need not come whole
             page.wait_for_load_state("domcontentloaded", timeout=2_000)
     except PlaywrightError as error:
         raise UserError(
-            f"{platform.name}: no sign-in at {platform.origin}, is its sandbox there? {reason(error)}"
+            f"{platform.name}: no sign-in at {platform.origin}, is its sandbox there? {describe_browser_error(error)}"
         ) from None
-    if not signed_in(platform, context):
+    if not has_sign_in_cookies(platform, context):
         raise UserError(
             f"{platform.name}: signing in at {platform.origin} set no cookies {', '.join(platform.cookie_names)}."
             " Is that the sandbox of this platform?"
@@ -58,11 +58,11 @@ def sign_in_by_hand(
     """
     nobody = f"Nobody signed in to {platform.name}; nothing was saved."
     end = time.monotonic() + 60 * minutes
-    next_look = 0.0
+    next_check = 0.0
     try:
         context.new_page().goto(platform.at(platform.login_url))
         while True:
-            if signed_in(platform, context) and time.monotonic() >= next_look:
+            if has_sign_in_cookies(platform, context) and time.monotonic() >= next_check:
                 state = context.storage_state()
                 try:
                     name = account(state)
@@ -71,38 +71,37 @@ def sign_in_by_hand(
                 except UserError as error:
                     nobody = f"Nobody signed in to {platform.name}; nothing was saved. {error.message}"
                 else:
-                    keep(platform, state)
+                    save_state(platform, state)
                     return name
-                next_look = time.monotonic() + LOOK_AGAIN
+                next_check = time.monotonic() + ACCOUNT_CHECK_INTERVAL_S
             if time.monotonic() > end or not context.pages:
                 raise UserError(nobody)
             context.pages[0].wait_for_timeout(500)
     except PlaywrightError as error:  # the window was closed, or there is no network
-        raise UserError(f"{nobody} {reason(error)}") from None
+        raise UserError(f"{nobody} {describe_browser_error(error)}") from None
 
 
-def account_of(platform: Site, browser: Browser, state: StorageState | Path) -> str:
+def read_account(platform: Site, browser: Browser, state: StorageState | Path) -> str:
     """Return the public number of the account that the site shows to a sign-in; raise NotSignedIn for none."""
-    with browser.new_context(storage_state=state, locale="en-US") as context:
-        context.add_init_script(responses.KEEP)
+    with open_context(browser, platform, state) as context:
         try:
             account = platform.account(context.new_page())
         except PlaywrightError as error:
             raise PageChanged(
-                f"{platform.name}: the page does not show who is signed in. {reason(error)} `comreadv doctor --platform"
-                f" {platform.name}` keeps a picture of it."
+                f"{platform.name}: the page does not show who is signed in. {describe_browser_error(error)}"
+                f" `comreadv doctor --platform {platform.name}` keeps a picture of it."
             ) from None
     if not account:
         raise NotSignedIn
     return account
 
 
-def check(platform: Site, browser: Browser) -> str:
+def check_sign_in(platform: Site, browser: Browser) -> str:
     """Tell in a sentence whose the stored sign-in is and how old; a UserError when it does not hold."""
     file = stored_state(platform)
-    stored = age(file)
+    stored = describe_age(file)
     try:
-        account = account_of(platform, browser, file)
+        account = read_account(platform, browser, file)
     except NotSignedIn:
         raise UserError(
             f"The sign-in to {platform.name} that was stored {stored} does not hold any more. Run"

@@ -9,31 +9,25 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, Playwright, sync_playwright
+from playwright.sync_api import Playwright, sync_playwright
 
 from collect import redaction
-from collect.browser import login, responses, storage_state
-from collect.browser.blocking import check_marks
-from collect.browser.diagnostics import adapter_frames, ends_in_adapter, keep_page
-from collect.browser.downloader import downloader
-from collect.browser.launch import end_browsers, launch
-from collect.browser.page import text
+from collect.browser import login, storage_state
+from collect.browser.context import open_context
+from collect.browser.diagnostics import explain_failure, save_page
+from collect.browser.downloader import Downloader
+from collect.browser.launch import end_browsers, launch_browser
+from collect.browser.session_health import SessionHealth
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError, Trouble
 from collect.platform import Batch, Site
-from collect.retry import again, pause
+from collect.retry import pause_between_requests, retry_read
 from params import UserError
 
-TIMEOUT = 20_000  # milliseconds that a step may wait for its mark on the page
-SANDBOX_TIMEOUT = 8_000
-LONGEST = 7200.0  # seconds that a step may take before the browser is taken to hang: an album may have a thousand pages
-SANDBOX_LONGEST = 120.0
-AT_ONCE = 4  # downloads from a site on this computer
-MOST_TROUBLE = 3.0  # after which a context is retired; each trouble counts 1, each step without one takes off 0.5
-MOST_STEPS = 500  # after which it is too: a browser's memory grows with the pages that it has seen
-OTHERWISE = (KeyError, IndexError, TypeError, AttributeError, ValueError)  # from an answer that an adapter misreads
+HANG_TIMEOUT_S = 7200.0  # after which a browser is taken to hang in a step: an album may have a thousand pages
+SANDBOX_HANG_TIMEOUT_S = 120.0
+PARALLEL_DOWNLOADS = 4  # from a site on this computer
 Result = TypeVar("Result")
 
 
@@ -61,11 +55,11 @@ class BrowserSession:
     def __init__(self, platform: Site, playwright: Playwright) -> None:
         self.platform = platform
         self.playwright = playwright
-        self.browser = launch(playwright, platform)
+        self.browser = launch_browser(playwright, platform)
         self.account = ""
-        self._trouble, self._steps, self._signed_out_seen = 0.0, 0, False
+        self.health, self._signed_out_seen = SessionHealth(), False
         with self._watched():
-            again(platform, self._renew)
+            retry_read(platform, self._renew)
 
     def upload(self, batch: Batch) -> dict[int, str]:
         return self._step(lambda: self.platform.upload(self.page, batch))
@@ -79,16 +73,14 @@ class BrowserSession:
         """Download, as one person on a live site and several at once from this computer."""
         begun: list[Callable[[], str] | Trouble] = []
         stop: Trouble | None = None
-        with ThreadPoolExecutor(1 if self.platform.is_live else AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if self.platform.is_live else PARALLEL_DOWNLOADS) as pool:
             for remote_id, file in zip(remote_ids, files, strict=True):
                 try:
                     begun.append(stop or self._download(pool, remote_id, rendition, file, accept))
                 except (TransientError, CaptchaRequired) as trouble:
                     begun.append(trouble)
-                    if isinstance(
-                        trouble, CaptchaRequired | RateLimited
-                    ):  # what has been begun is still brought to its end
-                        stop = trouble
+                    if isinstance(trouble, CaptchaRequired | RateLimited):
+                        stop = trouble  # what has been begun is still brought to its end
         results: list[str | Trouble] = []
         for each in begun:
             try:
@@ -101,7 +93,7 @@ class BrowserSession:
         self, pool: Executor, remote_id: str, rendition: str, file: Path, accept: str | None
     ) -> Callable[[], str]:
         """Begin a download; return what waits for its end and gives its address without secrets."""
-        pause(self.platform)
+        pause_between_requests(self.platform)
         address = self._step(lambda: self.platform.address(self.page, remote_id, rendition))
         fetched = pool.submit(self.downloader.fetch, address, file, accept)
         if self.platform.is_live:
@@ -109,22 +101,22 @@ class BrowserSession:
 
         def wait() -> str:
             fetched.result()
-            return urlsplit(address)._replace(query="", fragment="").geturl()
+            return redaction.strip_query(address)
 
         return wait
 
     def delete(self, remote_ids: Sequence[str], title: str) -> None:
         self._step(lambda: self.platform.delete(self.page, remote_ids, title))
 
-    def keep_sign_in(self) -> None:
+    def save_sign_in(self) -> None:
         """Store the sign-in as the site has renewed it, while it holds; else what is stored stays."""
         if self.platform.is_live and self.account and not self._signed_out_seen:
             with contextlib.suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-                storage_state.store(self.platform, self.context)
+                storage_state.save_state(self.platform, self.context.storage_state())
 
     def close(self) -> None:
         with self._watched(), contextlib.suppress(PlaywrightError):
-            self.keep_sign_in()
+            self.save_sign_in()
             self.browser.close()
 
     def _renew(self) -> None:
@@ -132,56 +124,56 @@ class BrowserSession:
             self._open()
         except PlaywrightError as error:
             raise TransientError(
-                f"{self.platform.name}: the browser does not open the site. {redaction.reason(error)}"
+                f"{self.platform.name}: the browser does not open the site. {redaction.describe_browser_error(error)}"
             ) from None
 
     def _open(self) -> None:
         """Open a context and sign in; a UserError when it can't be, or somebody else is signed in."""
-        self.keep_sign_in()
+        self.save_sign_in()
         for context in self.browser.contexts:
             context.close()
         if not self.browser.is_connected():
-            self.browser = launch(self.playwright, self.platform)
+            self.browser = launch_browser(self.playwright, self.platform)
         state = storage_state.stored_state(self.platform) if self.platform.is_live else None
-        self.context = self.browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(TIMEOUT if self.platform.is_live else SANDBOX_TIMEOUT)
-        self.context.add_init_script(responses.KEEP)
+        self.context = open_context(self.browser, self.platform, state)
         self.page = self.context.new_page()
         if not self.platform.is_live:
-            login.sign_in_here(self.platform, self.page)
+            login.sign_in_locally(self.platform, self.page)
         account = self._account()
         if self.account not in ("", account):
             raise UserError(f"{self.platform.name}: somebody else is signed in now than before. Run again to go on.")
         self.account = account
-        self.downloader = downloader(self.platform, self.page)
-        self._trouble, self._steps, self._signed_out_seen = 0.0, 0, False
+        self.downloader = Downloader.from_page(self.platform, self.page)
+        self.health, self._signed_out_seen = SessionHealth(), False
 
     def _account(self) -> str:
         try:
-            return self._judged(lambda: self.platform.account(self.page))
+            return self._explained(lambda: self.platform.account(self.page))
         except NotSignedIn:
-            raise (UserError if self.platform.is_live else TransientError)(self._signed_out) from None
+            if self.platform.is_live:
+                raise UserError(self._signed_out_message) from None
+            raise TransientError(self._signed_out_message) from None
 
     def _step(self, action: Callable[[], Result]) -> Result:
         try:
             with self._watched():
-                if self._trouble >= MOST_TROUBLE or self._steps >= MOST_STEPS:
-                    again(self.platform, self._renew)
-                answer = self._judged(action)
+                if not self.health.is_usable:
+                    retry_read(self.platform, self._renew)
+                answer = self._explained(action)
         except NotSignedIn:
-            self._trouble = MOST_TROUBLE  # at the next step, _open says whether the sign-in still holds
+            self.health.retire()  # at the next step, _open says whether the sign-in still holds
             self._signed_out_seen = True
-            raise TransientError(self._signed_out) from None
+            raise TransientError(self._signed_out_message) from None
         except TransientError:
-            self._trouble += 1
+            self.health.mark_bad()
             raise
-        self._trouble, self._steps = max(0.0, self._trouble - 0.5), self._steps + 1
+        self.health.mark_good()
         return answer
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """End the browser when a step hangs: Playwright waits for ever for some answers of a browser's."""
-        timer = threading.Timer(LONGEST if self.platform.is_live else SANDBOX_LONGEST, end_browsers)
+        timer = threading.Timer(HANG_TIMEOUT_S if self.platform.is_live else SANDBOX_HANG_TIMEOUT_S, end_browsers)
         timer.daemon = True
         timer.start()
         try:
@@ -189,52 +181,25 @@ class BrowserSession:
         finally:
             timer.cancel()
 
-    def _judged(self, action: Callable[[], Result]) -> Result:
+    def _explained(self, action: Callable[[], Result]) -> Result:
         """Do something with the page; say of what goes wrong what it means."""
         try:
             return action()
         except CaptchaRequired as error:
-            raise CaptchaRequired(error.message + keep_page(self.page, self.platform.name)) from None
-        except PlaywrightError as error:
-            raise self._explain(error) from None
-        except OTHERWISE as error:
-            if not ends_in_adapter(error):
-                raise
+            raise CaptchaRequired(error.message + save_page(self.page, self.platform.name)) from None
+        except (PlaywrightError, PageChanged) as error:
             raise self._explain(error) from None
 
     @property
-    def _signed_out(self) -> str:
+    def _signed_out_message(self) -> str:
         name = self.platform.name
         first = f"Run `comreadv login --platform {name}`, then" if self.platform.is_live else "Run"
         return f"{name}: nobody is signed in any more. {first} the same command again; what is done stays done."
 
-    def _explain(self, error: Exception) -> UserError | NotSignedIn:
-        name = self.platform.name
+    def _explain(self, error: PlaywrightError | PageChanged) -> Exception:
         if isinstance(error, PlaywrightError) and "has been closed" in error.message:
-            self._trouble = MOST_TROUBLE
-            return TransientError(f"{name}: the browser has ended. What is done stays done; run again to go on.")
-        frames = adapter_frames(error)
-        where = f"{frames[-1].name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else "in the browser"
-        if self.platform.is_for_guests(self.page.url):
-            return NotSignedIn()
-        try:
-            check_marks(self.platform, self.page.url, _text(self.page))
-        except RateLimited as turned_away:
-            return turned_away
-        except CaptchaRequired as challenged:
-            return CaptchaRequired(challenged.message + keep_page(self.page, name))
-        if isinstance(error, PlaywrightError):
-            what, why = "page", redaction.reason(error)
-        else:
-            what, why = "answer", redaction.words(f"{type(error).__name__}: {error}")
-        kept = keep_page(self.page, name)
-        return PageChanged(
-            f"{name}: the site's {what} is not as collect/platforms/{name}.py expects. Step: {where}. {why}{kept}"
-        )
-
-
-def _text(page: Page) -> str:
-    try:
-        return text(page)
-    except PlaywrightError:
-        return ""
+            self.health.retire()
+            return TransientError(
+                f"{self.platform.name}: the browser has ended. What is done stays done; run again to go on."
+            )
+        return explain_failure(self.platform, self.page, error)

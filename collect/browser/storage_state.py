@@ -6,16 +6,16 @@ import json
 import os
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, StorageState
+from playwright.sync_api import StorageState
 
+from collect.files import write_atomically
 from collect.platform import Site
-from params import UserError, unwritable
+from params import UserError
 
-OTHERS = 0o077  # the bits of a mode by which others may do something
+OTHERS_MODE_BITS = 0o077  # the bits of a mode by which others may do something
 
 
 def state_folder() -> Path:
@@ -43,7 +43,7 @@ def _holds_this_project(folder: Path) -> bool:
 
 def _is_ours_alone(path: Path) -> bool:
     found = path.lstat()
-    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS_MODE_BITS
 
 
 def state_file(platform: Site) -> Path:
@@ -67,10 +67,11 @@ def stored_state(platform: Site) -> Path:
 
 def login_command(platform: Site) -> str:
     """Spell the command by which a person signs in."""
-    return f"comreadv login --platform {platform.name}" + f" --origin {platform.origin}" * bool(platform.origin)
+    origin = f" --origin {platform.origin}" if platform.origin else ""
+    return f"comreadv login --platform {platform.name}{origin}"
 
 
-def age(file: Path) -> str:
+def describe_age(file: Path) -> str:
     """Say how long ago a file was written: 3 days ago."""
     seconds = time.time() - file.stat().st_mtime
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
@@ -80,27 +81,8 @@ def age(file: Path) -> str:
     return "less than a minute ago"
 
 
-def store(platform: Site, context: BrowserContext) -> None:
-    """Keep the sign-in of a browser's context."""
-    keep(platform, context.storage_state())
-
-
-def keep(platform: Site, state: StorageState) -> Path:
-    """Keep a sign-in, readable by its owner alone; return its file."""
+def save_state(platform: Site, state: StorageState) -> Path:
+    """Save a sign-in, readable by its owner alone; return its file."""
     file = state_file(platform)
-    write(file, json.dumps(state).encode())
+    write_atomically(file, json.dumps(state), mode=0o600)
     return file
-
-
-def write(file: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all; a UserError when there is no room."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            target.write(content)
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise unwritable(file, error) from None

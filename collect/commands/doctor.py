@@ -20,7 +20,7 @@ def doctor(
     """
     from rich.console import Console
 
-    from collect.doctor.run import examine
+    from collect.doctor.run import examine_platform
 
-    if not examine(platform, params.load(params_file), Console(soft_wrap=True), origin=origin, live=live):
+    if not examine_platform(platform, params.load(params_file), Console(soft_wrap=True), origin=origin, live=live):
         raise typer.Exit(1)

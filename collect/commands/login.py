@@ -28,21 +28,21 @@ def login(
 
     from collect.browser import login as sign_in
     from collect.browser import storage_state
-    from collect.browser.launch import launch
-    from collect.platform import Site, load
+    from collect.browser.launch import launch_browser
+    from collect.platform import Site, load_platform
 
-    adapter = load(platform, params.load(params_file).platform(platform), origin=origin)
+    adapter = load_platform(platform, params.load(params_file).platform(platform), origin=origin)
     if not isinstance(adapter, Site) or not (adapter.is_live or adapter.origin):
         raise UserError(f"{platform} needs no sign-in: only the live site does (`site: live` in params.yaml).")
     storage_state.stored_state(adapter) if check else storage_state.state_folder()  # before a browser starts
     with sync_playwright() as playwright:
-        quiet = launch(playwright, adapter)
+        quiet = launch_browser(playwright, adapter)
         if check:
-            typer.echo(sign_in.check(adapter, quiet))
+            typer.echo(sign_in.check_sign_in(adapter, quiet))
             return
-        window = launch(playwright, adapter, visible=True).new_context()
+        window = launch_browser(playwright, adapter, visible=True).new_context()
         account = sign_in.sign_in_by_hand(
-            adapter, window, lambda state: sign_in.account_of(adapter, quiet, state), minutes=minutes
+            adapter, window, lambda state: sign_in.read_account(adapter, quiet, state), minutes=minutes
         )
     typer.echo(
         f"Signed in to {platform} as {account}; kept in {storage_state.state_file(adapter)}, readable by you alone."

@@ -10,11 +10,11 @@ from params import load
 
 def params(params_file: ParamsOption = PARAMS) -> None:
     """Check params.yaml whole, every platform's row against its adapter too, and list the platforms."""
-    from collect.platform import load as adapter_of
+    from collect.platform import load_platform
 
     settings = load(params_file)
     for name, row in (settings.platforms | settings.switched_off).items():
-        adapter_of(name, row)
+        load_platform(name, row)
     typer.echo(f"{params_file} is valid, scale {settings.scale}.")
     for heading, rows in (("on", settings.platforms), ("switched off", settings.switched_off)):
         for name, row in rows.items():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from collect.sandbox import names, serve
-from collect.sandbox.faults import ALL, NAMES, parse
+from collect.sandbox.faults import ALL_FAULTS, FAULTS, parse_rates
 
 
 def sandbox(
@@ -25,7 +25,7 @@ def sandbox(
         list[str] | None,
         typer.Option(
             metavar="NAME=RATE",
-            help=f"Fail at this rate, 0 to 1; can be given again. Names: {', '.join([ALL, *NAMES])}."
+            help=f"Fail at this rate, 0 to 1; can be given again. Names: {', '.join([ALL_FAULTS, *FAULTS])}."
             " Weibo knows no block, and answers 418.",
         ),
     ] = None,
@@ -48,7 +48,7 @@ def sandbox(
                 state=state or Path(temporary),
                 port=port,
                 codec=codec,
-                faults=parse(fault or []),
+                faults=parse_rates(fault or []),
                 seed=seed,
                 limit=limit,
                 negotiates=negotiates,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -17,19 +16,20 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from collect import fingerprint
-from collect.browser import launch, login, responses, storage_state
-from collect.browser.downloader import downloader
-from collect.browser.session import SANDBOX_TIMEOUT, TIMEOUT
+from collect.browser import launch, login, storage_state
+from collect.browser.context import open_context
+from collect.browser.downloader import Downloader
 from collect.codecs import quantisation
 from collect.doctor import pending_deletions
 from collect.errors import NotSignedIn
 from collect.locks import file_lock
 from collect.platform import Batch, LocalPlatform, Platform, Site
+from collect.redaction import strip_query
 from collect.thumbnails import MAX_DISTANCE, distance, read_thumbnail, shows
 from params import UserError
 
-SIDE = 64  # pixels
-AGAIN = 5.0  # seconds between two looks at an album that lags behind
+IMAGE_SIDE_PX = 64
+ALBUM_CHECK_INTERVAL_S = 5.0  # between two looks at an album that lags behind
 
 
 class Checks(ABC):
@@ -40,7 +40,7 @@ class Checks(ABC):
         self.platform = platform
         self.original, self.served = folder / "doctor.png", folder / "served"
         self.batch = Batch(f"comreadv doctor {secrets.token_hex(4)}", [self.original], self._received)
-        self.left_behind: list[Batch] = []  # what may be up and has to go
+        self.undeleted: list[Batch] = []  # what may be up and has to go
 
     @abstractmethod
     def _upload(self) -> dict[int, str]: ...
@@ -55,19 +55,19 @@ class Checks(ABC):
     @abstractmethod
     def _delete(self, remote_ids: Sequence[str], title: str) -> None: ...
 
-    def upload(self) -> str:
+    def upload_image(self) -> str:
         """Upload and publish an image that nobody has ever seen."""
         colours = np.random.default_rng().integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(self.original)
-        self.left_behind.insert(0, self.batch)
+        Image.fromarray(colours).resize((IMAGE_SIDE_PX, IMAGE_SIDE_PX), Image.Resampling.BICUBIC).save(self.original)
+        self.undeleted.insert(0, self.batch)
         (remote_id,) = self._upload().values()
         self._received({0: remote_id})
-        return f"{SIDE}×{SIDE} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
+        return f"{IMAGE_SIDE_PX}×{IMAGE_SIDE_PX} PNG, {self.original.stat().st_size:,} bytes, is up as {remote_id}"
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         self.batch.known.update(remote_ids)
 
-    def read_back(self) -> str:
+    def read_back_upload(self) -> str:
         shown = self._shown(self.batch, wanted=True)
         if list(shown.values()) != [self.remote_id]:
             raise UserError(
@@ -79,41 +79,42 @@ class Checks(ABC):
     def remote_id(self) -> str:
         return self.batch.known[0]
 
-    def download(self) -> str:
+    def download_image(self) -> str:
         self._fetch()
         seen = quantisation.read_codec(self.served)
         return f"{seen['format']}, {seen['width']}×{seen['height']}, {self.served.stat().st_size:,} bytes"
 
-    def compare(self) -> str:
+    def compare_images(self) -> str:
         served, original = read_thumbnail(self.served), read_thumbnail(self.original)
         seen = f"{distance(served, original):.1f} grey levels off in coarse colours, of at most {MAX_DISTANCE:g}"
         if not shows(served, original, []):
             raise UserError(f"The site serves another picture than went up: {seen}.")
         return f"the one that went up: {seen}"
 
-    def recognise_codec(self) -> str:
+    def compare_codec(self) -> str:
         seen, whole = quantisation.read_codec(self.served), fingerprint.load(self.name)
         known, keys = whole["codec"], ("format", "quality", "sampling", "progressive", "tables")
         differ = [key for key in keys if seen.get(key) != known.get(key)]
-        live = " --live" * (isinstance(self.platform, Site) and self.platform.is_live)
+        live = " --live" if isinstance(self.platform, Site) and self.platform.is_live else ""
         if not fingerprint.matches(whole, {"codec": {key: seen[key] for key in keys if key in seen}}):
             raise UserError(
-                f"{_spoken(seen)}, but fingerprints/{self.name}.json says {_spoken(known)} ({', '.join(differ)})."
-                f" Look at more images with `comreadv drift --platform {self.name}{live}`; --write keeps what it sees."
+                f"{_describe_codec(seen)}, but fingerprints/{self.name}.json says {_describe_codec(known)}"
+                f" ({', '.join(differ)}). Look at more images with `comreadv drift --platform {self.name}{live}`;"
+                " --write keeps what it sees."
             )
-        return f"{_spoken(seen)}, as in fingerprints/{self.name}.json"
+        return f"{_describe_codec(seen)}, as in fingerprints/{self.name}.json"
 
-    def delete(self) -> str:
+    def delete_uploads(self) -> str:
         """Delete what went up, also when the upload failed half-way, and what an earlier doctor left."""
-        if not self.left_behind:
+        if not self.undeleted:
             return "nothing went up"
         gone: list[str] = []
-        while self.left_behind:
-            gone += self._take_down(self.left_behind[0])
-            self.left_behind.pop(0)
+        while self.undeleted:
+            gone += self._delete_batch(self.undeleted[0])
+            self.undeleted.pop(0)
         return f"{' and '.join(gone)}: gone" if gone else "nothing was published"
 
-    def _take_down(self, batch: Batch) -> list[str]:
+    def _delete_batch(self, batch: Batch) -> list[str]:
         """Delete what the platform shows of a batch, and see that it is gone; return its remote ids."""
         remote_ids = list(self._shown(batch, wanted=True).values())
         if remote_ids:
@@ -123,7 +124,7 @@ class Checks(ABC):
         return remote_ids
 
 
-class Local(Checks):
+class LocalChecks(Checks):
     """A platform without a site."""
 
     def __init__(self, name: str, platform: LocalPlatform, folder: Path, stack: ExitStack) -> None:
@@ -143,7 +144,7 @@ class Local(Checks):
         self._session.delete(remote_ids, title)
 
 
-class Web(Checks):
+class SiteChecks(Checks):
     """A platform with pages."""
 
     def __init__(self, name: str, site: Site, folder: Path, stack: ExitStack) -> None:
@@ -159,34 +160,32 @@ class Web(Checks):
         assert self.context is not None
         return self.context.pages[-1]
 
-    def start(self) -> str:
+    def start_browser(self) -> str:
         playwright = self._stack.enter_context(sync_playwright())
-        self._browser, path = launch.started(playwright, self.site)
+        self._browser, path = launch.launch_browser_at(playwright, self.site)
         self._stack.callback(self._browser.close)
         return f"{path}, version {self._browser.version}"
 
-    def state_folder(self) -> str:
+    def lock_state_folder(self) -> str:
         lock = storage_state.state_file(self.site).with_suffix(".examined")
         self._stack.enter_context(file_lock(lock, f"{self.name} is being examined. Waiting for its end."))
         return f"{storage_state.state_folder()} is yours alone"
 
     def sign_in(self) -> str:
         state = storage_state.stored_state(self.site) if self.site.is_live else None
-        self.context = self._browser.new_context(storage_state=state, locale="en-US")
-        self.context.set_default_timeout(TIMEOUT if self.site.is_live else SANDBOX_TIMEOUT)
+        self.context = open_context(self._browser, self.site, state)
         if state is None:
-            login.sign_in_here(self.site, self.context.new_page())
-        elif not login.signed_in(self.site, self.context):
+            login.sign_in_locally(self.site, self.context.new_page())
+        elif not login.has_sign_in_cookies(self.site, self.context):
             raise UserError(f"{state} lacks the cookies of a sign-in. Run `{storage_state.login_command(self.site)}`.")
-        self.context.add_init_script(responses.KEEP)
-        return f"stored {storage_state.age(state)}" if state else f"at {self.site.origin}"
+        return f"stored {storage_state.describe_age(state)}" if state else f"at {self.site.origin}"
 
     def show_account(self) -> str:
         assert self.context is not None
         self._account = self.site.account(self.context.new_page())
         if not self._account:
             raise NotSignedIn
-        self.left_behind = pending_deletions.noted(self.site, self._account, self.original)
+        self.undeleted = pending_deletions.list_pending(self.site, self._account, self.original)
         if self.site.is_live:
             self._stack.callback(self._keep_sign_in, self.context)
         return self._account
@@ -194,43 +193,43 @@ class Web(Checks):
     def _keep_sign_in(self, context: BrowserContext) -> None:
         """Store the sign-in as the site has renewed it; else what is stored stays."""
         with suppress(PlaywrightError, UserError):  # the browser has ended, or the disk is full
-            storage_state.store(self.site, context)
+            storage_state.save_state(self.site, context.storage_state())
 
     def _upload(self) -> dict[int, str]:
-        pending_deletions.note(self.site, self._account, self.batch)
+        pending_deletions.record_pending(self.site, self._account, self.batch)
         return self.site.upload(self.page, self.batch)
 
     def _received(self, remote_ids: Mapping[int, str]) -> None:
         super()._received(remote_ids)
-        pending_deletions.note(self.site, self._account, self.batch)
+        pending_deletions.record_pending(self.site, self._account, self.batch)
 
     def _shown(self, batch: Batch, *, wanted: bool) -> dict[int, str]:
-        end = time.monotonic() + (self.site.lag if self.site.is_live else 0)
+        end = time.monotonic() + (self.site.album_lag_s if self.site.is_live else 0)
         while True:
             shown = self.site.read_back(self.page, batch)
             if bool(shown) == wanted or time.monotonic() > end:
                 return shown
-            time.sleep(AGAIN)
+            time.sleep(ALBUM_CHECK_INTERVAL_S)
 
     def find_address(self) -> str:
         self._address = self.site.address(self.page, self.remote_id, self.site.rendition)
         if not self._address:
             raise UserError(f"The page has no address for {self.remote_id}.")
-        return urlsplit(self._address)._replace(query="", fragment="").geturl()
+        return strip_query(self._address)
 
     def _fetch(self) -> None:
-        downloader(self.site, self.page).fetch(self._address, self.served)
+        Downloader.from_page(self.site, self.page).fetch(self._address, self.served)
 
     def _delete(self, remote_ids: Sequence[str], title: str) -> None:
         self.site.delete(self.page, remote_ids, title)
 
-    def _take_down(self, batch: Batch) -> list[str]:
-        remote_ids = super()._take_down(batch)
-        pending_deletions.strike_out(self.site, batch)
+    def _delete_batch(self, batch: Batch) -> list[str]:
+        remote_ids = super()._delete_batch(batch)
+        pending_deletions.remove_pending(self.site, batch)
         return remote_ids
 
 
-def _spoken(codec: Mapping[str, Any]) -> str:
+def _describe_codec(codec: Mapping[str, Any]) -> str:
     parts = [str(codec["format"])]
     if "tables" in codec:
         parts = [f"{codec['format']} quality {codec['quality']}", codec["sampling"]]

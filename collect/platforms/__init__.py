@@ -1,1 +1,1 @@
-"""The platforms, one file a site."""
+"""The platforms, one file a site: `collect.platform` finds each by its name, and nothing else imports them."""

@@ -11,8 +11,9 @@ from PIL import Image
 
 from collect import codecs
 from collect.errors import Trouble
+from collect.files import write_atomically
 from collect.platform import Batch, LocalPlatform
-from params import PlatformRow, UserError, unwritable
+from params import PlatformRow, UserError
 
 
 class Codec(LocalPlatform):
@@ -67,12 +68,6 @@ class LocalSession:
         remote_id = hashlib.sha256(f"{self.codec}\n".encode() + file.read_bytes()).hexdigest()
         kept = self.storage / remote_id
         if not kept.exists():
-            part = kept.with_suffix(".part")
             with Image.open(file) as image:
-                encoded = codecs.encode(image, self.codec)
-            try:
-                part.write_bytes(encoded)
-            except OSError as error:
-                raise unwritable(part, error) from None
-            part.replace(kept)
+                write_atomically(kept, codecs.encode(image, self.codec))
         return remote_id

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from playwright.sync_api import Page
 
 from collect.browser.navigation import expect_arrival, visit
-from collect.browser.responses import arrived, expect_answers, no_more_than
+from collect.browser.page import read_property
+from collect.browser.responses import check_file_count, expect_responses, read_file_responses
 from collect.errors import NotSignedIn
-from collect.platform import Batch, Site, refusal
-from collect.retry import pause
+from collect.platform import Batch, Site, explain_refusal
+from collect.retry import pause_between_requests
 from params import UserError
 
-FOLLOWING = ".paginator .next > a"
-ANY_ALBUM = re.compile(r"/photos/album/\d+/$")
-OTHERS = re.compile(r"^\s*(所有人可见|公开|仅朋友可见)(?![一-鿿])")  # who see an album, as its page says
+NEXT_PAGE_LINK = ".paginator .next > a"
+ALBUM_ADDRESS = re.compile(r"/photos/album/\d+/$")
+PUBLIC_AUDIENCE = re.compile(r"^\s*(所有人可见|公开|仅朋友可见)(?![一-鿿])")  # who see an album, as its page says
 
 
 class Douban(Site):
@@ -33,7 +34,7 @@ class Douban(Site):
     longest_side = 2000
     per_minute = 20.0
     per_day = 1000
-    _looked = False  # who sees the album
+    _audience_checked = False  # who sees the album
 
     def account(self, page: Page) -> str:
         answer = visit(self, page, self.at("https://www.douban.com/mine/"))
@@ -45,20 +46,20 @@ class Douban(Site):
     def upload(self, page: Page, batch: Batch) -> dict[int, str]:
         self._refuse_what_others_see(page)
         visit(self, page, f"{self._album()}upload")
-        with expect_answers(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
+        with expect_responses(self, page, "/j/photos/addphoto_draft", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         photos: dict[int, str] = {}
-        for position, told in arrived(answers, batch.files).items():
+        for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("id"):
-                raise refusal(self, position, str(told.get("msg") or "no id, without a reason"))
+                raise explain_refusal(self, position, str(told.get("msg") or "no id, without a reason"))
             photos[position] = str(told["id"])
-        batch.received(photos)
+        batch.on_received(photos)
         boxes = page.locator('textarea[name^="desc_"]')
         boxes.nth(len(photos) - 1).wait_for()
         boxes.evaluate_all("(boxes, title) => boxes.forEach((box) => { box.value = title; })", batch.title)
         save = page.get_by_role("button", name=re.compile("^(保存|Save)$"))
         if len(photos) < len(batch.files):
-            no_more_than(self, photos, boxes, save)
+            check_file_count(self, photos, boxes, save)
         with expect_arrival(self, page, re.compile(re.escape(self._album()) + "$")):
             save.click()
         return photos
@@ -68,9 +69,9 @@ class Douban(Site):
             return {}  # only what has an id can be published
         ends = {batch.known[min(batch.known)], batch.known[max(batch.known)]}
         albums = [self._other_albums(page, photo) for photo in ends]
-        found = batch.found(self._newest(page))
+        found = batch.match_known(self._newest(page))
         if len(found) < len(batch.known) and (found or any(each is not None for each in albums)):
-            found = batch.found(self._photos(page))
+            found = batch.match_known(self._photos(page))
         elsewhere = [album for each in albums for album in each or []]
         if elsewhere and not found:
             raise UserError(
@@ -86,28 +87,28 @@ class Douban(Site):
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for photo in remote_ids:
-            pause(self)
+            pause_between_requests(self)
             status = self._photo(page, photo)
             if status in (403, 404):
                 self.account(page)  # raises where nobody is signed in any more
             if status == 404:
                 continue  # it is gone already
             page.once("dialog", lambda dialog: dialog.accept())
-            with expect_arrival(self, page, ANY_ALBUM):  # an earlier run's may have been another
+            with expect_arrival(self, page, ALBUM_ADDRESS):  # an earlier run's may have been another
                 page.get_by_text(re.compile("^(删除照片|Delete photo)$")).click()
 
     def _refuse_what_others_see(self, page: Page) -> None:
         """Raise UserError when the album's page says that others see it: asked once, for it takes a page."""
-        if self._looked:
+        if self._audience_checked:
             return
         self._visit_album(page, self._album())
-        said = page.get_by_text(OTHERS).filter(visible=True).all_inner_texts()
+        said = page.get_by_text(PUBLIC_AUDIENCE).filter(visible=True).all_inner_texts()
         if said:
             raise UserError(
                 f"douban: others see the album {self.row.album}. Its page says: {said[0].strip()}. Make it 仅自己可见"
                 " on the site, or name another one in params.yaml, then run again. Nothing went up."
             )
-        self._looked = True
+        self._audience_checked = True
 
     def _visit_album(self, page: Page, address: str) -> None:
         """Go to a page of the album; raise UserError where there is no such album."""
@@ -130,29 +131,29 @@ class Douban(Site):
     def _newest(self, page: Page) -> Iterator[str]:
         """Yield the photos of the album's first page and its last two, where the newest stand."""
         yield from self._shown(page, self._album())
-        end = _link(page, ".paginator > a")
+        end = self._last_link(page, ".paginator > a")
         for _ in range(2):  # a batch is larger than a page
             if end:
-                pause(self)
+                pause_between_requests(self)
                 yield from self._shown(page, end)
-                end = _link(page, ".paginator .prev > a")
+                end = self._last_link(page, ".paginator .prev > a")
 
     def _other_albums(self, page: Page, photo: str) -> list[str] | None:
         """List the other albums to which a photo's page leads, where it leads not to ours; None: it has no page."""
-        pause(self)
+        pause_between_requests(self)
         if self._photo(page, photo) == 404:
             return None
-        links = page.locator('a[href*="/photos/album/"]')
-        albums = re.findall(r"/photos/album/(\d+)", " ".join(links.evaluate_all("links => links.map((a) => a.href)")))
+        links = read_property(self, page.locator('a[href*="/photos/album/"]'), "href")
+        albums = re.findall(r"/photos/album/(\d+)", " ".join(links))
         return [] if self.row.album in albums else albums
 
     def _photos(self, page: Page) -> Iterator[str]:
         """Yield the album's photos, onward: one that comes in meanwhile moves none to a page that has been read."""
         onward: str | None = self._album()
         while onward:
-            pause(self)
+            pause_between_requests(self)
             yield from self._shown(page, onward)
-            onward = _link(page, FOLLOWING)
+            onward = self._last_link(page, NEXT_PAGE_LINK)
 
     def _photo(self, page: Page, photo: str) -> int:
         """Go to a photo's page; return the status."""
@@ -161,12 +162,10 @@ class Douban(Site):
     def _shown(self, page: Page, address: str) -> list[str]:
         self._visit_album(page, address)
         page.locator(".photolst").wait_for(state="attached")  # else an empty page would say "never arrived"
-        images = page.locator(".photolst .photo_wrap .photolst_photo > img")
-        sources = images.evaluate_all("images => images.map((image) => image.getAttribute('src'))")
-        return re.findall(r"/p(\d+)\.", " ".join(filter(None, sources)))
+        sources = read_property(self, page.locator(".photolst .photo_wrap .photolst_photo > img"), "src")
+        return re.findall(r"/p(\d+)\.", " ".join(sources))
 
-
-def _link(page: Page, selector: str) -> str | None:
-    """Return where the last of such links leads to; None when there is none."""
-    links = page.locator(selector)
-    return links.last.evaluate("link => link.href") if links.count() else None
+    def _last_link(self, page: Page, selector: str) -> str | None:
+        """Return where the last of such links leads to; None when there is none."""
+        links = read_property(self, page.locator(selector), "href")
+        return links[-1] if links else None

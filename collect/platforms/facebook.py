@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from html import unescape
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, TimeoutError
 
-from collect import redaction
-from collect.browser.blocking import check, check_marks
+from collect.browser.blocking import check_marks, check_status
 from collect.browser.navigation import expect_arrival, visit
+from collect.browser.page import read_property
+from collect.browser.responses import request_data
 from collect.errors import NotSignedIn, SubmitFailed, TransientError, UploadRejected
-from collect.platform import PASSING, Batch, Site
-from collect.retry import again, pause
+from collect.platform import TEMPORARY_REFUSAL, Batch, Site
+from collect.retry import pause_between_requests, retry_read
 from params import UserError
 
-ALBUM = re.compile(r"/media/set/\?set=a\.")
-FIRST, MORE, SANDBOX_MORE = 30_000, 5_000, 1_000  # milliseconds that a list's first part, or more, may take to come
+ALBUM_ADDRESS = re.compile(r"/media/set/\?set=a\.")
+LIST_TIMEOUT_MS, MORE_TIMEOUT_MS, SANDBOX_TIMEOUT_MS = 30_000, 5_000, 1_000  # for a list's first part, or for more
 
 
 class Facebook(Site):
@@ -37,7 +37,7 @@ class Facebook(Site):
     ordered = False  # the album's order is the site's own affair
     per_minute = 15.0
     per_day = 600
-    _tells = True  # the photo's page, of the image's address, in its HTML
+    _page_has_address = True  # the photo's page, of the image's address, in its HTML
 
     def account(self, page: Page) -> str:
         visit(self, page, self.at(self.root))
@@ -55,17 +55,17 @@ class Facebook(Site):
         page.get_by_role("button", name=re.compile("^(Done|完成)$")).click()
         page.get_by_role("button", name=re.compile("Only me|仅限自己")).wait_for()  # what was chosen holds
         try:
-            with expect_arrival(self, page, ALBUM, files=len(batch.files)):
+            with expect_arrival(self, page, ALBUM_ADDRESS, files=len(batch.files)):
                 page.get_by_role("button", name=re.compile("^(Post|发布)$")).click()
         except SubmitFailed as stayed:
-            named = [position for position, file in enumerate(batch.files) if file.name in stayed.said]
-            if len(named) != 1 or PASSING.search(stayed.said):
+            named = [position for position, file in enumerate(batch.files) if file.name in stayed.site_message]
+            if len(named) != 1 or TEMPORARY_REFUSAL.search(stayed.site_message):
                 raise
             if self.is_live:
-                time.sleep(self.lag)
+                time.sleep(self.album_lag_s)
             if self._open_album(page, batch.title):  # it says one thing and has done another
                 raise TransientError(f"{stayed.message} But there is the album.") from None
-            raise UploadRejected(named[0], stayed.said) from None
+            raise UploadRejected(named[0], stayed.site_message) from None
         return dict(enumerate(self._listed(page, len(batch.files), batch.title)))
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -75,25 +75,21 @@ class Facebook(Site):
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         address = self.at(f"https://www.facebook.com/photo/?fbid={remote_id}")
-        if self._tells and (told := again(self, partial(self._told, page, address))):
-            return told
-        self._tells = False  # the image is there only once the page's scripts have run
+        if self._page_has_address and (found := retry_read(self, partial(self._read_image_address, page, address))):
+            return found
+        self._page_has_address = False  # the image is there only once the page's scripts have run
         visit(self, page, address)
         image = page.locator('img[data-visualcompletion="media-vc-image"]')
         return image.get_attribute("src") or ""
 
-    def _told(self, page: Page, address: str) -> str | None:
+    def _read_image_address(self, page: Page, address: str) -> str | None:
         """Read the image's address off the photo's page without showing it, which takes ten times as long."""
-        try:
-            answer = page.request.get(address)
-            html = answer.text()
-        except PlaywrightError as error:
-            raise TransientError(f"facebook: a photo's page was cut off ({redaction.reason(error)}).") from None
-        check(self, answer.status, answer.url, answer.headers.get("retry-after"))
-        check_marks(self, answer.url, html, answer.headers.get("retry-after"))
-        if self.is_for_guests(answer.url):
+        answer = request_data(self, page, address)
+        check_status(self, answer.status, answer.address, answer.retry_after)
+        check_marks(self, answer.address, answer.text, answer.retry_after)
+        if self.is_for_guests(answer.address):
             raise NotSignedIn
-        image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', html)
+        image = re.search(r'<img[^>]*data-visualcompletion="media-vc-image"[^>]*\bsrc="([^"]+)"', answer.text)
         return unescape(image[1]) if image else None
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
@@ -103,10 +99,11 @@ class Facebook(Site):
         if not set(photos) <= set(remote_ids):
             raise UserError(f"facebook: the album {title!r} holds other photos too; delete it by hand.")
         if not self._says_that_it_has(page, str(len(photos))):  # others may be among those that have not come
-            raise (TransientError if self._says_that_it_has(page, r"\d+") else UserError)(
+            message = (
                 f"facebook: the album {title!r} shows {len(photos)} photos, and does not say that it has no more. If it"
                 " stays so, delete it by hand."
             )
+            raise TransientError(message) if self._says_that_it_has(page, r"\d+") else UserError(message)
         page.get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
         with expect_arrival(self, page, re.compile("/photos_albums")):
             page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Delete album|删除相册)$")).click()
@@ -121,11 +118,11 @@ class Facebook(Site):
             visit(self, page, self.at("https://www.facebook.com/me/photos_albums"))
             page.get_by_role("heading", name=re.compile("Albums|相册")).first.wait_for()
             albums = page.locator('a[href*="/media/set/?set=a."]')
-            came |= self._comes(albums.first, FIRST)
+            came |= self._comes(albums.first, LIST_TIMEOUT_MS)
             album = page.get_by_role("link", name=title)
             self._scroll(page, albums, until=album.count)
             if album.count():
-                visit(self, page, album.first.evaluate("link => link.href"))
+                visit(self, page, next(iter(read_property(self, album, "href")), ""))
                 return True
         if self.is_live and not came:
             raise TransientError(
@@ -155,7 +152,7 @@ class Facebook(Site):
         photos: list[str] = []
 
         def enough() -> bool:
-            addresses = links.evaluate_all("links => links.map((link) => link.href)")
+            addresses = read_property(self, links, "href")
             photos[:] = dict.fromkeys(found[1] for each in addresses if (found := re.search(r"fbid=(\d+)", each)))
             return len(photos) >= count
 
@@ -166,16 +163,16 @@ class Facebook(Site):
     def _scroll(self, page: Page, links: Locator, *, until: Callable[[], object]) -> None:
         """Scroll a list that grows at its end, until there is what is wanted or no more comes."""
         while not until() and (shown := links.count()):
-            pause(self)
+            pause_between_requests(self)
             page.mouse.wheel(0, 10_000)
-            if not self._comes(links.nth(shown), MORE):
+            if not self._comes(links.nth(shown), MORE_TIMEOUT_MS):
                 links.last.scroll_into_view_if_needed()  # the list may have a frame of its own
-                if not self._comes(links.nth(shown), MORE):
+                if not self._comes(links.nth(shown), MORE_TIMEOUT_MS):
                     return
 
     def _comes(self, link: Locator, live_wait: int) -> bool:
         try:
-            link.wait_for(timeout=live_wait if self.is_live else SANDBOX_MORE)
+            link.wait_for(timeout=live_wait if self.is_live else SANDBOX_TIMEOUT_MS)
         except TimeoutError:
             return False
         return True

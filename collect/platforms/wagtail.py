@@ -10,13 +10,14 @@ from urllib.parse import urljoin, urlsplit
 from playwright.sync_api import FilePayload, Page
 
 from collect.browser.navigation import expect_arrival, visit
-from collect.browser.responses import expect_answer
-from collect.errors import NotSignedIn
-from collect.platform import Batch, Site, refusal
-from collect.retry import pause
+from collect.browser.page import read_property
+from collect.browser.responses import expect_responses
+from collect.errors import NotSignedIn, PageChanged
+from collect.platform import Batch, Site, explain_refusal
+from collect.retry import pause_between_requests
 from params import UserError
 
-USER, PASSWORD = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # an account on this computer's own server
+USER_VARIABLE, PASSWORD_VARIABLE = "COMREADV_WAGTAIL_USER", "COMREADV_WAGTAIL_PASSWORD"  # on this computer's own server
 
 
 class Wagtail(Site):
@@ -32,8 +33,8 @@ class Wagtail(Site):
     longest_side = 600
     per_minute = 60.0
     per_day = 10_000
-    pause = 0.5
-    lag = 2.0
+    request_interval_s = 0.5
+    album_lag_s = 2.0
 
     def at(self, url: str) -> str:
         if self.origin is None:
@@ -44,14 +45,16 @@ class Wagtail(Site):
         self.at(self.root)
 
     def sign_in(self, page: Page) -> None:
-        if not (os.environ.get(USER) and os.environ.get(PASSWORD)):
-            raise UserError(f"wagtail: set {USER} and {PASSWORD}, an account on {self.origin}.")
-        page.locator('input[name="username"]').fill(os.environ[USER])
-        page.locator('input[name="password"]').fill(os.environ[PASSWORD])
+        if not (os.environ.get(USER_VARIABLE) and os.environ.get(PASSWORD_VARIABLE)):
+            raise UserError(f"wagtail: set {USER_VARIABLE} and {PASSWORD_VARIABLE}, an account on {self.origin}.")
+        page.locator('input[name="username"]').fill(os.environ[USER_VARIABLE])
+        page.locator('input[name="password"]').fill(os.environ[PASSWORD_VARIABLE])
         with page.expect_navigation():
             page.locator('form[action$="/login/"] button[type="submit"]').click()
         if "/login/" in page.url:
-            raise UserError(f"wagtail: {self.origin} does not take the account in {USER} and {PASSWORD}.")
+            raise UserError(
+                f"wagtail: {self.origin} does not take the account in {USER_VARIABLE} and {PASSWORD_VARIABLE}."
+            )
 
     def account(self, page: Page) -> str:
         self._visit(page, "")
@@ -64,19 +67,21 @@ class Wagtail(Site):
         for position, file in enumerate(batch.files):
             title = f"{batch.title} {position}"  # the page makes it of the file's name
             named: FilePayload = {"name": title + file.suffix, "mimeType": "", "buffer": file.read_bytes()}
-            with expect_answer(self, page, "/images/multiple/add/") as uploaded:
+            with expect_responses(self, page, "/images/multiple/add/", 1) as uploaded:
                 page.locator('input[type="file"]').set_input_files(named)
-            answer = uploaded.json()
+            answer = uploaded[0].json()
             if not answer.get("success"):
                 self.delete(page, list(images.values()), batch.title)  # they were in the library at once
-                raise refusal(self, position, str(answer.get("error_message") or "no success, without a reason"))
-            if "image_id" not in answer or f'value="{title}"' not in answer["form"]:
+                raise explain_refusal(
+                    self, position, str(answer.get("error_message") or "no success, without a reason")
+                )
+            if "image_id" not in answer or f'value="{title}"' not in str(answer.get("form")):
                 raise UserError(
                     f"wagtail: {self.origin} has an image model or titles of its own, by which no upload can be found"
                     " again; collect from a Wagtail without."
                 )
             images[position] = str(answer["image_id"])
-            batch.received({position: images[position]})
+            batch.on_received({position: images[position]})
         return images
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
@@ -90,11 +95,13 @@ class Wagtail(Site):
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         self._visit(page, f"images/{remote_id}/")
-        return str(page.locator(f'img[src*=".{rendition}."]').first.evaluate("image => image.src"))
+        image = page.locator(f'img[src*=".{rendition}."]').first
+        image.wait_for(state="attached")
+        return next(iter(read_property(self, image, "src")), "")
 
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         for image in remote_ids:
-            pause(self)
+            pause_between_requests(self)
             if self._visit(page, f"images/{image}/delete/") == 404:
                 continue
             if f"{title} " not in page.get_by_role("heading", level=1).inner_text():
@@ -103,23 +110,26 @@ class Wagtail(Site):
                 page.locator('form[action$="/delete/"] input[type="submit"]').click()
 
     def _visit(self, page: Page, path: str) -> int:
-        status = visit(self, page, self.at(urljoin(self.root, path))).status
+        return self._visit_address(page, self.at(urljoin(self.root, path)))
+
+    def _visit_address(self, page: Page, address: str) -> int:
+        status = visit(self, page, address).status
         if "/login/" in page.url:
             raise NotSignedIn
         return status
 
     def _library(self, page: Page) -> Iterator[tuple[str, str]]:
         """List the images that the account may change, newest first: number and title."""
-        path: str | None = "images/"
-        while path:
-            self._visit(page, path)
+        addresses = [self.at(urljoin(self.root, "images/"))]
+        while addresses:
+            self._visit_address(page, addresses[-1])
             # An empty library asks to add one: a page with neither that nor an image would say "never arrived".
             page.locator('#listing-results a[href*="/images/"]').first.wait_for()
             for link in page.locator("#listing-results a", has=page.get_by_role("figure")).all():
                 number = re.search(r"/images/(\d+)/", link.get_attribute("href") or "")
-                assert number is not None
+                if number is None:
+                    raise PageChanged("wagtail: an image of the library has a link without its number.")
                 yield number[1], link.inner_text().strip()
-            following = page.locator("#listing-results nav .next a[href]")
-            path = following.get_attribute("href") if following.count() else None
-            if path:
-                pause(self)
+            addresses = read_property(self, page.locator("#listing-results nav .next a[href]"), "href")
+            if addresses:
+                pause_between_requests(self)

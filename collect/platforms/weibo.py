@@ -7,16 +7,44 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
+from pydantic import Field
 
 from collect.browser.navigation import visit
-from collect.browser.responses import Response, arrived, expect_answer, expect_answers, no_more_than
-from collect.errors import NotSignedIn, PageChanged, SubmitFailed, TransientError
-from collect.platform import PASSING, Batch, Site, refusal
-from collect.redaction import reason, words
-from collect.retry import again, pause
+from collect.browser.responses import (
+    Answer,
+    check_file_count,
+    expect_responses,
+    parse_answer,
+    read_file_responses,
+    request_data,
+)
+from collect.errors import NotSignedIn, PageChanged, SubmitFailed
+from collect.platform import TEMPORARY_REFUSAL, Batch, Site, explain_refusal
+from collect.redaction import redact_message
+from collect.retry import pause_between_requests, retry_read
 from params import PlatformRow, UserError
+
+
+class Picture(Answer):
+    pid: str
+
+
+class UploadedPicture(Answer):
+    pic: Picture
+
+
+class WallPicture(Picture):
+    mid: str  # of the post
+
+
+class WallPage(Answer):
+    pictures: list[WallPicture] = Field(alias="list")
+    since_id: str | None
+
+
+class Wall(Answer):
+    data: WallPage
 
 
 class Weibo(Site):
@@ -40,7 +68,7 @@ class Weibo(Site):
         answer = visit(self, page, self.at(self.root))
         if number := answer.headers.get("x-log-uid"):  # links to people, on a page full of posts, may be to others
             return number
-        if again(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
+        if retry_read(self, partial(self._wall, page, "0", "0")).get("ok") == -100:
             raise NotSignedIn
         raise PageChanged(
             "weibo no longer says who is signed in (header X-Log-Uid of its first page). Mend account() in"
@@ -52,37 +80,38 @@ class Weibo(Site):
         page.get_by_placeholder(re.compile("有什么新鲜事想分享给大家|What's on your mind")).fill(batch.title)
         page.get_by_role("button", name=re.compile("^(公开|Public)$")).click()
         page.get_by_text(re.compile("^(仅自己可见|Only me)$")).click()
-        with expect_answers(self, page, "/interface/upload.php", len(batch.files)) as answers:
+        with expect_responses(self, page, "/interface/upload.php", len(batch.files)) as answers:
             page.locator('input[type="file"]').set_input_files(batch.files)
         pids: dict[int, str] = {}
         if any("<data>100006</data>" in each.text for each in answers):
             raise NotSignedIn
-        for position, told in arrived(answers, batch.files).items():
+        for position, told in read_file_responses(answers, batch.files).items():
             if not told.get("ret"):
-                raise refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
-            pids[position] = told["pic"]["pid"]
-        batch.received(pids)
+                raise explain_refusal(self, position, str(told.get("msg") or "ret: false, without a reason"))
+            pids[position] = parse_answer(self, told, UploadedPicture).pic.pid
+        batch.on_received(pids)
         attached = page.get_by_title(re.compile("^(删除|Delete)$"))
         attached.nth(len(pids) - 1).wait_for()
         send = page.get_by_role("button", name=re.compile("^(发送|Send)$"))
         if len(pids) < len(batch.files):
-            no_more_than(self, pids, attached, send)
+            check_file_count(self, pids, attached, send)
         page.get_by_role("button", name=re.compile("^(仅自己可见|Only me)$")).wait_for()  # what was chosen holds
-        with expect_answer(self, page, "/ajax/statuses/update") as posted:
+        with expect_responses(self, page, "/ajax/statuses/update", 1) as posted:
             send.click()
-        if posted.json().get("ok") == -100:
+        answer = posted[0].json()
+        if answer.get("ok") == -100:
             raise NotSignedIn
-        if posted.json().get("ok") != 1:
-            said = str(posted.json().get("msg") or "")
-            if PASSING.search(said):
-                raise SubmitFailed(f"weibo takes no post for now. It says: {words(said)}")  # and so rejects no image
+        if answer.get("ok") != 1:
+            said = str(answer.get("msg") or "")
+            if TEMPORARY_REFUSAL.search(said):  # and so rejects no image
+                raise SubmitFailed(f"weibo takes no post for now. It says: {redact_message(said)}")
             raise SubmitFailed("weibo refuses the post.", said)
         return pids
 
     def read_back(self, page: Page, batch: Batch) -> dict[int, str]:
         if not batch.known:
             return {}  # only what has an id can be published
-        return batch.found(image["pid"] for image in self._album(page))
+        return batch.match_known(picture.pid for picture in self._album(page))
 
     def address(self, page: Page, remote_id: str, rendition: str) -> str:
         return self.at(f"https://wx1.sinaimg.cn/{rendition}/{remote_id}.jpg")
@@ -90,47 +119,47 @@ class Weibo(Site):
     def delete(self, page: Page, remote_ids: Sequence[str], title: str) -> None:
         if not set(remote_ids) <= {pid for pids in self._posts.values() for pid in pids}:
             self._posts = {}  # of the whole album, which takes long to read: once for all batches
-            for image in self._album(page):
-                self._posts.setdefault(image["mid"], set()).add(image["pid"])
+            for picture in self._album(page):
+                self._posts.setdefault(picture.mid, set()).add(picture.pid)
         posts = {post: pids for post, pids in self._posts.items() if pids & set(remote_ids)}
         if others := [post for post, pids in posts.items() if not pids <= set(remote_ids)]:
             raise UserError(f"weibo: the post {others[0]} holds other pictures too; delete it by hand.")
         for post in posts:
-            pause(self)
+            pause_between_requests(self)
             del self._posts[post]  # also when its answer is lost: what became of it, the album tells
-            with expect_answer(self, page, "/ajax/statuses/destroy") as destroyed:
-                page.locator("body").evaluate(DESTROY, post)
-            if destroyed.json().get("ok") == -100:
+            with expect_responses(self, page, "/ajax/statuses/destroy", 1) as deleted:
+                page.locator("body").evaluate(DELETE_POST_SCRIPT, post)
+            answer = deleted[0].json()
+            if answer.get("ok") == -100:
                 raise NotSignedIn
-            if destroyed.json().get("ok") != 1:
-                said = words(str(destroyed.json().get("msg") or "it does not say why"))
+            if answer.get("ok") != 1:
+                said = redact_message(str(answer.get("msg") or "it does not say why"))
                 raise UserError(f"weibo does not delete a post: {said}")
 
-    def _album(self, page: Page) -> Iterator[dict[str, Any]]:
+    def _album(self, page: Page) -> Iterator[WallPicture]:
         uid, cursor = self.account(page), "0"
         while True:
-            answer = again(self, partial(self._wall, page, uid, cursor))
+            answer = retry_read(self, partial(self._wall, page, uid, cursor))
             if answer.get("ok") != 1:
                 raise NotSignedIn
-            yield from answer["data"]["list"]
-            cursor = str(answer["data"]["since_id"] or 0)
+            wall = parse_answer(self, answer, Wall).data
+            yield from wall.pictures
+            cursor = wall.since_id or "0"
             if cursor == "0":
                 return
-            pause(self)
+            pause_between_requests(self)
 
     def _wall(self, page: Page, uid: str, cursor: str) -> dict[str, Any]:
-        try:
-            wall = page.request.get(
-                self.at("https://weibo.com/ajax/profile/getImageWall"),
-                params={"uid": uid, "sinceid": cursor},
-                headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
-            )
-            return Response(self, wall.status, wall.text(), wall.headers.get("retry-after")).json()
-        except PlaywrightError as error:
-            raise TransientError(f"weibo: the album was cut off ({reason(error)}).") from None
+        return request_data(
+            self,
+            page,
+            self.at("https://weibo.com/ajax/profile/getImageWall"),
+            params={"uid": uid, "sinceid": cursor},
+            headers={"Referer": self.at(f"https://weibo.com/u/{uid}?tabtype=album")},
+        ).json()
 
 
-DESTROY = """(_, mid) => {
+DELETE_POST_SCRIPT = """(_, mid) => {
   const token = document.cookie.split('; ').find((each) => each.startsWith('XSRF-TOKEN='));
   fetch('/ajax/statuses/destroy', {
     method: 'POST',

@@ -12,7 +12,7 @@ from pathlib import Path
 from collect import sandbox
 from collect.browser.session import open_session
 from collect.ledger.rate_limit import BURST_SHARE, MINUTES_PER_DAY
-from collect.platform import LocalPlatform, Platform, Session, Site, load
+from collect.platform import LocalPlatform, Platform, Session, Site, load_platform
 from collect.store import LIVE_STATE
 from params import Params, UserError, unwritable
 
@@ -41,7 +41,7 @@ def open_platform(
         if origin is None and row.site == "sandbox" and row.adapter in sandbox.names():
             state = LIVE_STATE / "sandbox" / name
             origin = stack.enter_context(sandbox.serve(row.adapter, state=state))
-        platform = load(name, row, origin=origin)
+        platform = load_platform(name, row, origin=origin)
         if platform.is_live and not is_asked_for(live):
             rehearsal = " `site: sandbox` in its row of params.yaml rehearses on this computer."
             raise UserError(

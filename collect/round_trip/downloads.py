@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from collect.browser.downloader import Gone
-from collect.errors import CaptchaRequired, RateLimited, TransientError, Trouble
+from collect.errors import AddressExpired, CaptchaRequired, RateLimited, TransientError, Trouble
 from collect.ledger.ledger import Arrival, Ledger
 from collect.ledger.models import Download, Upload
 from collect.platform import Platform, Session
@@ -204,7 +203,7 @@ class Downloads:
     def _may_be_served_yet(self, download: Download, trouble: TransientError) -> bool:
         """Count a try; tell whether the trouble may pass, or the address has served nothing too often."""
         self._tries[download.upload_id] += 1
-        return not isinstance(trouble, Gone) or self._tries[download.upload_id] < MAX_TRIES
+        return not isinstance(trouble, AddressExpired) or self._tries[download.upload_id] < MAX_TRIES
 
     @contextmanager
     def _incoming(self, uploads: Sequence[Upload], rendition: str) -> Iterator[list[Path]]:

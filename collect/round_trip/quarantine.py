@@ -93,6 +93,6 @@ class Quarantine:
     def _reject(self, sha256: str) -> None:
         """Reject an image, if the site has said something against it."""
         trouble = self._images[sha256]
-        said = trouble.said if isinstance(trouble, SubmitFailed) else ""
+        said = trouble.site_message if isinstance(trouble, SubmitFailed) else ""
         if said and (uploads := self.ledger.claim_uploads([sha256])):
             self.ledger.record_outcome(uploads, {}, refused={0: said})

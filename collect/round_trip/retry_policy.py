@@ -9,7 +9,7 @@ from collect.errors import PageChanged, RateLimited, TransientError
 from collect.ledger.rate_limit import MAX_REST_S, RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Platform
-from collect.retry import back_off
+from collect.retry import backoff_seconds
 
 MAX_FAILURES = 12  # in a row, without any progress, after which a run ends with the last one
 MAX_RATE_LIMITS = 36  # of those, where the site turns us away: with the longest waits, a day
@@ -49,8 +49,8 @@ class RetryPolicy:
         """Wait, at least as long as the site asks for; raise the failure when it is one too many."""
         self._failures += 1
         self._page_changes = self._page_changes + 1 if isinstance(trouble, PageChanged) else 0
-        wait = min(MAX_REST_S, back_off(trouble, self._failures, live=self.platform.is_live))
-        if self.rate_limit and (trouble.wait or isinstance(trouble, RateLimited)):
+        wait = min(MAX_REST_S, backoff_seconds(trouble, self._failures, live=self.platform.is_live))
+        if self.rate_limit and (trouble.retry_after_s or isinstance(trouble, RateLimited)):
             self.rate_limit.leave_alone(wait)
         most = self.max_rate_limits if isinstance(trouble, RateLimited) else MAX_FAILURES
         if self._failures >= most or self._page_changes >= MAX_PAGE_CHANGES:

@@ -18,7 +18,7 @@ from collect.ledger.models import NO_LONGER_SHOWN, PUBLISHED_STATES, Upload
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.workers import Heartbeat
 from collect.platform import Batch, Platform, Session, Site
-from collect.retry import jitter
+from collect.retry import with_jitter
 from collect.round_trip.downloads import Downloads
 from collect.round_trip.original import Original, changed
 from collect.round_trip.quarantine import Quarantine
@@ -127,7 +127,8 @@ class Uploader:
             self.ledger.release(unknown.pop(title))
         if unknown and isinstance(self.platform, Site) and self.platform.is_live:
             self.retry_policy.wait_as_asked()
-            self.heartbeat.rest(self.platform.lag)  # from now: nobody knows when the last request of an attempt was
+            # from now: nobody knows when the last request of an attempt was
+            self.heartbeat.rest(self.platform.album_lag_s)
         for title, uploads in unknown.items():
             self._reconcile_batch(title, uploads)
 
@@ -174,7 +175,7 @@ class Uploader:
             return False
         self.retry_policy.wait_as_asked()
         while self._rate_limit and (wait := self._rate_limit.take(len(images))):
-            self.heartbeat.rest(jitter(wait) if wait < 60 else wait)
+            self.heartbeat.rest(with_jitter(wait) if wait < 60 else wait)
         if uploads := self.ledger.claim_uploads(images):  # else another collector was quicker
             self._upload(uploads)
         return True

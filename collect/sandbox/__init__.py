@@ -8,13 +8,14 @@ from pathlib import Path
 
 from params import UserError
 
-SITES = Path(__file__).parent / "sites"
-ADDRESS = "127.0.0.1"  # nobody else's computer may reach a sandbox
+__all__ = ["names", "serve"]
+SITES_FOLDER = Path(__file__).parent / "sites"
+HOST = "127.0.0.1"  # nobody else's computer may reach a sandbox
 
 
 def names() -> list[str]:
     """List the sandboxes: the files of collect/sandbox/sites."""
-    return sorted(file.stem for file in SITES.glob("[!_]*.py"))
+    return sorted(file.stem for file in SITES_FOLDER.glob("[!_]*.py"))
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def serve(
     import uvicorn
 
     from collect import codecs
-    from collect.sandbox.fault_middleware import Faulty
+    from collect.sandbox.fault_middleware import FaultMiddleware
     from collect.sandbox.faults import Faults
     from collect.sandbox.store import Store
 
@@ -62,7 +63,7 @@ def serve(
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((ADDRESS, port))
+            listener.bind((HOST, port))
         except (OSError, OverflowError) as error:
             raise UserError(f"The sandbox can't have port {port}: {error}. Give another, or 0 for any.") from None
         store = Store(state, name)
@@ -70,7 +71,7 @@ def serve(
         site.negotiates = negotiates
         server = uvicorn.Server(
             uvicorn.Config(
-                Faulty(site.app(), site, trouble, limit) if trouble or limit is not None else site.app(),
+                FaultMiddleware(site.app(), site, trouble, limit) if trouble or limit is not None else site.app(),
                 loop="asyncio",
                 http="h11",
                 ws="none",
@@ -86,7 +87,7 @@ def serve(
             thread.start()
             while not server.started and thread.is_alive():
                 time.sleep(0.005)
-            yield f"http://{ADDRESS}:{listener.getsockname()[1]}"
+            yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()

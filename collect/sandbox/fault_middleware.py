@@ -19,17 +19,17 @@ from collect.sandbox.faults import Faults
 if TYPE_CHECKING:
     from collect.sandbox.site import Site
 
-EVERYWHERE = ("latency", "error-before", "cut", "busy", "captcha", "block")
-FILES = ("expired", "truncated")
-LATENCY = (0.2, 0.5)  # seconds
-MINUTE = 60.0  # seconds
+REQUEST_FAULTS = ("latency", "error-before", "cut", "busy", "captcha", "block")
+FILE_FAULTS = ("expired", "truncated")
+LATENCY_RANGE_S = (0.2, 0.5)  # seconds
+LIMIT_WINDOW_S = 60.0  # seconds
 
 
 class _Cut(Exception):
     """Make the server close the connection."""
 
 
-class Faulty:
+class FaultMiddleware:
     """A site's app with faults, which spare the sign-in and the sandbox's own account.
 
     `limit`: files a minute; for more it answers 418.
@@ -45,9 +45,9 @@ class Faulty:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        struck = {name for name in self.liable(request) if self.faults.strikes(name)}
+        struck = {name for name in self.possible_faults(request) if self.faults.strikes(name)}
         if "latency" in struck:
-            await asyncio.sleep(self.faults.random["latency"].uniform(*LATENCY))
+            await asyncio.sleep(self.faults.random["latency"].uniform(*LATENCY_RANGE_S))
         if "expiry" in struck:
             token = request.cookies[self.site.session_cookie]
             await run_in_threadpool(self.site.store.sign_out, token)
@@ -58,7 +58,7 @@ class Faulty:
         start, body = await _answer(app, scope, receive)
         done = app is self.app and start["status"] < 400
         if "error-after" in struck and done:
-            await self.error("error-after")(scope, receive, send)
+            await self.server_error("error-after")(scope, receive, send)
             return
         if "truncated" in struck and done and start["status"] != 206:
             body = body[: len(body) // 2]
@@ -69,11 +69,11 @@ class Faulty:
             raise _Cut
         await send({"type": "http.response.body", "body": body})
 
-    def liable(self, request: Request) -> list[str]:
+    def possible_faults(self, request: Request) -> list[str]:
         """Name the faults that can strike a request, besides those of what an album or a file shows."""
-        names = [*EVERYWHERE]
+        names = [*REQUEST_FAULTS]
         if self.is_file(request):
-            names += FILES
+            names += FILE_FAULTS
         elif self.site.session_cookie in request.cookies:
             names.append("expiry")
         if request.method == "POST":
@@ -100,10 +100,10 @@ class Faulty:
         if "expired" in struck:
             return PlainTextResponse("URL signature expired", 403)
         if "error-before" in struck:
-            return self.error("error-before")
+            return self.server_error("error-before")
         return None
 
-    def error(self, name: str) -> Response:
+    def server_error(self, name: str) -> Response:
         status = self.faults.choice(name, (502, 503))
         return self.site.page(str(status), f"<h1>{status}</h1><p>Something went wrong at our end.</p>", status)
 
@@ -112,7 +112,7 @@ class Faulty:
         if self.limit is None:
             return False
         now = time.monotonic()
-        if len(self.served) == self.limit and (not self.limit or now - self.served[0] < MINUTE):
+        if len(self.served) == self.limit and (not self.limit or now - self.served[0] < LIMIT_WINDOW_S):
             return True
         self.served.append(now)
         return False

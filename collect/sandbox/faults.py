@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from params import UserError
 
-ALL = "all"
-NAMES = {
+ALL_FAULTS = "all"
+FAULTS = {
     "latency": "the answer comes 0.2 to 0.5 seconds late",
     "error-before": "502 or 503, and nothing was done",
     "error-after": "502 or 503 for a POST that was carried out",
@@ -37,15 +37,15 @@ class Faults:
     """
 
     def __init__(self, rates: Mapping[str, float] | None = None, seed: int = 0, without: Collection[str] = ()) -> None:
-        given, known = dict(rates or {}), [name for name in NAMES if name not in without]
+        given, known = dict(rates or {}), [name for name in FAULTS if name not in without]
         for name, rate in given.items():
-            if name != ALL and name not in known:
-                raise UserError(f"This sandbox has no fault {name!r}. There are: {', '.join([ALL, *known])}.")
+            if name != ALL_FAULTS and name not in known:
+                raise UserError(f"This sandbox has no fault {name!r}. There are: {', '.join([ALL_FAULTS, *known])}.")
             if not 0 <= rate <= 1:
                 raise UserError(f"The fault {name} has the rate {rate:g}: give one from 0 to 1.")
         self.seed = seed
-        self.rates = {name: given.get(name, given.get(ALL, 0.0)) for name in known}
-        self.random = {name: random.Random(f"{seed} {name}") for name in NAMES}
+        self.rates = {name: given.get(name, given.get(ALL_FAULTS, 0.0)) for name in known}
+        self.random = {name: random.Random(f"{seed} {name}") for name in FAULTS}
 
     def __bool__(self) -> bool:
         return any(self.rates.values())
@@ -54,14 +54,14 @@ class Faults:
         """Draw whether a fault strikes this time."""
         return self.random[name].random() < self.rates.get(name, 0.0)
 
-    def marks(self, photo: str) -> bool:
+    def has_watermark(self, photo: str) -> bool:
         """Tell whether the photo of that name gets a watermark."""
         return random.Random(f"{self.seed} watermark {photo}").random() < self.rates.get("watermark", 0.0)
 
     def choice(self, name: str, among: Sequence[Item]) -> Item:
         return self.random[name].choice(among)
 
-    def listed(self, page: Sequence[Item]) -> list[Item]:
+    def spoil_page(self, page: Sequence[Item]) -> list[Item]:
         """Return a page of an album as it is shown: every photo, maybe out of order, maybe one of them twice."""
         shown = list(page)
         if self.strikes("reordered"):
@@ -71,7 +71,7 @@ class Faults:
         return shown
 
 
-def parse(given: Sequence[str]) -> dict[str, float]:
+def parse_rates(given: Sequence[str]) -> dict[str, float]:
     """Read NAME=RATE; raises UserError for another form, and leaves it to Faults whether there is such a fault."""
     rates = {}
     for each in given:
@@ -80,6 +80,6 @@ def parse(given: Sequence[str]) -> dict[str, float]:
             rates[name] = float(rate)
         except ValueError:
             raise UserError(
-                f"--fault {each}: give NAME=RATE, such as captcha=0.05. Names: {', '.join([ALL, *NAMES])}."
+                f"--fault {each}: give NAME=RATE, such as captcha=0.05. Names: {', '.join([ALL_FAULTS, *FAULTS])}."
             ) from None
     return rates

@@ -8,26 +8,26 @@ import struct
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-LARGEST_UPLOAD = 20 * 1024 * 1024  # bytes
-LARGEST_AREA = 100_000_000  # pixels
+MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # bytes
+MAX_PIXELS = 100_000_000  # pixels
 
 
 class NotAnImage(Exception):
     """The upload is no image that the site takes."""
 
 
-def read(data: bytes) -> Image.Image:
+def decode_upload(data: bytes) -> Image.Image:
     """Decode an upload to RGB, turned as its EXIF says, transparency on white.
 
     `info` holds the ICC profile, when there is one for RGB, and nothing else. Raises NotAnImage, also for
     truncated files and for more than 20 MB or 100 megapixels.
     """
-    if len(data) > LARGEST_UPLOAD:
-        raise NotAnImage(f"the file is larger than {LARGEST_UPLOAD >> 20} MB")
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise NotAnImage(f"the file is larger than {MAX_UPLOAD_BYTES >> 20} MB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > LARGEST_AREA:
-                raise NotAnImage(f"the image has more than {LARGEST_AREA // 1_000_000} megapixels")
+            if opened.width * opened.height > MAX_PIXELS:
+                raise NotAnImage(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels")
             image = ImageOps.exif_transpose(opened)
     except UnidentifiedImageError:
         raise NotAnImage(f"the file is none of {', '.join(FORMATS)}") from None

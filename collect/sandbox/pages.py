@@ -24,7 +24,7 @@ border:1px solid #ccd;border-radius:6px} [role=alert]{color:#b00020}
 """
 
 
-def page(
+def render_page(
     platform: str,
     title: str,
     body: str,

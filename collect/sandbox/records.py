@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS deletions (
 );
 CREATE INDEX IF NOT EXISTS photos_deleted ON deletions (photo);
 """
-ENTRIES = """
+ENTRIES_QUERY = """
 SELECT entries.id, photos.key, albums.key, entries.description
 FROM entries JOIN photos ON photos.id = entries.photo JOIN albums ON albums.id = entries.album
 """
@@ -85,6 +85,6 @@ class Received(NamedTuple):
     photos: list[Published]
 
 
-def number() -> str:
+def random_number() -> str:
     """Make up a number for an album or a photo: 15 random digits, as long as the sites' own."""
     return str(10**14 + secrets.randbelow(9 * 10**14))

@@ -20,10 +20,10 @@ from collect import codecs
 from collect.sandbox import images, pages, watermark
 from collect.sandbox.faults import Faults
 from collect.sandbox.records import Photo, Session
-from collect.sandbox.store import Store, write
+from collect.sandbox.store import Store
 
-SOURCES = Path(__file__).parent / "sites"
-DAYS_30 = 30 * 24 * 3600  # seconds
+SITES_FOLDER = Path(__file__).parent / "sites"
+COOKIE_AGE_S = 30 * 24 * 3600  # seconds
 
 
 class Cookie(NamedTuple):
@@ -59,8 +59,8 @@ class Site(ABC):
         self.codec = codec
         self.negotiates: str | None = None
         self.faults = faults
-        self.secret = store.about("secret", secrets.token_hex(32)).encode()
-        self.account = store.about("account", str(10**9 + secrets.randbelow(10**9)))
+        self.secret = store.read_setting("secret", secrets.token_hex(32)).encode()
+        self.account = store.read_setting("account", str(10**9 + secrets.randbelow(10**9)))
 
     @abstractmethod
     def routes(self) -> list[Route]:
@@ -93,13 +93,13 @@ class Site(ABC):
         return Starlette(routes=routes, exception_handlers={HTTPException: self.refuse})
 
     def page(self, title: str, body: str, status: int = 200) -> HTMLResponse:
-        return pages.page(
+        return pages.render_page(
             self.title,
             title,
             body,
             navigation=self.navigation.format(account=self.account),
-            style=(SOURCES / f"{self.name}.css").read_text(encoding="utf-8"),
-            script=(SOURCES / f"{self.name}.js").read_text(encoding="utf-8"),
+            style=(SITES_FOLDER / f"{self.name}.css").read_text(encoding="utf-8"),
+            script=(SITES_FOLDER / f"{self.name}.js").read_text(encoding="utf-8"),
             language=self.language,
             status=status,
         )
@@ -114,17 +114,17 @@ class Site(ABC):
     def sign_in(self, _request: Request) -> Response:
         response = RedirectResponse(self.landing, 303)
         for cookie in self.cookies(self.store.sign_in()):
-            response.set_cookie(cookie.name, cookie.value, DAYS_30, httponly=not cookie.script, samesite="lax")
+            response.set_cookie(cookie.name, cookie.value, COOKIE_AGE_S, httponly=not cookie.script, samesite="lax")
         return response
 
-    def to_sign_in(self) -> Response:
+    def redirect_to_sign_in(self) -> Response:
         return RedirectResponse(self.login_path, 302)
 
     def session(self, request: Request) -> Session | None:
         """Find who asks; None when nobody is signed in."""
         return self.store.session(request.cookies.get(self.session_cookie, ""))
 
-    def same(self, given: object, secret: str) -> bool:
+    def matches_secret(self, given: object, secret: str) -> bool:
         """Compare what a client gave with a secret."""
         return isinstance(given, str) and secrets.compare_digest(given.encode(), secret.encode())
 
@@ -133,23 +133,24 @@ class Site(ABC):
         if not f"{request.headers.get('referer', '')}/".startswith(str(request.base_url)):
             raise HTTPException(status, "These files are for the site's own pages: the Referer is missing or foreign.")
 
-    def keep_photos(self, uploads: Mapping[str, bytes]) -> None:
+    def add_photos(self, uploads: Mapping[str, bytes]) -> None:
         """Keep uploads, bytes by key, in no album yet."""
-        self.store.add_photos(uploads, self.codec, [key for key in uploads if self.faults.marks(key)])
+        self.store.add_photos(uploads, self.codec, [key for key in uploads if self.faults.has_watermark(key)])
 
     def file(self, request: Request, key: str, rendition: str, extension: str) -> Response:
         """Serve a photo's rendition, made when it is first asked for, or the part of it that a Range asks for."""
         photo = self.store.photo(key)
         if photo is None or rendition not in self.renditions or extension not in self.formats:
             raise HTTPException(404)
-        if self.faults.strikes("wrong") and (others := self.store.others(photo)):
+        if self.faults.strikes("wrong") and (others := self.store.other_photos(photo)):
             photo = self.store.photo(self.faults.choice("wrong", others)) or photo
         own = self.formats[extension]
         if self.negotiates and codecs.media_type(self.negotiates) in request.headers.get("accept", ""):
             photo, extension = photo._replace(codec=self.negotiates), f"{extension}-negotiated"
-        file = self.store.rendition(f"{rendition}-{photo.key}.{extension}")
+        name = f"{rendition}-{photo.key}.{extension}"
+        file = self.store.rendition(name)
         if not file.is_file():
-            write(file, self.render(photo, self.renditions[rendition], own))
+            self.store.add_rendition(name, self.render(photo, self.renditions[rendition], own))
         kept = {"Cache-Control": "max-age=2592000"} if photo.key == key else {}  # thumbnails come up on every page
         part = FileResponse(
             file, headers=kept, media_type=codecs.media_type(photo.codec or own), stat_result=file.stat()
@@ -160,12 +161,12 @@ class Site(ABC):
 
     def render(self, photo: Photo, size: str, own: str) -> bytes:
         """Make a rendition by the step `size` and the photo's codec, or by `own` when it has none."""
-        image = images.read(self.store.original(photo))
+        image = images.decode_upload(self.store.original(photo))
         if not self.keeps_profile:
             image.info = {}
         codec = photo.codec
         if photo.watermarked:  # between the steps and the encoder
-            stamped = watermark.stamp(codecs.before_encoding(image, f"{size}+{codec or own}"))
+            stamped = watermark.add_watermark(codecs.before_encoding(image, f"{size}+{codec or own}"))
             stamped.info, image = image.info, stamped
             codec = codec and codec.rpartition("+")[2]
         return codecs.encode(image, f"{size}+{codec}") if codec else self.encode(image, size, own)
@@ -175,7 +176,7 @@ class Site(ABC):
         return self.page(error.detail, f"<h1>{error.status_code}</h1><p>{escape(error.detail)}</p>", error.status_code)
 
     def received(self, _request: Request) -> Response:
-        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
+        images, (drafts, deleted) = self.store.received(), self.store.count_hidden()
         answer: dict[str, Any] = {
             "platform": self.name,
             "images": [
@@ -196,7 +197,7 @@ class Site(ABC):
         return JSONResponse(answer)
 
     def received_page(self, _request: Request) -> Response:
-        images, (drafts, deleted) = self.store.received(), self.store.not_shown()
+        images, (drafts, deleted) = self.store.received(), self.store.count_hidden()
         rows = "".join(
             f'<tr><td><code>{image.sha256}</code></td><td class="number">{image.times}</td></tr>' for image in images
         )

@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from collect.sandbox.records import ENTRIES, SCHEMA, Album, Entry, Photo, Published, Received, Session
+from collect.sandbox.records import ENTRIES_QUERY, SCHEMA, Album, Entry, Photo, Published, Received, Session
 from params import UserError
 
 
@@ -33,7 +33,7 @@ class Store:
         self.lock = threading.Lock()
         self.db = sqlite3.connect(state / "sandbox.db", check_same_thread=False, timeout=30)
         self.db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;" + SCHEMA)
-        if self.about("platform", platform) != platform:
+        if self.read_setting("platform", platform) != platform:
             self.db.close()
             raise UserError(f"{state} holds the state of another sandbox than {platform}'s: give another folder.")
 
@@ -41,7 +41,7 @@ class Store:
         with self.lock:
             self.db.close()
 
-    def about(self, key: str, default: str) -> str:
+    def read_setting(self, key: str, default: str) -> str:
         """Return what is kept under a key; the default is kept at first."""
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (key, default))
@@ -67,7 +67,7 @@ class Store:
         rows = []
         for key, data in uploads.items():
             sha256 = hashlib.sha256(data).hexdigest()
-            write(self.folder / "originals" / sha256, data)
+            _write_whole(self.folder / "originals" / sha256, data)
             rows.append((key, sha256, codec))
         with self._transaction() as db:
             db.executemany("INSERT INTO photos (key, sha256, codec) VALUES (?, ?, ?)", rows)
@@ -86,7 +86,7 @@ class Store:
             row = self.db.execute(query, (key,)).fetchone()
         return Photo(row[0], row[1], row[2], bool(row[3])) if row else None
 
-    def others(self, photo: Photo) -> list[str]:
+    def other_photos(self, photo: Photo) -> list[str]:
         """List the published photos that show something else."""
         query = "SELECT DISTINCT key FROM entries JOIN photos ON photos.id = photo WHERE sha256 != ? ORDER BY photos.id"
         with self.lock:
@@ -97,6 +97,9 @@ class Store:
 
     def rendition(self, name: str) -> Path:
         return self.folder / "renditions" / name
+
+    def add_rendition(self, name: str, data: bytes) -> None:
+        _write_whole(self.rendition(name), data)
 
     def add_album(self, album: Album, photos: Sequence[str] = ()) -> None:
         """Make an album or post with its photos, whole or not at all; one that is there stays as it is."""
@@ -127,12 +130,12 @@ class Store:
     def entries(self, album: str) -> list[Entry]:
         """List an album's photos in the order in which they came in."""
         with self.lock:
-            rows = self.db.execute(f"{ENTRIES} WHERE albums.key = ? ORDER BY entries.id", (album,)).fetchall()
+            rows = self.db.execute(f"{ENTRIES_QUERY} WHERE albums.key = ? ORDER BY entries.id", (album,)).fetchall()
         return [Entry(*row) for row in rows]
 
     def newest(self, count: int, before: int = 0) -> list[Entry]:
         """List the photos of all albums, newest first, from the one that came before entry `before`."""
-        query = f"{ENTRIES} WHERE ? = 0 OR entries.id < ? ORDER BY entries.id DESC LIMIT ?"
+        query = f"{ENTRIES_QUERY} WHERE ? = 0 OR entries.id < ? ORDER BY entries.id DESC LIMIT ?"
         with self.lock:
             return [Entry(*row) for row in self.db.execute(query, (before, before, count)).fetchall()]
 
@@ -161,7 +164,7 @@ class Store:
             for sha256, photos in ((sha256, list(group)) for sha256, group in groupby(rows, itemgetter(0)))
         ]
 
-    def not_shown(self) -> tuple[int, int]:
+    def count_hidden(self) -> tuple[int, int]:
         """Count the uploads that were never published, and the photos that were and are deleted."""
         with self.lock:
             drafts, deleted = self.db.execute(
@@ -176,8 +179,8 @@ class Store:
             yield self.db
 
 
-def write(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also when two threads write the same one."""
+def _write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all, also when two threads write the same one; durable it need not be."""
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex}.part")
     part.write_bytes(data)
     part.replace(file)

@@ -7,29 +7,29 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 TEXT = "@sandbox"
-LETTERS = 0.06  # height, as a share of the image's shorter side
-LEAST = 6  # pixels
-LIGHT, SHADOW = (255, 255, 255, 150), (0, 0, 0, 90)
-VISIBLE = 16  # of 255; what is fainter changes a pixel by 16 grey levels at most
+LETTER_HEIGHT_SHARE = 0.06  # height, as a share of the image's shorter side
+MIN_LETTER_HEIGHT_PX = 6  # pixels
+LIGHT_COLOUR, SHADOW_COLOUR = (255, 255, 255, 150), (0, 0, 0, 90)
+MIN_VISIBLE_ALPHA = 16  # of 255; what is fainter changes a pixel by 16 grey levels at most
 
 
-def stamp(image: Image.Image) -> Image.Image:
+def add_watermark(image: Image.Image) -> Image.Image:
     """Return an RGB image with the stamp at its bottom right."""
     return Image.alpha_composite(image.convert("RGBA"), _layer(image.size)).convert("RGB")
 
 
-def mask(size: tuple[int, int]) -> NDArray[np.bool_]:
+def watermark_mask(size: tuple[int, int]) -> NDArray[np.bool_]:
     """Tell which pixels the stamp changes in an image of that width and height; shape (height, width)."""
-    return np.asarray(_layer(size).getchannel("A")) >= VISIBLE
+    return np.asarray(_layer(size).getchannel("A")) >= MIN_VISIBLE_ALPHA
 
 
 def _layer(size: tuple[int, int]) -> Image.Image:
     layer = Image.new("RGBA", size)
-    height = max(LEAST, round(LETTERS * min(size)))
+    height = max(MIN_LETTER_HEIGHT_PX, round(LETTER_HEIGHT_SHARE * min(size)))
     font = ImageFont.load_default(height)
     draw = ImageDraw.Draw(layer)
     right, bottom = size[0] - height // 2, size[1] - height // 2
     shift = max(1, height // 14)
-    draw.text((right + shift, bottom + shift), TEXT, SHADOW, font, anchor="rb")
-    draw.text((right, bottom), TEXT, LIGHT, font, anchor="rb")
+    draw.text((right + shift, bottom + shift), TEXT, SHADOW_COLOUR, font, anchor="rb")
+    draw.text((right, bottom), TEXT, LIGHT_COLOUR, font, anchor="rb")
     return layer

@@ -49,9 +49,9 @@ def sign_in() -> Callable[[Site], None]:
 
     def signed_in(adapter: Site) -> None:
         with sync_playwright() as playwright:
-            context = launch.launch(playwright, adapter).new_context()
-            login.sign_in_here(adapter, context.new_page())
-            storage_state.store(adapter, context)
+            context = launch.launch_browser(playwright, adapter).new_context()
+            login.sign_in_locally(adapter, context.new_page())
+            storage_state.save_state(adapter, context.storage_state())
 
     return signed_in
 

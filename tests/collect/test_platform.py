@@ -10,7 +10,7 @@ from PIL import Image
 import params
 from collect import codecs
 from collect.browser.storage_state import state_folder
-from collect.platform import Batch, Platform, Site, load
+from collect.platform import Batch, Platform, Site, load_platform
 from collect.round_trip import read_round_trips, round_trip
 from collect.round_trip.run import exclusive
 from params import PlatformRow, UserError
@@ -21,7 +21,7 @@ SETTINGS = params.load(ROOT / "params.yaml")
 
 @pytest.mark.parametrize("name", params.adapters())
 def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
-    adapter = load(name, PlatformRow(adapter=name, codec="jpeg:75" if name == "codec" else None, album="1"))
+    adapter = load_platform(name, PlatformRow(adapter=name, codec="jpeg:75" if name == "codec" else None, album="1"))
     assert isinstance(adapter, Platform)
     assert adapter.name == name
     assert adapter.rendition == adapter.renditions[0]
@@ -37,20 +37,20 @@ def test_every_adapter_loads_and_says_what_the_contract_asks(name: str) -> None:
 
 def test_of_an_album_no_more_is_read_than_it_takes_to_find_a_batch() -> None:
     album = iter(["9", "2", "1", "8"])
-    assert Batch("x", [], known={0: "1", 1: "2"}).found(album) == {0: "1", 1: "2"}
+    assert Batch("x", [], known={0: "1", 1: "2"}).match_known(album) == {0: "1", 1: "2"}
     assert list(album) == ["8"]
-    assert Batch("x", [], known={0: "1", 1: "2"}).found(iter(["9", "2"])) == {1: "2"}
+    assert Batch("x", [], known={0: "1", 1: "2"}).match_known(iter(["9", "2"])) == {1: "2"}
 
 
 def test_an_origin_takes_the_place_of_every_host_and_keeps_path_and_query() -> None:
-    here = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:8001")
+    here = load_platform("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:8001")
     assert here.at("https://wx1.sinaimg.cn/large/1.jpg?a=b") == "http://127.0.0.1:8001/large/1.jpg?a=b"
-    assert load("weibo", SETTINGS.platform("weibo")).at("https://weibo.com/u/1") == "https://weibo.com/u/1"
+    assert load_platform("weibo", SETTINGS.platform("weibo")).at("https://weibo.com/u/1") == "https://weibo.com/u/1"
 
 
 def test_an_unknown_rendition_is_a_user_error_that_names_the_known_ones() -> None:
     with pytest.raises(UserError, match="there are large, mw2000"):
-        load("weibo", PlatformRow(adapter="weibo", rendition="huge"))
+        load_platform("weibo", PlatformRow(adapter="weibo", rendition="huge"))
 
 
 def test_the_codec_platform_needs_no_browser_and_gives_the_encoders_own_bytes(photos, workplace) -> None:
@@ -110,12 +110,12 @@ def test_two_runs_at_once_on_one_ledger_send_each_image_once(photos, workplace: 
     ],
 )
 def test_only_what_is_on_this_computer_is_not_live(site: str, origin: str | None, live: bool) -> None:
-    assert load("weibo", PlatformRow(adapter="weibo", site=site), origin=origin).is_live is live
+    assert load_platform("weibo", PlatformRow(adapter="weibo", site=site), origin=origin).is_live is live
 
 
 def test_an_origin_without_a_scheme_is_a_user_error() -> None:
     with pytest.raises(UserError, match="full address"):
-        load("weibo", PlatformRow(adapter="weibo"), origin="127.0.0.1:8001")
+        load_platform("weibo", PlatformRow(adapter="weibo"), origin="127.0.0.1:8001")
 
 
 def test_a_folder_of_secrets_that_others_can_read_is_refused(workplace) -> None:

@@ -19,7 +19,7 @@ from collect import redaction, sandbox
 from collect.browser import launch, storage_state
 from collect.browser.downloader import Downloader
 from collect.errors import SubmitFailed, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 from collect.sandbox.sites import douban, facebook, weibo
 
 pytestmark = pytest.mark.browser
@@ -29,10 +29,12 @@ SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": faceb
 REDESIGNS = {"douban": "保存", "weibo": "仅自己可见", "facebook": "media-vc-image"}
 SETTINGS = params.load(ROOT / "params.yaml")
 PLAIN = "import comreadv; comreadv.main()"
-CRASH = f"from collect import download; download.body_problem = lambda body: body.no_such_thing; {PLAIN}"
+CRASH = (
+    f"from collect.browser import downloader; downloader.find_body_problem = lambda body: body.no_such_thing; {PLAIN}"
+)
 LIVE = (
-    "from collect import round_trip; from collect.platform import Platform, Site;"
-    f"Platform.is_live = True; Site.lag = 0; Site.pause = 0; round_trip.NOTICE = 0; {PLAIN}"
+    "from collect.round_trip import connect; from collect.platform import Platform, Site;"
+    f"Platform.is_live = True; Site.album_lag_s = 0; Site.request_interval_s = 0; connect.NOTICE = 0; {PLAIN}"
 )
 SIGNED = "https://scontent.example/v/1_n.jpg?stp=dst&oh=0123456789abcdef0123456789abcdef&oe=6F"
 
@@ -147,7 +149,7 @@ def redesigned(page, word: str):
 def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project, sign_in, tmp_path_factory) -> None:
     elsewhere = tmp_path_factory.mktemp("site")
     with sandbox.serve("facebook", state=elsewhere) as origin:
-        adapter = load("facebook", SETTINGS.platform("facebook"), origin=origin)
+        adapter = load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         at = ("--platform", "facebook", "--origin", origin)
@@ -164,15 +166,15 @@ def test_a_stored_sign_in_is_the_one_place_that_has_the_cookies(issued, project,
 
 def test_what_a_library_says_of_a_signed_address_is_not_repeated(workplace, caplog) -> None:
     signed = SIGNED.replace("https://scontent.example", "http://127.0.0.1:9")
-    adapter = load("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
+    adapter = load_platform("facebook", SETTINGS.platform("facebook"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
-        page = launch.launch(playwright, adapter).new_page()
+        page = launch.launch_browser(playwright, adapter).new_page()
         with pytest.raises(PlaywrightError) as failed:
             page.goto(signed)
     assert "oh=0123" in failed.value.message
-    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in redaction.reason(failed.value)
-    assert "0123456789abcdef" not in redaction.reason(failed.value)
+    assert "http://127.0.0.1:9/v/1_n.jpg?[masked]" in redaction.describe_browser_error(failed.value)
+    assert "0123456789abcdef" not in redaction.describe_browser_error(failed.value)
     downloader = Downloader(adapter, cookies=[], headers={})
     with caplog.at_level(logging.INFO), pytest.raises(TransientError) as cut:
         downloader.fetch(signed, workplace / "file")
@@ -193,7 +195,7 @@ document.cookie = "cookie%2Fvalue"; let more = "cookie/value";</script><p title=
 
 
 def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
-    masked = redaction.masked(PAGE, ["cookie/value", "1", "kept"])
+    masked = redaction.redact_html(PAGE, ["cookie/value", "1", "kept"])
     named = ("hidden-1", "hidden-2", "named-1", "named-2", "cookie/value", "cookie%2Fvalue", "0123456789abcdef")
     for secret in (*named, *SIGNATURES):
         assert secret not in masked, secret
@@ -218,22 +220,22 @@ def test_a_page_is_kept_without_its_secrets_and_with_the_rest() -> None:
     ],
 )
 def test_short_tokens_and_escaped_ones_are_masked_where_they_stand_after_a_name(page: str) -> None:
-    masked = redaction.masked(page, ["Ab3d"])
+    masked = redaction.redact_html(page, ["Ab3d"])
     assert "Ab3d" not in masked and "s3cr3t" not in masked and redaction.MASK in masked
-    assert redaction.masked("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
+    assert redaction.redact_html("<p>The Ab3d of it</p>", ["Ab3d"]) == "<p>The Ab3d of it</p>"
 
 
 def test_queries_and_fragments_of_addresses_are_not_shown() -> None:
     told = f"see <{SIGNED}>, https://weibo.example/#access_token=secret-1, and https://weibo.example/u/7."
     shown = "see <https://scontent.example/v/1_n.jpg?[masked]>, https://weibo.example/#[masked] and https://weibo.example/u/7."
-    assert redaction.public(told) == redaction.public(shown) == shown
+    assert redaction.redact_urls(told) == redaction.redact_urls(shown) == shown
 
 
 def test_a_sites_own_words_are_kept_and_told_without_its_secrets(project, tmp_path_factory, monkeypatch) -> None:
     secret = SIGNED.partition("oh=")[2]
     assert secret not in SubmitFailed("weibo: the page stays.", f"No: {SIGNED}").message
     refusal = {"ret": False, "msg": f'Not this one: {SIGNED} token="secret-1"'}
-    monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse(refusal))
+    monkeypatch.setattr(weibo.Sandbox, "take_upload", lambda *_: JSONResponse(refusal))
     with sandbox.serve("weibo", state=tmp_path_factory.mktemp("site")) as origin:
         said = [run(PLAIN, command, "--platform", "weibo", "--origin", origin) for command in ("collect", "doctor")]
     assert "0 of 2 images have their round trip" in said[0] and "Not this one: " in said[1]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from collect import drift, fingerprint, webhook
 from collect.files import read_json, to_json, write_atomically
 from collect.locks import FRESHNESS, file_lock
-from collect.platform import load
+from collect.platform import load_platform
 from collect.round_trip import LIVE_VARIABLE
 from collect.store import LIVE_STATE
 from params import Params, UserError
@@ -93,7 +93,7 @@ def _probe(name: str, params: Params, lock: IO[str], *, live: bool) -> PlatformO
     try:
         if model_archive.unfinished(name):
             put_back(name, lock)
-        found = drift.examine(name, params, live=live and load(name, params.platform(name)).is_live)
+        found = drift.examine(name, params, live=live and load_platform(name, params.platform(name)).is_live)
         if found.is_change:
             _keep_and_note(name)  # before the generation rises, so that no kill loses it
         drift.record_drift(name, found)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from collect.sandbox import images
 from collect.sandbox.faults import Faults
-from collect.sandbox.records import Album, Session, number
+from collect.sandbox.records import Album, Session, random_number
 from collect.sandbox.site import Cookie, Site
 from collect.sandbox.store import Store
 
@@ -97,7 +97,7 @@ class Sandbox(Site):
             f' title="{escape(entry.description)}">'
             f'<img src="{self.address(request, entry.key, "m")}" loading="lazy"></a>'
             f'<div class="pl">{escape(entry.description)}</div></div>'
-            for entry in self.faults.listed(entries[first : first + PAGE])
+            for entry in self.faults.spoil_page(entries[first : first + PAGE])
         )
         last = max(0, len(entries) - 1) // PAGE
         pages = ""
@@ -133,7 +133,7 @@ class Sandbox(Site):
     async def delete(self, request: Request) -> Response:
         session = self.session(request)
         async with request.form() as form:
-            if session is None or not self.same(form.get("ck"), session.csrf):
+            if session is None or not self.matches_secret(form.get("ck"), session.csrf):
                 raise HTTPException(403, "没有访问权限: ck is missing or wrong.")
         if not await run_in_threadpool(self.store.delete_photo, request.path_params["photo"]):
             raise HTTPException(404)
@@ -150,7 +150,7 @@ class Sandbox(Site):
     def upload_page(self, request: Request) -> Response:
         album, session = self.album(request), self.session(request)
         if session is None:
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         return self.page(
             "上传照片",
             f"<h1>上传照片 - {escape(album.name)}</h1>"
@@ -172,26 +172,28 @@ class Sandbox(Site):
         async with request.form() as form:
             album, file = str(form.get("albumid")), form.get("file")
             token = self.upload_token(session, album)
-            if not self.same(form.get("ck"), session.csrf) or not self.same(form.get("upload_auth_token"), token):
+            if not self.matches_secret(form.get("ck"), session.csrf) or not self.matches_secret(
+                form.get("upload_auth_token"), token
+            ):
                 return JSONResponse({"r": 1, "msg": "ck or upload_auth_token is wrong"}, 403)
             if self.store.album(album) is None or form.get("category") != "photo" or not isinstance(file, UploadFile):
                 return JSONResponse({"r": 1, "msg": "albumid, category or file is missing or wrong"}, 400)
-            data = await file.read(images.LARGEST_UPLOAD + 1)
-        return await run_in_threadpool(self.keep, data)
+            data = await file.read(images.MAX_UPLOAD_BYTES + 1)
+        return await run_in_threadpool(self.take_upload, data)
 
-    def keep(self, data: bytes) -> Response:
+    def take_upload(self, data: bytes) -> Response:
         try:
-            images.read(data)
+            images.decode_upload(data)
         except images.NotAnImage as error:
             return JSONResponse({"r": 1, "msg": f"上传失败: {error}"})
-        photo = number()
-        self.keep_photos({photo: data})
+        photo = random_number()
+        self.add_photos({photo: data})
         return JSONResponse({"id": photo})
 
     async def publish(self, request: Request) -> Response:
         album, session = self.album(request), self.session(request)
         async with request.form() as form:
-            if session is None or not self.same(form.get("ck"), session.csrf):
+            if session is None or not self.matches_secret(form.get("ck"), session.csrf):
                 raise HTTPException(403, "没有访问权限: ck is missing or wrong.")
             descriptions = {
                 name.removeprefix("desc_"): str(text) for name, text in form.multi_items() if name.startswith("desc_")

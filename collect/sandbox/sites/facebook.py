@@ -21,7 +21,7 @@ from starlette.routing import Route
 from collect import codecs
 from collect.sandbox import images
 from collect.sandbox.faults import Faults
-from collect.sandbox.records import Album, Entry, Session, number
+from collect.sandbox.records import Album, Entry, Session, random_number
 from collect.sandbox.site import Cookie, Site
 from collect.sandbox.store import Store
 
@@ -86,12 +86,12 @@ class Sandbox(Site):
 
     def home(self, request: Request) -> Response:
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         return self.page("Home", '<h1>Home</h1><p><a class="button main" href="/media/set/create">Create album</a></p>')
 
     def albums_page(self, request: Request) -> Response:
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         albums = "".join(
             f'<li class="x1lliihq"><a href="/media/set/?set=a.{album.key}">{escape(album.name)}</a>'
             f' <span class="faint">{album.audience}</span></li>'
@@ -102,7 +102,7 @@ class Sandbox(Site):
     def create_page(self, request: Request) -> Response:
         session = self.session(request)
         if session is None:
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         return self.page(
             "Create album",
             f'<h1>Create album</h1><form id="create"><input type="hidden" name="fb_dtsg" value="{session.csrf}">'
@@ -115,32 +115,32 @@ class Sandbox(Site):
     async def create(self, request: Request) -> Response:
         session = self.session(request)
         if session is None:
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         async with request.form(max_files=MOST_FILES) as form:
-            if not self.same(form.get("fb_dtsg"), session.csrf):
+            if not self.matches_secret(form.get("fb_dtsg"), session.csrf):
                 return JSONResponse({"error": 1357004, "msg": "fb_dtsg is missing or wrong"}, 403)
-            return await run_in_threadpool(self.keep, form)
+            return await run_in_threadpool(self.take_upload, form)
 
-    def keep(self, form: FormData) -> Response:
+    def take_upload(self, form: FormData) -> Response:
         files = [file for _, file in form.multi_items() if isinstance(file, UploadFile)]
         audience = str(form.get("audience"))
         if not files or audience not in AUDIENCES:
             return JSONResponse({"error": 1, "msg": f"an album has photos and an audience, {', '.join(AUDIENCES)}"})
         uploads = {}
         for file in files:
-            data = file.file.read(images.LARGEST_UPLOAD + 1)
+            data = file.file.read(images.MAX_UPLOAD_BYTES + 1)
             try:
-                images.read(data)
+                images.decode_upload(data)
             except images.NotAnImage as error:
                 return JSONResponse({"error": 1366046, "msg": f"Can't upload {file.filename}: {error}"})
-            uploads[number()] = data
+            uploads[random_number()] = data
         album = Album(
-            number(),
+            random_number(),
             str(form.get("album_name") or "Untitled album"),
             str(form.get("description") or ""),
             audience,
         )
-        self.keep_photos(uploads)
+        self.add_photos(uploads)
         self.store.add_album(album, list(uploads))
         return JSONResponse({"album": f"a.{album.key}"})
 
@@ -154,10 +154,10 @@ class Sandbox(Site):
     def album_page(self, request: Request) -> Response:
         session = self.session(request)
         if session is None:
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         album = self.album(request)
         entries = self.store.entries(album.key)
-        tiles = "".join(map(self.tile, self.faults.listed(entries[:PAGE])))
+        tiles = "".join(map(self.tile, self.faults.spoil_page(entries[:PAGE])))
         delete = (
             '<p><button type="button" id="delete" aria-haspopup="dialog">Delete album</button></p>'
             '<dialog aria-label="Delete album?"><h2>Delete album?</h2><p>Its photos go with it.</p>'
@@ -177,19 +177,19 @@ class Sandbox(Site):
     def more(self, request: Request) -> Response:
         """Answer the album page's script with the tiles after the first so many."""
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         after = request.query_params.get("after", "")
         first = int(after) if after.isdecimal() and len(after) < 9 else 0
         entries = self.store.entries(self.album(request).key)
-        tiles = "".join(map(self.tile, self.faults.listed(entries[first : first + PAGE])))
+        tiles = "".join(map(self.tile, self.faults.spoil_page(entries[first : first + PAGE])))
         return JSONResponse({"html": tiles, "next": first + PAGE, "more": first + PAGE < len(entries)})
 
     async def delete(self, request: Request) -> Response:
         session = self.session(request)
         if session is None:
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         async with request.form() as form:
-            if not self.same(form.get("fb_dtsg"), session.csrf):
+            if not self.matches_secret(form.get("fb_dtsg"), session.csrf):
                 return JSONResponse({"error": 1357004, "msg": "fb_dtsg is missing or wrong"}, 403)
             album = str(form.get("set", "")).removeprefix("a.")
         if not await run_in_threadpool(self.store.delete_album, album):
@@ -204,7 +204,7 @@ class Sandbox(Site):
 
     def photo_page(self, request: Request) -> Response:
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         photo = request.query_params.get("fbid", "")
         if self.store.photo(photo) is None:
             raise HTTPException(404, "This content isn't available right now")
@@ -226,7 +226,7 @@ class Sandbox(Site):
         query = request.url.query.split("&")
         signed = "&".join(part for part in query if not part.startswith("oh="))
         given = "".join(part for part in query if part.startswith("oh="))
-        if not self.same(given, f"oh={self.signature(f'{request.url.path}?{signed}')}"):
+        if not self.matches_secret(given, f"oh={self.signature(f'{request.url.path}?{signed}')}"):
             raise HTTPException(403, "Bad URL hash")
         if int(request.query_params["oe"], 16) < time.time():
             raise HTTPException(403, "URL signature expired")

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collect.sandbox import images
-from collect.sandbox.records import Album, Session, number
+from collect.sandbox.records import Album, Session, random_number
 from collect.sandbox.site import Cookie, Site
 
 IMAGES_A_POST = 9
@@ -58,12 +58,12 @@ class Sandbox(Site):
 
     def cookies(self, session: Session) -> Iterator[Cookie]:
         yield Cookie("SUB", session.token)
-        yield Cookie("SUBP", number())
+        yield Cookie("SUBP", random_number())
         yield Cookie("XSRF-TOKEN", session.csrf, script=True)
 
     def home(self, request: Request) -> Response:
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         posts = "".join(map(self.shown, self.store.albums()[:FEED]))
         answer = self.page(
             "首页",
@@ -91,7 +91,7 @@ class Sandbox(Site):
 
     def profile(self, request: Request) -> Response:
         if not self.session(request):
-            return self.to_sign_in()
+            return self.redirect_to_sign_in()
         if request.path_params["account"] != self.account:
             raise HTTPException(404, "用户不存在")
         tabs = f'<p><a href="/u/{self.account}">微博</a> · <a href="/u/{self.account}?tabtype=album">相册</a></p>'
@@ -108,7 +108,7 @@ class Sandbox(Site):
         mine = request.query_params.get("uid") == self.account
         entries = self.store.newest(WALL + 1, before) if mine else []
         since = entries[WALL - 1].id if len(entries) > WALL else 0
-        wall = [{"pid": entry.key, "mid": entry.album} for entry in self.faults.listed(entries[:WALL])]
+        wall = [{"pid": entry.key, "mid": entry.album} for entry in self.faults.spoil_page(entries[:WALL])]
         return JSONResponse({"ok": 1, "data": {"since_id": since, "list": wall}})
 
     def picture(self, request: Request) -> Response:
@@ -120,17 +120,17 @@ class Sandbox(Site):
             return Response("<data>100006</data>", media_type="text/xml")
         data = b""
         async for chunk in request.stream():
-            if len(data) <= images.LARGEST_UPLOAD:
+            if len(data) <= images.MAX_UPLOAD_BYTES:
                 data += chunk
-        return await run_in_threadpool(self.keep, data)
+        return await run_in_threadpool(self.take_upload, data)
 
-    def keep(self, data: bytes) -> Response:
+    def take_upload(self, data: bytes) -> Response:
         try:
-            image = images.read(data)
+            image = images.decode_upload(data)
         except images.NotAnImage as error:
             return JSONResponse({"ret": False, "errno": -4, "msg": f"上传失败: {error}"})
-        pid = f"{int(self.account):08x}ly1{number()}"
-        self.keep_photos({pid: data})
+        pid = f"{int(self.account):08x}ly1{random_number()}"
+        self.add_photos({pid: data})
         size = {"width": image.width, "height": image.height, "size": len(data)}
         return JSONResponse({"ret": True, "pic": {"pid": pid, **size}})
 
@@ -138,7 +138,7 @@ class Sandbox(Site):
         session = self.session(request)
         if session is None:
             return JSONResponse({"ok": -100, "url": self.login_path})
-        if not self.same(request.headers.get("X-XSRF-TOKEN"), session.csrf):
+        if not self.matches_secret(request.headers.get("X-XSRF-TOKEN"), session.csrf):
             return JSONResponse({"ok": 0, "msg": "X-XSRF-TOKEN is missing or wrong"}, 403)
         async with request.form() as form:
             fields = {name: str(form.get(name) or "") for name in ("content", "pic_id", "visible")}
@@ -153,7 +153,7 @@ class Sandbox(Site):
             return JSONResponse({"ok": 0, "msg": "pic_id is no JSON list of uploaded pictures"})
         if len(pids) > IMAGES_A_POST or visible not in VISIBLE or not (pids or content.strip()):
             return JSONResponse({"ok": 0, "msg": "a post has text or 1 to 9 pictures, and is visible 0, 1 or 6"})
-        mid = number()
+        mid = random_number()
         self.store.add_album(Album(mid, content, "", visible), pids)
         return JSONResponse({"ok": 1, "data": {"idstr": mid, "pic_ids": pids}})
 
@@ -161,7 +161,7 @@ class Sandbox(Site):
         session = self.session(request)
         if session is None:
             return JSONResponse({"ok": -100, "url": self.login_path})
-        if not self.same(request.headers.get("X-XSRF-TOKEN"), session.csrf):
+        if not self.matches_secret(request.headers.get("X-XSRF-TOKEN"), session.csrf):
             return JSONResponse({"ok": 0, "msg": "X-XSRF-TOKEN is missing or wrong"}, 403)
         async with request.form() as form:
             mid = form.get("id")

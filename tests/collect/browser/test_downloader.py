@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from collect.browser import downloader
-from collect.browser.blocking import seconds
-from collect.browser.downloader import Downloader, Gone, body_problem
-from collect.errors import CaptchaRequired, RateLimited, TransientError
-from collect.platform import Site, load
+from collect.browser.blocking import parse_retry_after
+from collect.browser.downloader import Downloader, find_body_problem
+from collect.errors import AddressExpired, CaptchaRequired, RateLimited, TransientError
+from collect.platform import Site, load_platform
 from params import PlatformRow, UserError
 
 
@@ -104,7 +104,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch, clock) -> None:
 
 
 def fetch(origin: str, destination: Path, **cookie: object) -> None:
-    site = load("weibo", PlatformRow(adapter="weibo"), origin=origin)
+    site = load_platform("weibo", PlatformRow(adapter="weibo"), origin=origin)
     assert isinstance(site, Site)
     cookies = [{"name": "SUB", "value": "s3cret", "domain": "127.0.0.1", "path": "/"} | cookie]
     Downloader(site, cookies=cookies, headers={"Referer": "https://weibo.com/", "Accept": "image/webp"}).fetch(
@@ -149,7 +149,7 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, status: int, clock) -> N
 def test_a_lasting_fault_is_told_in_the_end(tmp_path: Path) -> None:
     with server(Answer(503)) as (origin, asked), pytest.raises(TransientError, match="HTTP 503"):
         fetch(origin, tmp_path / "file")
-    assert len(asked) == downloader.ATTEMPTS
+    assert len(asked) == downloader.MAX_ATTEMPTS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def test_what_the_site_asks_to_wait_is_waited(tmp_path: Path, status: int, clock
 def test_a_long_wait_is_the_collectors_affair(tmp_path: Path, status: int, kind: type[TransientError], clock) -> None:
     with server(Answer(status, headers={"Retry-After": "3600"})) as (origin, asked), pytest.raises(kind) as caught:
         fetch(origin, tmp_path / "file")
-    assert caught.value.wait == 3600
+    assert caught.value.retry_after_s == 3600
     assert (len(asked), clock.slept) == (1, [])
 
 
@@ -174,12 +174,15 @@ def test_a_block_page_is_told_with_the_wait(tmp_path: Path, status: int, monkeyp
     answer = Answer(status, b"<p>too often</p>", {"Retry-After": "3600"})
     with server(answer) as (origin, asked), pytest.raises(RateLimited, match="a block page") as caught:
         fetch(origin, tmp_path / "file")
-    assert (caught.value.wait, len(asked)) == (3600, 1)
+    assert (caught.value.retry_after_s, len(asked)) == (3600, 1)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_address_that_serves_nothing_any_more_is_gone_at_once(tmp_path: Path, status: int) -> None:
-    with server(Answer(status, b"no")) as (origin, asked), pytest.raises(Gone, match=f"HTTP {status}") as caught:
+    with (
+        server(Answer(status, b"no")) as (origin, asked),
+        pytest.raises(AddressExpired, match=f"HTTP {status}") as caught,
+    ):
         fetch(origin, tmp_path / "file")
     assert len(asked) == 1
     assert tells_no_secret(caught.value)
@@ -250,14 +253,14 @@ def test_a_server_that_is_gone_is_told_without_secrets(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloader, "LARGEST", 1 << 20)
+    monkeypatch.setattr(downloader, "MAX_FILE_BYTES", 1 << 20)
     seen: list[int] = []
 
     def problem(body: bytes) -> str | None:
         seen.append(len(body))
-        return body_problem(body)
+        return find_body_problem(body)
 
-    monkeypatch.setattr(downloader, "body_problem", problem)
+    monkeypatch.setattr(downloader, "find_body_problem", problem)
     with (
         server(Answer(200, JPEG + bytes(8 << 20))) as (origin, _),
         pytest.raises(TransientError, match="more than 1 MB"),
@@ -386,7 +389,7 @@ KINDS = [encoded(kind) for kind in ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "
 
 @pytest.mark.parametrize("body", KINDS)
 def test_an_image_of_each_kind_passes(body: bytes) -> None:
-    assert body_problem(body) is None
+    assert find_body_problem(body) is None
 
 
 @given(
@@ -398,7 +401,7 @@ def test_an_image_of_each_kind_passes(body: bytes) -> None:
 )
 @settings(max_examples=400, deadline=None)
 def test_no_bytes_make_the_check_crash(body: bytes) -> None:
-    problem = body_problem(body)
+    problem = find_body_problem(body)
     assert problem is None or problem
 
 
@@ -414,15 +417,15 @@ DATES = st.from_regex(
 @example("Mon, 1 Jan 2024 0:0:0 +999999999999")
 @settings(max_examples=500, deadline=None)
 def test_no_retry_after_makes_us_crash_or_wait_for_ever(header: str | None) -> None:
-    wait = seconds(header)
+    wait = parse_retry_after(header)
     assert wait is None or 0 <= wait < float("inf")
 
 
 def test_a_retry_after_is_read_as_seconds_or_as_a_date() -> None:
-    assert seconds("120") == 120
-    assert seconds(" 0 ") == 0
-    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    wait = seconds("Wed, 21 Oct 2127 07:28:00 GMT")
+    assert parse_retry_after("120") == 120
+    assert parse_retry_after(" 0 ") == 0
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    wait = parse_retry_after("Wed, 21 Oct 2127 07:28:00 GMT")
     assert wait is not None
     assert 80 * 365 * 86400 < wait < 130 * 366 * 86400
-    assert [seconds(each) for each in (None, "", "-1", "1.5", "soon")] == [None] * 5
+    assert [parse_retry_after(each) for each in (None, "", "-1", "1.5", "soon")] == [None] * 5

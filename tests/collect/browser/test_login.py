@@ -17,8 +17,8 @@ import comreadv
 import params
 from collect import sandbox
 from collect.browser import login, storage_state
-from collect.browser.launch import launch
-from collect.platform import Site, load
+from collect.browser.launch import launch_browser
+from collect.platform import Site, load_platform
 from collect.sandbox.store import Store
 from params import PlatformRow, UserError
 
@@ -36,10 +36,10 @@ def project(workplace: Path) -> None:
 @contextmanager
 def a_window(site: str, origin: str) -> Iterator[tuple[Site, Browser, BrowserContext]]:
     """Open a window as the person's, but one that needs no screen."""
-    adapter = load(site, SETTINGS.platform(site), origin=origin)
+    adapter = load_platform(site, SETTINGS.platform(site), origin=origin)
     assert isinstance(adapter, Site)
     with sync_playwright() as playwright:
-        browser = launch(playwright, adapter)
+        browser = launch_browser(playwright, adapter)
         yield adapter, browser, browser.new_context()
         browser.close()
 
@@ -53,7 +53,7 @@ def sign_in(site: str, origin: str, minutes: float = 0.2) -> str:
     with a_window(site, origin) as (adapter, browser, window):
         press_the_button_after(window, 700)
         return login.sign_in_by_hand(
-            adapter, window, lambda state: login.account_of(adapter, browser, state), minutes=minutes
+            adapter, window, lambda state: login.read_account(adapter, browser, state), minutes=minutes
         )
 
 
@@ -64,7 +64,7 @@ def check(site: str, origin: str) -> tuple[int, str]:
 
 def account(site: str, state: Path) -> str:
     store = Store(state, site)
-    number = store.about("account", "")
+    number = store.read_setting("account", "")
     store.close()
     return number
 
@@ -99,7 +99,7 @@ def test_the_command_opens_a_window_and_keeps_the_sign_in(workplace, monkeypatch
     windows: list[bool] = []
 
     def without_a_screen(playwright: Playwright, adapter: Site, *, visible: bool = False) -> Browser:
-        browser = launch(playwright, adapter)
+        browser = launch_browser(playwright, adapter)
         windows.append(visible)
         if visible:
             new_context = browser.new_context
@@ -112,7 +112,7 @@ def test_the_command_opens_a_window_and_keeps_the_sign_in(workplace, monkeypatch
             monkeypatch.setattr(browser, "new_context", window)
         return browser
 
-    monkeypatch.setattr("collect.browser.launch.launch", without_a_screen)
+    monkeypatch.setattr("collect.browser.launch.launch_browser", without_a_screen)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         answer = CliRunner().invoke(comreadv.app, ["login", "--platform", "weibo", "--origin", origin])
         who = account("weibo", workplace / "site")
@@ -129,17 +129,17 @@ def test_cookies_alone_are_no_sign_in(site, workplace) -> None:
         window.add_cookies([{"name": name, "value": "guest", "url": origin} for name in adapter.cookie_names])
         with pytest.raises(UserError, match=rf"{site} shows nobody signed in, though.*nothing was saved"):
             login.sign_in_by_hand(
-                adapter, window, lambda state: login.account_of(adapter, browser, state), minutes=0.02
+                adapter, window, lambda state: login.read_account(adapter, browser, state), minutes=0.02
             )
     assert not (workplace / "state").exists()
 
 
 def test_a_guest_who_then_signs_in_is_seen(workplace, monkeypatch) -> None:
-    monkeypatch.setattr(login, "LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(login, "ACCOUNT_CHECK_INTERVAL_S", 0.1)
     with sandbox.serve("weibo", state=workplace / "site") as origin, a_window("weibo", origin) as (site, quiet, window):
         window.add_cookies([{"name": name, "value": "guest", "url": origin} for name in site.cookie_names])
         press_the_button_after(window, 1_500)
-        name = login.sign_in_by_hand(site, window, lambda state: login.account_of(site, quiet, state), minutes=0.3)
+        name = login.sign_in_by_hand(site, window, lambda state: login.read_account(site, quiet, state), minutes=0.3)
     assert name == account("weibo", workplace / "site")
 
 
@@ -168,9 +168,9 @@ def test_the_check_of_a_site_that_is_not_there_says_so(workplace) -> None:
 
 @pytest.mark.parametrize("spoil", ["group", "world", "link", "folder"])
 def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     assert isinstance(live, Site)
-    file = storage_state.keep(live, {"cookies": [], "origins": []})
+    file = storage_state.save_state(live, {"cookies": [], "origins": []})
     assert storage_state.stored_state(live) == file
     if spoil in ("group", "world"):
         file.chmod(0o640 if spoil == "group" else 0o604)
@@ -185,12 +185,12 @@ def test_a_state_that_others_may_know_is_not_used(spoil, workplace) -> None:
 
 
 def test_a_state_is_not_written_through_a_link(workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     assert isinstance(live, Site)
     victim = workplace / "victim"
     victim.write_text("mine")
     storage_state.state_file(live).symlink_to(victim)
-    storage_state.keep(live, {"cookies": [], "origins": []})
+    storage_state.save_state(live, {"cookies": [], "origins": []})
     assert victim.read_text() == "mine"
     assert storage_state.stored_state(live).is_file()
 

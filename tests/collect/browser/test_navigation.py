@@ -6,27 +6,26 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from playwright.sync_api import JSHandle, Page, sync_playwright
 
-from collect import retry
-from collect.browser import navigation, responses
-from collect.browser.blocking import check, check_marks
-from collect.browser.launch import launch
+from collect.browser import navigation
+from collect.browser.blocking import check_marks, check_status
+from collect.browser.launch import launch_browser
 from collect.browser.navigation import expect_arrival, visit
-from collect.browser.page import value
+from collect.browser.page import evaluate
+from collect.browser.recorder import RECORDER_SCRIPT
+from collect.browser.traffic import Traffic
 from collect.errors import CaptchaRequired, NotSignedIn, RateLimited, SubmitFailed, TransientError
-from collect.platform import Site, load
-from collect.retry import again
-from params import PlatformRow, UserError
+from collect.platform import Site, load_platform
+from params import PlatformRow
 
 ORIGIN = "http://127.0.0.1:1"
 
 
 def adapter(origin: str = ORIGIN) -> Site:
-    site = load("weibo", PlatformRow(adapter="weibo"), origin=origin)
+    site = load_platform("weibo", PlatformRow(adapter="weibo"), origin=origin)
     assert isinstance(site, Site)
     return site
 
@@ -46,7 +45,7 @@ def adapter(origin: str = ORIGIN) -> Site:
     ],
 )
 def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_guests: bool) -> None:
-    platform = load(site, PlatformRow(adapter=site))
+    platform = load_platform(site, PlatformRow(adapter=site))
     assert isinstance(platform, Site)
     assert platform.is_for_guests(address) is for_guests
 
@@ -54,24 +53,24 @@ def test_where_a_site_sends_its_guests_is_known(site: str, address: str, for_gue
 @pytest.mark.parametrize("status", [418, 420, 429])
 def test_a_status_that_asks_for_less_is_told_with_the_wait(status: int) -> None:
     with pytest.raises(RateLimited, match=f"HTTP {status}") as caught:
-        check(adapter(), status, "", "12")
-    assert caught.value.wait == 12
+        check_status(adapter(), status, "", "12")
+    assert caught.value.retry_after_s == 12
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_the_servers_own_trouble_is_no_turning_away(status: int) -> None:
     with pytest.raises(TransientError, match=f"HTTP {status}") as caught:
-        check(adapter(), status, "", "12")
+        check_status(adapter(), status, "", "12")
     assert not isinstance(caught.value, RateLimited)
-    assert caught.value.wait == 12
+    assert caught.value.retry_after_s == 12
     with pytest.raises(TransientError) as caught:
-        check(adapter(), status, "")
-    assert caught.value.wait is None
+        check_status(adapter(), status, "")
+    assert caught.value.retry_after_s is None
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 304, 404])
 def test_other_statuses_pass(status: int) -> None:
-    check(adapter(), status, f"{ORIGIN}/u/7", "12")
+    check_status(adapter(), status, f"{ORIGIN}/u/7", "12")
 
 
 def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,55 +83,8 @@ def test_a_mark_in_the_address_or_the_text_wants_a_person(monkeypatch: pytest.Mo
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
     with pytest.raises(RateLimited, match="block page") as turned_away:
         check_marks(site, "", "you come too often", "12")
-    assert turned_away.value.wait == 12
+    assert turned_away.value.retry_after_s == 12
     check_marks(site, "https://weibo.com/", "<p>hello</p>")
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch, clock) -> list[float]:
-    monkeypatch.setattr(navigation, "time", clock)
-    return clock.slept
-
-
-def failing(*troubles: Exception):
-    """Make what raises the troubles in turn, then reads "done"; its list tells how often it was called."""
-    calls: list[int] = []
-
-    def read() -> str:
-        calls.append(1)
-        if len(calls) <= len(troubles):
-            raise troubles[len(calls) - 1]
-        return "done"
-
-    return read, calls
-
-
-def test_reading_is_tried_a_few_times(waits: list[float]) -> None:
-    read, calls = failing(*[TransientError("x")] * (retry.ATTEMPTS - 1))
-    assert again(adapter(), read) == "done"
-    assert (len(calls), len(waits)) == (retry.ATTEMPTS, retry.ATTEMPTS - 1)
-    read, calls = failing(*[TransientError("x")] * retry.ATTEMPTS)
-    with pytest.raises(TransientError):
-        again(adapter(), read)
-    assert len(calls) == retry.ATTEMPTS
-
-
-@pytest.mark.parametrize("trouble", [CaptchaRequired("x"), NotSignedIn(), UserError("x"), KeyError("x")])
-def test_what_does_not_pass_by_waiting_is_not_tried_again(trouble: Exception, waits: list[float]) -> None:
-    read, calls = failing(trouble)
-    with pytest.raises(type(trouble)):
-        again(adapter(), read)
-    assert (len(calls), waits) == (1, [])
-
-
-def test_a_long_wait_is_not_made_on_the_spot(waits: list[float]) -> None:
-    read, calls = failing(RateLimited("x", retry.LONGEST_ON_THE_SPOT + 1))
-    with pytest.raises(RateLimited):
-        again(adapter(), read)
-    assert (len(calls), waits) == (1, [])
-    read, calls = failing(RateLimited("x", 9))
-    assert again(adapter(), read) == "done"
-    assert waits == [9]
 
 
 PAGES = {  # path → status, body, headers
@@ -279,7 +231,7 @@ def serve() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page(origin: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = launch(playwright, adapter(origin))
+        browser = launch_browser(playwright, adapter(origin))
         opened = browser.new_page()
         opened.set_default_timeout(8_000)
         yield opened
@@ -314,21 +266,21 @@ def test_a_page_that_is_not_the_page_is_told(page: Page, origin: str, path: str,
     assert "s3cret" not in str(caught.value)
     if path in ("/busy", "/broken"):
         assert isinstance(caught.value, TransientError)
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("marks", "said"), [(("too often",), "a block page"), ((), "a page where data should be")])
 def test_a_page_that_turns_away_with_http_200_is_told_with_the_wait(page, origin, marks, said, monkeypatch) -> None:
     site = adapter(origin)
-    monkeypatch.setattr(navigation, "WHOLE", 3.0)  # in which a text that nobody has kept may still lead on
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 3.0)  # in which a text that nobody has kept may still lead on
     monkeypatch.setattr(type(site), "block_marks", marks)
     for path in ("/blocked", "/blocked-form") if marks else ("/data-form",):
         with pytest.raises(RateLimited, match=said) as caught:
             visit(site, page, f"{origin}{path}")
             with expect_arrival(site, page, re.compile("/(blocked|done)$")):
                 page.get_by_role("button").click()
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
 
 
 @pytest.mark.browser
@@ -386,7 +338,7 @@ def keeping(page: Page) -> Iterator[Page]:
     """Open a page that keeps the answers which its scripts read."""
     opened = page.context.browser.new_page()
     opened.set_default_timeout(8_000)
-    opened.add_init_script(responses.KEEP)
+    opened.add_init_script(RECORDER_SCRIPT)
     yield opened
     opened.close()
 
@@ -398,7 +350,7 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
         visit(site, keeping, f"{origin}{path}")
         with expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
-    monkeypatch.setattr(navigation, "WHOLE", 1.0)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 1.0)
     visit(site, keeping, f"{origin}/json-stays")
     with pytest.raises(SubmitFailed), expect_arrival(site, keeping, re.compile("/done$")):
         keeping.get_by_role("button").click()
@@ -407,40 +359,40 @@ def test_data_that_are_sent_as_a_page_turn_nobody_away(keeping: Page, origin: st
 @pytest.mark.browser
 def test_a_page_where_data_should_be_is_told_by_its_text(keeping: Page, origin: str, monkeypatch) -> None:
     site = adapter(origin)
-    check_data, stayed = navigation._check_data, list[bool]()
+    check_data, stayed = Traffic.check_data, list[bool]()
 
-    def noted(*given: Any, stays: bool = False) -> None:
+    def noted(traffic: Traffic, *, stays: bool = False) -> None:
         stayed.append(stays)
-        check_data(*given, stays=stays)
+        check_data(traffic, stays=stays)
 
-    monkeypatch.setattr(navigation, "_check_data", noted)
+    monkeypatch.setattr(Traffic, "check_data", noted)
     for path, whole, once_it_stays in (("/page-form", 30.0, False), ("/typed-form", 1.0, True)):
-        monkeypatch.setattr(navigation, "WHOLE", whole)
+        monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", whole)
         stayed.clear()
         visit(site, keeping, f"{origin}{path}")
         turned_away = pytest.raises(RateLimited, match="data should be")
         with turned_away as caught, expect_arrival(site, keeping, re.compile("/done$")):
             keeping.get_by_role("button").click()
-        assert caught.value.wait == 3600
+        assert caught.value.retry_after_s == 3600
         assert stayed[-1] == once_it_stays and not any(stayed[:-1])
 
 
 @pytest.mark.browser
 def test_a_page_that_stays_is_told_with_what_it_says_since(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(navigation, "WHOLE", 0.5)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 0.5)
     site = adapter(origin)
     for form, kind in (("/alert-form", SubmitFailed), ("/captcha-form", CaptchaRequired)):
         visit(site, page, f"{origin}{form}")
         with pytest.raises(kind) as caught, expect_arrival(site, page, re.compile("/done$")):
             page.get_by_role("button").click()
         if form == "/alert-form":
-            assert caught.value.said == "Too dull"
+            assert caught.value.site_message == "Too dull"
             assert str(caught.value).endswith("stays at /alert-form instead of going on. It says: Too dull")
 
 
 @pytest.mark.browser
 def test_files_that_go_up_over_a_real_line_have_their_time(page: Page, origin: str, monkeypatch) -> None:
-    monkeypatch.setattr(navigation, "WHOLE", 0.5)
+    monkeypatch.setattr(navigation, "PAGE_TIMEOUT_S", 0.5)
     for live, kind in ((False, pytest.raises(SubmitFailed)), (True, contextlib.nullcontext())):
         site = adapter(origin)
         monkeypatch.setattr(type(site), "is_live", live)
@@ -461,5 +413,5 @@ def test_what_a_page_takes_away_with_it_is_asked_of_the_next_one(page: Page, ori
 
     visit(adapter(origin), page, f"{origin}/fine")
     monkeypatch.setattr(JSHandle, "json_value", read_too_late)
-    assert value(page, "document.body.innerText") == "done"
+    assert evaluate(page, "document.body.innerText") == "done"
     assert len(reads) == 2

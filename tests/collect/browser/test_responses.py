@@ -10,10 +10,19 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 import params
-from collect.browser.launch import launch
-from collect.browser.responses import KEEP, Response, arrived, expect_answers, no_more_than
+from collect.browser.launch import launch_browser
+from collect.browser.page import read_alerts, read_property
+from collect.browser.recorder import RECORDER_SCRIPT, read_recorded
+from collect.browser.responses import (
+    Answer,
+    Response,
+    check_file_count,
+    expect_responses,
+    parse_answer,
+    read_file_responses,
+)
 from collect.errors import CaptchaRequired, NotSignedIn, PageChanged, RateLimited, TransientError
-from collect.platform import Site, load
+from collect.platform import Site, load_platform
 
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
 FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
@@ -21,7 +30,7 @@ FILES = [Path("000.png"), Path("001.png"), Path("002.png")]
 
 @pytest.fixture
 def site() -> Site:
-    adapter = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
+    adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:9")
     assert isinstance(adapter, Site)
     return adapter
 
@@ -29,7 +38,7 @@ def site() -> Site:
 @pytest.fixture
 def page(site: Site) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = launch(playwright, site)
+        browser = launch_browser(playwright, site)
         page = browser.new_page()
         page.set_default_timeout(5_000)
         yield page
@@ -42,12 +51,12 @@ def good(site: Site, file: str) -> Response:
 
 def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) -> None:
     answers = [good(site, "002.png"), Response(site, 503, file="000.png"), good(site, "001.png")]
-    assert {position: told["of"] for position, told in arrived(answers, FILES).items()} == {
+    assert {position: told["of"] for position, told in read_file_responses(answers, FILES).items()} == {
         1: "001.png",
         2: "002.png",
     }
     cut = Response(site, 0, file="000.png")
-    assert sorted(arrived([cut, *answers[::2]], FILES)) == [1, 2]
+    assert sorted(read_file_responses([cut, *answers[::2]], FILES)) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -63,28 +72,63 @@ def test_what_failed_is_left_out_and_the_rest_is_told_by_position(site: Site) ->
 def test_what_is_no_ones_own_trouble_stops_the_batch(site: Site, status: int, text: str, kind: type) -> None:
     bad = Response(site, status, text, file="000.png", retry_after="120")
     with pytest.raises(kind) as stopped:
-        arrived([good(site, "001.png"), good(site, "002.png"), bad], FILES)
-    assert not isinstance(stopped.value, TransientError) or stopped.value.wait == 120
+        read_file_responses([good(site, "001.png"), good(site, "002.png"), bad], FILES)
+    assert not isinstance(stopped.value, TransientError) or stopped.value.retry_after_s == 120
 
 
 def test_a_block_page_in_the_place_of_data_is_told_with_the_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(site), "block_marks", ("too often",))
     with pytest.raises(RateLimited, match="a block page") as turned_away:
         Response(site, 200, "<p>too often</p>", retry_after="120").json()
-    assert turned_away.value.wait == 120
+    assert turned_away.value.retry_after_s == 120
+
+
+def test_data_that_are_nested_without_end_are_no_data(site: Site) -> None:
+    with pytest.raises(RateLimited, match="no data"):
+        Response(site, 200, '{"a":' * 100_000).json()
+
+
+class Photo(Answer):
+    id: str
+    sizes: tuple[str, ...] = ()
+
+
+def test_data_are_read_by_the_form_that_is_expected(site: Site) -> None:
+    assert parse_answer(site, {"id": 10**17, "more": None}, Photo).id == str(10**17)
+    for content, wrong in (({}, "id: Field required"), ([], "valid dictionary"), ({"id": "1", "sizes": 3}, "sizes: ")):
+        with pytest.raises(PageChanged, match=rf"not as collect/platforms/weibo\.py expects: .*{wrong}"):
+            parse_answer(site, content, Photo)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("record", ["[7]", "'no list'", "[['/upload', null, 'OK', '', null, '']]", "{slice: () => 7}"])
+def test_a_record_that_a_page_has_spoilt_is_a_changed_page(site: Site, page: Page, record: str) -> None:
+    page.set_content(f"<script>window.comreadvAnswers = {record}</script>")
+    with pytest.raises(PageChanged, match="changed the record"):
+        read_recorded(site, page)
+
+
+@pytest.mark.browser
+def test_properties_that_are_no_text_are_a_changed_page(site: Site, page: Page) -> None:
+    page.set_content("<a href='/1'>1</a><svg><a href='/2'>2</a></svg><svg role=alert><text>no text</text></svg>")
+    assert read_property(site, page.locator("body > a"), "text") == ["1"]
+    assert read_property(site, page.locator("b"), "href") == read_alerts(page) == []
+    for selector, name in (("a", "href"), ("svg", "src")):
+        with pytest.raises(PageChanged, match=f"no {name}"):
+            read_property(site, page.locator(selector), name)
 
 
 def test_when_all_fail_that_is_told(site: Site) -> None:
     with pytest.raises(TransientError, match="HTTP 502"):
-        arrived([Response(site, 502, file=file.name) for file in FILES], FILES)
+        read_file_responses([Response(site, 502, file=file.name) for file in FILES], FILES)
 
 
 def test_a_file_that_was_sent_twice_stands_for_no_other(site: Site) -> None:
     answers = [Response(site, 503, file="000.png"), good(site, "001.png"), good(site, "000.png")]
     with pytest.raises(TransientError, match="sent a file twice"):
-        arrived(answers, FILES)
+        read_file_responses(answers, FILES)
     with pytest.raises(PageChanged):
-        arrived([Response(site, 200, "{}", file=None)] * 3, FILES)
+        read_file_responses([Response(site, 200, "{}", file=None)] * 3, FILES)
 
 
 @pytest.mark.browser
@@ -96,21 +140,21 @@ def test_a_page_that_sends_a_file_again_by_itself_is_not_made_to_publish(site: S
     )
     shown, button = page.get_by_title("删除"), page.get_by_role("button")
     with pytest.raises(TransientError, match="Nothing of the batch was published"):
-        no_more_than(site, {0: "a"}, shown, button)
-    no_more_than(site, {0: "a", 2: "b"}, shown, button)
+        check_file_count(site, {0: "a"}, shown, button)
+    check_file_count(site, {0: "a", 2: "b"}, shown, button)
 
 
 @pytest.mark.browser
 def test_a_page_that_stops_after_a_failed_file_is_told_as_the_servers_trouble(
     site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collect.browser.responses.FIRST", 0.0)
-    monkeypatch.setattr("collect.browser.responses.A_FILE", 0.3)
+    monkeypatch.setattr("collect.browser.responses.RESPONSE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("collect.browser.responses.FILE_TIMEOUT_S", 0.3)
     page.set_content("<script>window.comreadvAnswers = []</script>")
-    with pytest.raises(TransientError, match="HTTP 503") as stopped, expect_answers(site, page, "/upload", 3):
+    with pytest.raises(TransientError, match="HTTP 503") as stopped, expect_responses(site, page, "/upload", 3):
         page.evaluate("comreadvAnswers.push(['/beacon', null, 204, '', null, ''])")  # nobody waits for this one
         page.evaluate("comreadvAnswers.push(['/upload', '000.png', 503, '', '7', ''])")
-    assert stopped.value.wait == 7
+    assert stopped.value.retry_after_s == 7
 
 
 OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
@@ -189,14 +233,14 @@ def test_what_another_origin_answers_is_known_though_the_page_may_not_read_it(
     site: Site, page: Page, elsewhere: int, kind: str, trouble: type, wait: float | None, monkeypatch
 ) -> None:
     monkeypatch.setattr(type(site), "is_live", True)
-    page.add_init_script(KEEP)
+    page.add_init_script(RECORDER_SCRIPT)
     page.goto(f"http://127.0.0.1:{elsewhere}/")
-    with expect_answers(site, page, "/upload/", len(FILES)) as answers:
+    with expect_responses(site, page, "/upload/", len(FILES)) as answers:
         page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [each.name for each in FILES]])
     with pytest.raises(trouble) as told:
-        arrived(answers, FILES)
+        read_file_responses(answers, FILES)
     assert type(told.value) is trouble
-    assert not isinstance(told.value, TransientError) or told.value.wait == wait
+    assert not isinstance(told.value, TransientError) or told.value.retry_after_s == wait
     assert "s3cret" not in str(told.value)
 
 
@@ -205,11 +249,11 @@ def test_one_answer_that_is_withheld_tells_of_the_whole_batch(
     site: Site, page: Page, elsewhere: int, monkeypatch
 ) -> None:
     monkeypatch.setattr(type(site), "is_live", True)
-    monkeypatch.setattr("collect.browser.responses.FIRST", 0.0)
-    monkeypatch.setattr("collect.browser.responses.A_FILE", 0.5)
-    page.add_init_script(KEEP)
+    monkeypatch.setattr("collect.browser.responses.RESPONSE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("collect.browser.responses.FILE_TIMEOUT_S", 0.5)
+    page.add_init_script(RECORDER_SCRIPT)
     page.goto(f"http://127.0.0.1:{elsewhere}/")
-    with pytest.raises(RateLimited) as told, expect_answers(site, page, "/upload/", 3):  # and the third never comes
+    with pytest.raises(RateLimited) as told, expect_responses(site, page, "/upload/", 3):  # and the third never comes
         for kind, name in (("cut-off", "000.png"), ("429-withheld", "001.png")):
             page.evaluate(UPLOAD, [f"http://localhost:{elsewhere}/upload/{kind}", [name]])
-    assert told.value.wait == 3600
+    assert told.value.retry_after_s == 3600

@@ -14,7 +14,7 @@ from collect.browser import storage_state
 from collect.browser.session import BrowserSession, open_session
 from collect.errors import PageChanged, RateLimited, TransientError
 from collect.ledger.workers import Heartbeat
-from collect.platform import Batch, Platform, load
+from collect.platform import Batch, Platform, load_platform
 from collect.platforms.codec import LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import round_trip
@@ -26,14 +26,14 @@ NOTHING = Batch("nothing", [])
 @pytest.fixture
 def session(workplace) -> Iterator[BrowserSession]:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        site = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(site) as session:
             yield session
 
 
 @pytest.mark.browser
 def test_a_context_is_retired_after_so_many_steps(session, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.session.MOST_STEPS", 3)
+    monkeypatch.setattr("collect.browser.session_health.MAX_STEPS", 3)
     contexts = []
     for _ in range(7):
         session.read_back(NOTHING)
@@ -80,9 +80,9 @@ def test_a_full_disk_hides_no_failure_tells_no_secret_and_leaves_the_sign_in(
     monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
     monkeypatch.setattr(Weibo, "read_back", read_back)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        site = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        site = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(site) as session:
-            storage_state.store(site, session.context)
+            storage_state.save_state(site, session.context.storage_state())
         monkeypatch.setattr(Platform, "is_live", True)
         stored = storage_state.stored_state(site).read_bytes()
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:

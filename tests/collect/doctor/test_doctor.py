@@ -20,8 +20,8 @@ from collect import fingerprint, sandbox
 from collect.browser import launch, storage_state
 from collect.codecs.chain import encode
 from collect.doctor import pending_deletions
-from collect.doctor.checks import Web
-from collect.platform import Batch, Platform, Site, load
+from collect.doctor.checks import SiteChecks
+from collect.platform import Batch, Platform, Site, load_platform
 from collect.platforms import weibo as weibo_adapter
 from collect.sandbox.sites import douban, facebook, weibo
 
@@ -38,7 +38,7 @@ STEPS = ["browser", "state folder", "sign-in", "account", *LOCAL[:2], "address",
 def project(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("params.yaml", "fingerprints"):
         (workplace / name).symlink_to(ROOT / name)
-    monkeypatch.setattr("collect.doctor.checks.SANDBOX_TIMEOUT", 1_500)
+    monkeypatch.setattr("collect.browser.context.SANDBOX_STEP_TIMEOUT_MS", 1_500)
 
 
 class Report:
@@ -194,10 +194,10 @@ def test_what_was_published_by_a_failed_upload_is_deleted(workplace, monkeypatch
 
 
 def test_an_answer_of_another_form_is_told_with_the_adapters_line(monkeypatch) -> None:
-    monkeypatch.setattr(weibo.Sandbox, "keep", lambda *_: JSONResponse({"ret": True, "picture": {}}))
+    monkeypatch.setattr(weibo.Sandbox, "take_upload", lambda *_: JSONResponse({"ret": True, "picture": {}}))
     report = Report("--platform", "weibo")
-    assert report.seen["upload"] == "KeyError: 'pic'"
-    assert "weibo.py, line " in report.text and '["pic"]["pid"]' in report.text
+    assert report.seen["upload"].endswith("not as collect/platforms/weibo.py expects: pic: Field required.")
+    assert "weibo.py, line " in report.text and ".pic.pid" in report.text
 
 
 def test_a_changed_codec_is_told_with_what_was_known(workplace) -> None:
@@ -296,7 +296,7 @@ def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:
-            patched.setattr(Web, "read_back", stop)
+            patched.setattr(SiteChecks, "read_back", stop)
             report = Report("--platform", "weibo", "--origin", origin)
         assert shown(origin) == (1, 0)
         (left,) = re.findall(r"is up as (\S+)", report.seen["upload"])
@@ -306,16 +306,16 @@ def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
 
 
 def test_what_is_left_in_another_account_is_left_to_it(workplace) -> None:
-    site = load("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
+    site = load_platform("weibo", SETTINGS.platform("weibo"), origin="http://127.0.0.1:1")
     assert isinstance(site, Site)
     one, other = Batch("one", []), Batch("other", [], known={0: "7"})
-    pending_deletions.note(site, "me", one)
-    pending_deletions.note(site, "you", other)
-    assert [each.title for each in pending_deletions.noted(site, "me", workplace)] == ["one"]
-    assert [each.known for each in pending_deletions.noted(site, "you", workplace)] == [{0: "7"}]
-    pending_deletions.strike_out(site, one)
-    assert pending_deletions.noted(site, "me", workplace) == []
-    assert [each.title for each in pending_deletions.noted(site, "you", workplace)] == ["other"]
+    pending_deletions.record_pending(site, "me", one)
+    pending_deletions.record_pending(site, "you", other)
+    assert [each.title for each in pending_deletions.list_pending(site, "me", workplace)] == ["one"]
+    assert [each.known for each in pending_deletions.list_pending(site, "you", workplace)] == [{0: "7"}]
+    pending_deletions.remove_pending(site, one)
+    assert pending_deletions.list_pending(site, "me", workplace) == []
+    assert [each.title for each in pending_deletions.list_pending(site, "you", workplace)] == ["other"]
 
 
 def test_a_person_is_told_who_sees_the_image() -> None:
@@ -349,16 +349,16 @@ def test_nothing_but_a_1_in_the_environment_asks_the_doctor_to_the_real_site(wor
 
 def test_a_stored_sign_in_is_used_at_the_real_site_until_it_ends(workplace, sign_in, monkeypatch) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)  # as far as anything here can tell
-        monkeypatch.setattr(Site, "lag", 0)
+        monkeypatch.setattr(Site, "album_lag_s", 0)
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert (report.status, report.names("✓")) == (0, STEPS), report.text
         assert "one tiny image goes up, for its owner's eyes only, and is deleted again" in report.text
         assert report.seen["sign-in"] == "stored less than a minute ago"
-        storage_state.keep(adapter, {"cookies": [], "origins": []})
+        storage_state.save_state(adapter, {"cookies": [], "origins": []})
         report = Report("--platform", "weibo", "--origin", origin, "--live")
         assert report.names("✗") == ["sign-in"]
         assert f"Run `comreadv login --platform weibo --origin {origin}`" in report.seen["sign-in"]
@@ -374,11 +374,11 @@ def test_a_browser_that_dies_at_the_real_site_still_leaves_a_verdict(workplace, 
         return {}
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         assert isinstance(adapter, Site)
         sign_in(adapter)
         monkeypatch.setattr(Platform, "is_live", True)
-        monkeypatch.setattr(Site, "lag", 0)
+        monkeypatch.setattr(Site, "album_lag_s", 0)
         monkeypatch.setattr(weibo_adapter.Weibo, "upload", upload)
         report = Report("--platform", "weibo", "--origin", origin, "--live")
     assert report.names("✗") == ["upload", "delete"]

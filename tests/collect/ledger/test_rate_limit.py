@@ -14,8 +14,8 @@ from collect.ledger import rate_limit
 from collect.ledger.ledger import Ledger
 from collect.ledger.rate_limit import RateLimit
 from collect.ledger.transactions import open_ledger
-from collect.platform import load
-from collect.retry import LONGEST, back_off, jitter
+from collect.platform import load_platform
+from collect.retry import MAX_DELAY_S, backoff_seconds, with_jitter
 from collect.round_trip.uploads import rate_limit_of
 from params import PlatformRow
 
@@ -39,7 +39,7 @@ def rate(engine: Engine, per_minute: float = 6, per_day: float = 1000, **account
 
 
 def test_rows_of_one_adapter_share_an_accounts_rate(engine: Engine) -> None:
-    site = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    site = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     rows = [
         Ledger(engine, platform=row, site="live", account="7", generation=1, collector="one")
         for row in ("weibo", "weibo-small")
@@ -180,27 +180,27 @@ def test_over_any_time_no_more_goes_up_than_a_full_bucket_and_what_flows_in(
 )
 def test_waits_double_up_to_the_longest_and_are_never_in_step(trouble: TransientError, first: float) -> None:
     for failures in (1, 2, 3, 5, 8, 20, 100, 10_000):
-        waits = [back_off(trouble, failures, live=True) for _ in range(200)]
-        full = min(first * 2.0 ** min(failures - 1, 50), LONGEST)
+        waits = [backoff_seconds(trouble, failures, live=True) for _ in range(200)]
+        full = min(first * 2.0 ** min(failures - 1, 50), MAX_DELAY_S)
         assert 0.5 * full <= min(waits) < 0.6 * full
         assert 0.9 * full < max(waits) <= full
         assert len(set(waits)) > 190
 
 
 def test_on_this_computer_nobody_waits_long() -> None:
-    assert back_off(RateLimited("x"), 1, live=False) <= 0.05
-    assert 0.5 <= back_off(TransientError("x"), 100, live=False) <= 2
+    assert backoff_seconds(RateLimited("x"), 1, live=False) <= 0.05
+    assert 0.5 <= backoff_seconds(TransientError("x"), 100, live=False) <= 2
 
 
 @pytest.mark.parametrize("live", [True, False])
 @given(st.floats(0, 10 * DAY), st.integers(1, 100))
 def test_what_the_site_asks_for_is_the_least(live: bool, asks: float, failures: int) -> None:
-    wait = back_off(RateLimited("x", asks), failures, live=live)
+    wait = backoff_seconds(RateLimited("x", asks), failures, live=live)
     assert wait >= asks
-    assert wait == asks or wait <= LONGEST
+    assert wait == asks or wait <= MAX_DELAY_S
 
 
 @given(st.floats(0, DAY))
 def test_jitter_is_about_as_long(seconds: float) -> None:
-    assert 0.5 * seconds <= jitter(seconds) <= 1.5 * seconds
-    assert seconds < 1e-300 or len({jitter(seconds) for _ in range(20)}) > 10
+    assert 0.5 * seconds <= with_jitter(seconds) <= 1.5 * seconds
+    assert seconds < 1e-300 or len({with_jitter(seconds) for _ in range(20)}) > 10

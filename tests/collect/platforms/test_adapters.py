@@ -30,7 +30,7 @@ from collect.browser.launch import end_browsers
 from collect.browser.session import BrowserSession, open_session
 from collect.errors import PageChanged, RateLimited, SubmitFailed, TransientError
 from collect.ledger.ledger import Ledger
-from collect.platform import Batch, Site, load
+from collect.platform import Batch, Site, load_platform
 from collect.platforms.facebook import Facebook
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Original, Outcome, read_round_trips, round_trip
@@ -111,7 +111,7 @@ def test_nothing_is_published_when_the_page_does_not_keep_the_audience(site, pag
         route.fulfill(response=answer, body=answer.text().replace(choice, ""))
 
     with sandbox.serve(site, state=workplace / "site") as origin:
-        with open_session(load(site, SETTINGS.platform(site), origin=origin)) as session:
+        with open_session(load_platform(site, SETTINGS.platform(site), origin=origin)) as session:
             session.page.set_default_timeout(1_000)
             session.page.route(f"{origin}{page}", deaf)
             with pytest.raises(PageChanged, match="Only me"):
@@ -136,7 +136,7 @@ def test_a_douban_album_that_is_not_there_is_told_at_once(photos, workplace) -> 
         with pytest.raises(UserError, match="this account has no album 2"):
             collect("douban", photos(1), origin, settings)
         with (
-            open_session(load("douban", row, origin=origin)) as session,
+            open_session(load_platform("douban", row, origin=origin)) as session,
             pytest.raises(UserError, match="this account has no album 2"),
         ):
             session.read_back(Batch("cut off", [], known={0: "1"}))
@@ -147,7 +147,7 @@ def test_a_private_douban_album_is_asked_once_whatever_it_is_called(photos, work
     pages: list[str] = []
     with (
         sandbox.serve("douban", state=workplace / "site") as origin,
-        open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session,
+        open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session,
     ):
         session.page.on("framenavigated", lambda frame: pages.append(frame.url.rpartition("/")[2]))
         for each in photos(2):
@@ -168,10 +168,10 @@ def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, pho
             if cut == "after":
                 patched.setattr(Ledger, "settle", lost)
             else:
-                patched.setattr(type(load(site, SETTINGS.platform(site))), "upload", lost)
+                patched.setattr(type(load_platform(site, SETTINGS.platform(site))), "upload", lost)
             collect(site, originals, origin)
         assert len(received(origin)) == (
-            0 if cut == "before" else min(12, load(site, SETTINGS.platform(site)).batch_size)
+            0 if cut == "before" else min(12, load_platform(site, SETTINGS.platform(site)).batch_size)
         )
         assert collect(site, originals, origin).complete == 12
         assert received(origin) == {each.sha256: 1 for each in originals}
@@ -234,7 +234,7 @@ def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplac
 
 
 def test_a_browser_that_hangs_is_ended(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.session.SANDBOX_LONGEST", 3.0)
+    monkeypatch.setattr("collect.browser.session.SANDBOX_HANG_TIMEOUT_S", 3.0)
     originals = photos(3)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         upload, hung = Weibo.upload, []
@@ -266,7 +266,7 @@ def ledger_counts(workplace: Path) -> int:
 @pytest.mark.parametrize("lost", [False, True], ids=["all is well", "the last answer is lost"])
 def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photos, workplace, monkeypatch) -> None:
     originals, sent = photos(8), []
-    keep = SANDBOXES[site].keep_photos
+    keep = SANDBOXES[site].add_photos
 
     def keep_but_one(self: Sandbox, uploads: dict[str, bytes]) -> None:
         sent.append(uploads)
@@ -277,7 +277,7 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("cut off")
 
-    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_but_one)
+    monkeypatch.setattr(SANDBOXES[site], "add_photos", keep_but_one)
     with sandbox.serve(site, state=workplace / "site") as origin:
         if lost:
             with monkeypatch.context() as patched, pytest.raises(ConnectionError):
@@ -291,7 +291,7 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
 
 @pytest.mark.parametrize("site", ["douban", "weibo"])
 def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, monkeypatch) -> None:
-    originals, keep = photos(12), SANDBOXES[site].keep_photos
+    originals, keep = photos(12), SANDBOXES[site].add_photos
     poison = {each.path.read_bytes() for each in originals[:3]}
 
     def keep_others(self: Sandbox, uploads: dict[str, bytes]) -> None:
@@ -299,13 +299,13 @@ def test_a_file_that_always_fails_holds_up_no_other(site, photos, workplace, mon
             raise HTTPException(503)
         keep(self, uploads)
 
-    monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep_others)
+    monkeypatch.setattr(SANDBOXES[site], "add_photos", keep_others)
     monkeypatch.setattr("collect.round_trip.retry_policy.MAX_FAILURES", 3)
     with sandbox.serve(site, state=workplace / "site") as origin:
         with pytest.raises(UserError, match="HTTP 503"):
             collect(site, originals, origin)
         assert received(origin) == {each.sha256: 1 for each in originals[3:]}
-        monkeypatch.setattr(SANDBOXES[site], "keep_photos", keep)
+        monkeypatch.setattr(SANDBOXES[site], "add_photos", keep)
         assert collect(site, originals, origin).complete == 12
         assert received(origin) == {each.sha256: 1 for each in originals}
 
@@ -322,7 +322,7 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
             patched.setattr(Ledger, "settle", lost)
             collect(site, originals, origin)
         blocked = {"content_type": "text/html", "body": "<p>sandbox: CometErrorRoot.react /misc/sorry</p>"}
-        adapter = load(site, SETTINGS.platform(site), origin=origin)
+        adapter = load_platform(site, SETTINGS.platform(site), origin=origin)
         with open_session(adapter) as session:
             session.page.set_default_timeout(1_000)
             album = {"douban": "**/photos/album/*/", "weibo": "**/ajax/profile/**", "facebook": "**/photos_albums"}
@@ -344,7 +344,7 @@ def douban_album(photos, workplace, monkeypatch) -> Iterator[tuple[BrowserSessio
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
             query = "SELECT photos.key FROM entries JOIN photos ON photos.id = photo ORDER BY entries.id"
             ids = [key for (key,) in site.execute(query)]
-        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+        with open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session:
             yield session, ids
 
 
@@ -423,7 +423,7 @@ def test_what_is_gone_from_douban_is_no_error_but_to_be_signed_out_is(photos, wo
         collect("douban", photos(3), origin)
         images = requests.get(f"{origin}/sandbox/received").json()["images"]
         ids = [each["photos"][0]["id"] for each in images]
-        with open_session(load("douban", SETTINGS.platform("douban"), origin=origin)) as session:
+        with open_session(load_platform("douban", SETTINGS.platform("douban"), origin=origin)) as session:
             session.delete(ids[:1], "")
             session.page.context.clear_cookies()
             with pytest.raises(TransientError, match="nobody is signed in any more"):
@@ -445,7 +445,7 @@ def with_one_refused(originals: Sequence[Original], position: int) -> list[Origi
 
 @pytest.mark.parametrize("site", SITES)
 def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 3.0)  # how long Facebook's page may stay
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 3.0)  # how long Facebook's page may stay
     originals = with_one_refused(photos(4), 1)
     with sandbox.serve(site, state=workplace / "site") as origin:
         outcome = collect(site, originals, origin)
@@ -463,7 +463,7 @@ def test_an_upload_that_is_asked_to_wait_is_no_refusal_of_its_image(site, photos
     def too_often(self, data: bytes) -> Response:
         return JSONResponse({"ret": False, "msg": "上传太频繁,请稍后再试"}) if busy and busy.pop() else keep(self, data)
 
-    monkeypatch.setattr(SANDBOXES[site], "keep", too_often)
+    monkeypatch.setattr(SANDBOXES[site], "take_upload", too_often)
     with sandbox.serve(site, state=workplace / "site") as origin:
         outcome = collect(site, photos(3), origin)
     assert (outcome.complete, outcome.rejected) == (3, 0)
@@ -486,7 +486,7 @@ def test_a_changed_page_ends_a_run_only_when_it_stays_changed(troubles, ends, ph
         return upload(self, page, batch)
 
     monkeypatch.setattr(Weibo, "upload", troubled)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         if ends:
             with pytest.raises(PageChanged, match="the page is another"):
@@ -510,14 +510,14 @@ def test_what_a_site_says_is_told_to_the_letter(photos, workplace, monkeypatch, 
     originals = photos(2)
     monkeypatch.setattr(Weibo, "upload", troubled)
     monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 6.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 6.0)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda *_: None)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         assert collect("weibo", originals, origin).complete == 1
     said = caplog.text
     assert f"weibo: {ODD} Going on in 0.1 minutes." in said
     assert f"{originals[1].path} is left for the next run. weibo: the page stays. It says: {ODD}" in said
-    site = load("weibo", SETTINGS.platform("weibo"))
+    site = load_platform("weibo", SETTINGS.platform("weibo"))
     assert isinstance(site, Site)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
     announce("my-weibo", site, ODD, 1)
@@ -603,15 +603,15 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
 
     with (
         sandbox.serve("facebook", state=workplace / "site") as origin,
-        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+        open_session(load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
         monkeypatch.context() as patched,
     ):
         session.upload(batch)
         session.page.route("**/photos_albums", without_albums)
         patched.setattr(Facebook, "is_live", property(lambda _self: True))
-        patched.setattr("collect.platforms.facebook.FIRST", 3_000 if come == "late" else 200)
-        patched.setattr("collect.platforms.facebook.MORE", 100)
-        patched.setattr("collect.browser.navigation.back_off", lambda *_, **__: 0.0)
+        patched.setattr("collect.platforms.facebook.LIST_TIMEOUT_MS", 3_000 if come == "late" else 200)
+        patched.setattr("collect.platforms.facebook.MORE_TIMEOUT_MS", 100)
+        patched.setattr("collect.retry.backoff_seconds", lambda *_, **__: 0.0)
         if come == "late":
             assert len(session.read_back(batch)) == 2
         else:
@@ -623,11 +623,11 @@ def test_a_list_of_facebook_albums_that_has_not_come_lacks_none(come, photos, wo
 @pytest.mark.parametrize("says", [" · 3 photos", ""])
 def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, workplace, monkeypatch) -> None:
     monkeypatch.setattr(facebook, "PAGE", 2)
-    monkeypatch.setattr("collect.browser.navigation.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.retry.backoff_seconds", lambda *_, **__: 0.0)
     page = facebook.Sandbox.page
     with (
         sandbox.serve("facebook", state=workplace / "site") as origin,
-        open_session(load("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
+        open_session(load_platform("facebook", SETTINGS.platform("facebook"), origin=origin)) as session,
     ):
         ours = session.upload(Batch("comreadv x", [each.path for each in photos(2)]))
         with sqlite3.connect(workplace / "site/sandbox.db") as site:
@@ -650,16 +650,16 @@ def test_a_facebook_album_that_may_hold_an_owners_photo_stays(says, photos, work
 
 def facebook_says(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Facebook's sandbox give one reason for every refusal."""
-    keep = facebook.Sandbox.keep
+    keep = facebook.Sandbox.take_upload
 
     def kept(self, form) -> Response:
         answer = keep(self, form)
         return JSONResponse({"error": 1, "msg": message}) if b'"error"' in answer.body else answer
 
-    monkeypatch.setattr(facebook.Sandbox, "keep", kept)
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 1.0)
+    monkeypatch.setattr(facebook.Sandbox, "take_upload", kept)
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 1.0)
     monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
 
 
 def test_smaller_batches_tell_which_image_facebook_refuses(photos, workplace, monkeypatch) -> None:
@@ -705,7 +705,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
         return publish(self, content, pic_id, visible)
 
     monkeypatch.setattr("collect.round_trip.quarantine.MAX_TRIES", 2)
-    monkeypatch.setattr("collect.round_trip.retry_policy.back_off", lambda *_, **__: 0.0)
+    monkeypatch.setattr("collect.round_trip.retry_policy.backoff_seconds", lambda *_, **__: 0.0)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:
             patched.setattr(weibo.Sandbox, "publish", publish_others)
@@ -723,7 +723,7 @@ def test_a_picture_whose_post_weibo_refuses_holds_up_no_other(says, rejected, ph
 def test_an_upload_that_is_turned_away_rejects_no_image(status, said, photos, workplace) -> None:
     originals = photos(2)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             refusal = {"status": status, "content_type": "text/html", "body": "<p>sandbox</p>"}
             session.page.route("**/interface/upload.php**", lambda route: route.fulfill(**refusal))
             with pytest.raises(UserError, match=said):
@@ -756,9 +756,9 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
     with (
         sandbox.serve("weibo", state=workplace / "site") as origin,
         sandbox.serve("weibo", state=workplace / "site", faults=faults) as elsewhere,
-        open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
+        open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session,
     ):
-        monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
+        monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
         session.page.add_init_script(TO_ANOTHER_ORIGIN % elsewhere)
         batch = Batch("comreadv x", [each.path for each in originals])
@@ -769,7 +769,7 @@ def test_an_upload_to_another_origin_is_known_to_be_turned_away(fault, photos, w
         with pytest.raises(TransientError) as told:
             session.upload(batch)
     assert isinstance(told.value, RateLimited) == (fault != "cut")
-    assert told.value.wait == (1 if "HTTP 429" in told.value.message else None)
+    assert told.value.retry_after_s == (1 if "HTTP 429" in told.value.message else None)
 
 
 def test_a_lost_file_is_fetched_again_and_not_uploaded_again(photos, workplace) -> None:
@@ -788,7 +788,7 @@ def test_a_browser_that_does_not_start_is_a_user_error(photos, workplace, monkey
 
 def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, workplace) -> None:
     with sandbox.serve("douban", state=workplace / "site") as origin:
-        adapter = load("douban", SETTINGS.platform("douban"), origin=origin)
+        adapter = load_platform("douban", SETTINGS.platform("douban"), origin=origin)
         with open_session(adapter) as session:
             session.page.set_default_timeout(1_000)
             redesigned = {"content_type": "text/html", "body": "<h1>sandbox</h1><p>A new look!</p>"}
@@ -804,16 +804,16 @@ def test_a_redesigned_page_names_adapter_and_step_and_keeps_the_page(photos, wor
     assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
 
 
-ANSWER_CHANGED = r"weibo: the site's answer is not as collect/platforms/weibo\.py expects\. Step: .+, line \d+: .+\. "
+ANSWER_CHANGED = r"the site's answer is not as collect/platforms/weibo\.py expects: {}\. Step: .+, line \d+: .+\. "
 
 
 @pytest.mark.parametrize(
     ("answers", "step", "error"),
     [
-        ({"keep": {"ret": True, "picture": {}}}, "upload", "KeyError: 'pic'"),
-        ({"keep": {"ret": True, "pic": ["pid"]}}, "upload", "TypeError: list indices must be integers"),
-        ({"image_wall": {"ok": 1, "data": {}}}, "read_back", "KeyError: 'list'"),
-        ({"image_wall": {"ok": 1, "data": None}}, "read_back", "TypeError: 'NoneType' object is not subscriptable"),
+        ({"take_upload": {"ret": True, "picture": {}}}, "upload", "pic: Field required"),
+        ({"take_upload": {"ret": True, "pic": ["pid"]}}, "upload", "pic: Input should be .+"),
+        ({"image_wall": {"ok": 1, "data": {}}}, "read_back", "data.list: Field required"),
+        ({"image_wall": {"ok": 1, "data": None}}, "read_back", "data: Input should be .+"),
     ],
 )
 def test_an_answer_of_another_form_names_adapter_and_line(answers, step, error, photos, workplace, monkeypatch) -> None:
@@ -821,18 +821,18 @@ def test_an_answer_of_another_form_names_adapter_and_line(answers, step, error, 
         monkeypatch.setattr(weibo.Sandbox, name, lambda *_, answer=answer: JSONResponse(answer))
     batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
-        with open_session(adapter) as session, pytest.raises(PageChanged, match=ANSWER_CHANGED + error):
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
+        with open_session(adapter) as session, pytest.raises(PageChanged, match=ANSWER_CHANGED.format(error)):
             getattr(session, step)(batch)
     kept = (workplace / "state" / "comreadv" / "failures").iterdir()
     assert sorted(file.suffix for file in kept) == [".html", ".png"]
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_changed_answer(photos, workplace, monkeypatch) -> None:
-    monkeypatch.setattr(Batch, "found", lambda _batch, _shown: {}["ours"])
+    monkeypatch.setattr(Batch, "match_known", lambda _batch, _shown: {}["ours"])
     batch = Batch("comreadv x", [each.path for each in photos(1)], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(adapter) as session, pytest.raises(KeyError, match="ours"):
             session.read_back(batch)
 
@@ -849,19 +849,19 @@ def test_an_origin_with_nothing_there_or_another_site_is_a_user_error(photos, wo
 
 def test_a_sandbox_run_cannot_reach_the_network(photos, workplace) -> None:
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         port = origin.rpartition(":")[2]
         with open_session(adapter) as session, pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
             session.page.goto(f"http://weibo.localhost:{port}/")  # Chromium knows that name without asking anybody
 
 
 def test_live_without_a_sign_in_says_how_to_get_one(workplace) -> None:
-    live = load("weibo", PlatformRow(adapter="weibo", site="live"))
+    live = load_platform("weibo", PlatformRow(adapter="weibo", site="live"))
     with pytest.raises(UserError, match="comreadv login --platform weibo"), open_session(live):
         pass
 
 
 def test_a_row_that_says_sandbox_never_goes_to_the_real_site(workplace) -> None:
-    homeless = load("weibo", PlatformRow(adapter="weibo", site="sandbox"))
+    homeless = load_platform("weibo", PlatformRow(adapter="weibo", site="sandbox"))
     with pytest.raises(UserError, match="weibo has no sandbox"), open_session(homeless):
         pass

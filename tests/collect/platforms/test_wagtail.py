@@ -18,8 +18,8 @@ from PIL import Image, JpegImagePlugin
 import params
 from collect.browser.session import open_session
 from collect.ledger.ledger import Ledger
-from collect.platform import Batch, load
-from collect.platforms.wagtail import PASSWORD, USER
+from collect.platform import Batch, load_platform
+from collect.platforms.wagtail import PASSWORD_VARIABLE, USER_VARIABLE
 from collect.round_trip import Original, Outcome, read_round_trips, round_trip
 from pairing.build import build
 from params import UserError
@@ -73,8 +73,8 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture
 def wagtail(site: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Give the site's address, with the account in the environment; its library is emptied after."""
-    monkeypatch.setenv(USER, "editor")
-    monkeypatch.setenv(PASSWORD, "a password")
+    monkeypatch.setenv(USER_VARIABLE, "editor")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "a password")
     yield site[0]
     with sqlite3.connect(site[1] / "site.db", timeout=30) as database:
         database.execute("DELETE FROM wagtailimages_rendition")
@@ -156,7 +156,7 @@ def test_a_cut_off_attempt_is_settled_by_the_library(cut, site, wagtail, photos,
 
 def test_delete_takes_its_batchs_images_and_no_others(site, wagtail, photos, workplace) -> None:
     files = [each.path for each in photos(4)]
-    with open_session(load("wagtail", SETTINGS.platform("wagtail"), origin=wagtail)) as session:
+    with open_session(load_platform("wagtail", SETTINGS.platform("wagtail"), origin=wagtail)) as session:
         first, second = Batch("comreadv first", files[:2]), Batch("comreadv second", files[2:])
         ids = [*session.upload(first).values(), *session.upload(second).values()]
         session.delete(ids, second.title)  # the first two have another title
@@ -180,7 +180,7 @@ def test_a_refused_image_leaves_nothing_of_its_batch_and_the_rest_goes_up(site, 
 
 
 def test_a_library_that_cannot_be_read_is_no_empty_one(site, wagtail, photos, workplace) -> None:
-    with open_session(load("wagtail", SETTINGS.platform("wagtail"), origin=wagtail)) as session:
+    with open_session(load_platform("wagtail", SETTINGS.platform("wagtail"), origin=wagtail)) as session:
         session.page.set_default_timeout(1_000)
         batch = Batch("comreadv x", [photos(1)[0].path])
         assert session.read_back(batch) == {}
@@ -195,11 +195,11 @@ def test_a_library_that_cannot_be_read_is_no_empty_one(site, wagtail, photos, wo
 
 
 def test_a_wrong_or_missing_account_is_a_user_error(site, wagtail, photos, workplace, monkeypatch) -> None:
-    monkeypatch.setenv(PASSWORD, "wrong")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
     with pytest.raises(UserError, match="does not take the account"):
         collect(photos(1), wagtail)
-    monkeypatch.delenv(PASSWORD)
-    with pytest.raises(UserError, match=f"set {USER} and {PASSWORD}"):
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    with pytest.raises(UserError, match=f"set {USER_VARIABLE} and {PASSWORD_VARIABLE}"):
         collect(photos(1), wagtail)
 
 

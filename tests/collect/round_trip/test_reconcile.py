@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collect.errors import TransientError
-from collect.platform import Batch, load
+from collect.platform import Batch, load_platform
 from collect.platforms.codec import LocalSession
 from collect.round_trip import Original
 from collect.round_trip.reconcile import match_remote_ids
@@ -17,7 +17,7 @@ from params import PlatformRow, UserError
 
 def told(batch: Sequence[Original], shown: Sequence[Original]) -> tuple[list[str], dict[int, str]]:
     """Have some images served, in that order; return their remote ids and what is told of them."""
-    platform = load("jpeg-50", PlatformRow(adapter="codec", codec="jpeg:50"))
+    platform = load_platform("jpeg-50", PlatformRow(adapter="codec", codec="jpeg:50"))
     LIVE_STATE.mkdir(parents=True, exist_ok=True)
     with platform.session(Path("local")) as session:
         ids = list(session.upload(Batch("", [each.path for each in shown])).values())

@@ -27,7 +27,7 @@ from collect.errors import CaptchaRequired, RateLimited, SubmitFailed, Transient
 from collect.ledger.models import NO_LONGER_SHOWN, Upload
 from collect.ledger.transactions import open_ledger
 from collect.ledger.workers import Heartbeat
-from collect.platform import Batch, load
+from collect.platform import Batch, load_platform
 from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Original, read_round_trips, round_trip
@@ -115,7 +115,7 @@ def test_images_of_a_mosaic_that_is_refused_go_up_alone(photos, workplace, monke
         where = {"out": Path("out"), "generation": 1, "origin": origin}
         assert round_trip("weibo", SETTINGS, originals[:4], **where, mosaic=True).files == 1
         with monkeypatch.context() as small:
-            small.setattr("collect.sandbox.images.LARGEST_AREA", 64 * 64)
+            small.setattr("collect.sandbox.images.MAX_PIXELS", 64 * 64)
             outcome = round_trip("weibo", SETTINGS, originals, **where, mosaic=True)
         assert (outcome.complete, outcome.rejected, outcome.missing, outcome.files) == (4, 0, 4, 1)
         assert missing().keys() == {each.name for each in originals[4:]}
@@ -599,7 +599,7 @@ def test_cleanup_waits_when_it_is_turned_away_and_goes_on(site, photos, workplac
     if site != "weibo":  # which has no block page
         answers.append(lambda sandbox: sandbox.block())
     waited = answering(site, answers, monkeypatch)
-    monkeypatch.setattr("collect.browser.navigation.WHOLE", 3.0)  # how long Facebook's page may stay
+    monkeypatch.setattr("collect.browser.navigation.PAGE_TIMEOUT_S", 3.0)  # how long Facebook's page may stay
     with sandbox.serve(site, state=workplace / "site") as origin:
         round_trip(site, SETTINGS, photos(2), Path("out"), generation=1, origin=origin)
         count = len(answers)
@@ -622,7 +622,7 @@ def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace
         answers.extend([busy(418)] * 100)
 
     monkeypatch.setattr(Weibo, "delete", delete_one)
-    monkeypatch.setattr("collect.browser.session.MOST_TROUBLE", 1000.0)  # no new context every few times, for speed
+    monkeypatch.setattr("collect.browser.session_health.MAX_ERROR_SCORE", 1000.0)  # no new contexts, for speed
     waited = answering("weibo", answers, monkeypatch)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with pytest.raises(RateLimited, match="HTTP 418"):
@@ -679,7 +679,7 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """Take Weibo's sandbox for the live site, by the sign-in of state.json and a clock that nobody waits for."""
     monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))
     monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
-    monkeypatch.setattr("collect.browser.storage_state.store", lambda *_: None)
+    monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
     monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
@@ -692,7 +692,7 @@ def test_a_live_run_says_first_what_it_will_do_and_keeps_its_rate(
     """The sandbox stands in for the live site: only that it is one is made up."""
     originals = photos(12)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             session.context.storage_state(path="state.json")
             account = session.account
         as_if_live(monkeypatch, clock)
@@ -727,7 +727,7 @@ def test_a_run_that_is_stopped_while_the_site_wants_a_rest_rests_on(
         raise KeyboardInterrupt
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        with open_session(load("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
+        with open_session(load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)) as session:
             session.context.storage_state(path="state.json")
         as_if_live(monkeypatch, clock)
         monkeypatch.setattr(Weibo, "upload", turned_away_once)
@@ -745,7 +745,7 @@ def test_a_browser_that_ends_on_a_live_site_gives_way_to_another(photos, workpla
     originals = photos(1)
     batch = Batch("comreadv x", [each.path for each in originals], known={0: "1"})
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        adapter = load("weibo", SETTINGS.platform("weibo"), origin=origin)
+        adapter = load_platform("weibo", SETTINGS.platform("weibo"), origin=origin)
         with open_session(adapter) as session:
             session.context.storage_state(path="state.json")
         monkeypatch.setattr(Weibo, "is_live", property(lambda _self: True))

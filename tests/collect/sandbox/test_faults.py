@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from collect.browser import launch
 from collect.commands import sandbox
 from collect.sandbox import serve, watermark
-from collect.sandbox.faults import NAMES, Faults, parse
+from collect.sandbox.faults import FAULTS, Faults, parse_rates
 from params import UserError
 
 ALBUM = {"douban": "/photos/album/1000001/", "facebook": "/me/photos_albums", "weibo": "/"}
@@ -134,13 +134,13 @@ def test_wrong_faults_are_explained_with_the_names(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"There are: all, latency.*watermark|0 to 1"):
             serve("weibo", state=tmp_path, faults=wrong).__enter__()
     with pytest.raises(UserError, match=r"NAME=RATE.*captcha"):
-        parse(["captcha"])
-    assert parse(["all=0.05", "captcha=0.2"]) == {"all": 0.05, "captcha": 0.2}
+        parse_rates(["captcha"])
+    assert parse_rates(["all=0.05", "captcha=0.2"]) == {"all": 0.05, "captcha": 0.2}
 
 
 def test_all_stands_for_the_faults_without_a_rate() -> None:
     faults = Faults({"all": 0.05, "captcha": 0.2, "cut": 0})
-    assert faults.rates == dict.fromkeys(NAMES, 0.05) | {"captcha": 0.2, "cut": 0}
+    assert faults.rates == dict.fromkeys(FAULTS, 0.05) | {"captcha": 0.2, "cut": 0}
     assert not Faults({"all": 0})
 
 
@@ -165,7 +165,7 @@ def test_rates_are_met_and_a_seed_says_when() -> None:
     for rate in (0.05, 0.5):
         assert abs(np.mean(drawn(0, cut=rate)) - rate) < 4 * np.sqrt(rate * (1 - rate) / 20_000)
     assert drawn(1, cut=0.1) == drawn(1, cut=0.1, busy=1) != drawn(2, cut=0.1)
-    marks = [Faults({"watermark": 0.05}).marks(str(photo)) for photo in range(20_000)]
+    marks = [Faults({"watermark": 0.05}).has_watermark(str(photo)) for photo in range(20_000)]
     assert abs(np.mean(marks) - 0.05) < 0.006
 
 
@@ -430,7 +430,7 @@ def test_a_watermark_stays_with_its_photo_and_received_knows_it(visitor: Owner, 
                 assert served(same) == files[photo]
                 continue
             difference = np.abs(pixels(served(same)) - pixels(files[photo])).max(axis=2)
-            mask = watermark.mask((120, 90))
+            mask = watermark.watermark_mask((120, 90))
             assert difference[mask].mean() > 10  # the same picture without a stamp has none
             assert difference[:60].max() == 0  # above the stamp
 
@@ -445,7 +445,7 @@ def test_another_codecs_file_has_the_watermark_at_its_own_size(tmp_path: Path) -
         [photo] = visitor.publish(file(Image.new("RGB", (400, 300), (120, 120, 120))))
         served = pixels(visitor.download(visitor.address(photo)))
     assert served.shape == (150, 200, 3)
-    mask = watermark.mask((200, 150))
+    mask = watermark.watermark_mask((200, 150))
     changed = np.abs(served - 120).max(axis=2) > 12
     assert (changed & mask).sum() > 0.8 * mask.sum()
     assert (changed & ~mask).sum() < 0.2 * mask.sum()
@@ -453,12 +453,12 @@ def test_another_codecs_file_has_the_watermark_at_its_own_size(tmp_path: Path) -
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (224, 224), (2048, 1365)])
 def test_the_mask_is_where_the_stamp_is(size: tuple[int, int]) -> None:
-    mask = watermark.mask(size)
+    mask = watermark.watermark_mask(size)
     assert mask.shape == size[::-1]
     for grey in (0, 128, 255):
         image = Image.new("RGB", size, (grey,) * 3)
-        changed = np.abs(np.asarray(watermark.stamp(image), dtype=float) - grey).max(axis=2)
-        assert changed[~mask].max() <= watermark.VISIBLE
+        changed = np.abs(np.asarray(watermark.add_watermark(image), dtype=float) - grey).max(axis=2)
+        assert changed[~mask].max() <= watermark.MIN_VISIBLE_ALPHA
     assert 0 < mask.mean() < 0.25
     rows, columns = np.nonzero(mask)
     assert rows.min() >= size[1] / 2
@@ -598,7 +598,7 @@ def test_the_pages_delete_after_a_question(visitor: Owner) -> None:
     learn_album(visitor)
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=launch.found(playwright, whole=False)[0]) as chromium,
+        playwright.chromium.launch(executable_path=launch.find_browsers(playwright, whole=False)[0]) as chromium,
     ):
         context = chromium.new_context(base_url=visitor.origin)
         page = context.new_page()

@@ -554,7 +554,7 @@ def test_a_damaged_upload_is_read_or_refused(data: st.DataObject) -> None:
         upload[data.draw(st.integers(0, len(upload) - 1))] = data.draw(st.integers(0, 255))
     del upload[data.draw(st.integers(0, len(upload))) :]
     try:
-        image = images.read(bytes(upload))
+        image = images.decode_upload(bytes(upload))
     except images.NotAnImage:
         return
     assert image.mode == "RGB"
@@ -567,8 +567,8 @@ def test_transparency_becomes_white_and_other_modes_become_rgb() -> None:
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     half.putpixel((0, 0), (10, 20, 30, 255))
     for upload in (file(half), file(half, "WEBP", lossless=True), file(half, "GIF")):
-        image = images.read(upload)
+        image = images.decode_upload(upload)
         assert (image.getpixel((0, 0)), image.getpixel((3, 3))) == ((10, 20, 30), (255, 255, 255))
     deep = Image.fromarray(np.full((4, 4), 0x8080, dtype=np.uint16))
-    assert images.read(file(deep)).getpixel((0, 0)) == (128, 128, 128)
-    assert images.read(file(Image.new("CMYK", (4, 4)), "JPEG")).getpixel((0, 0)) == (255, 255, 255)
+    assert images.decode_upload(file(deep)).getpixel((0, 0)) == (128, 128, 128)
+    assert images.decode_upload(file(Image.new("CMYK", (4, 4)), "JPEG")).getpixel((0, 0)) == (255, 255, 255)
