@@ -29,10 +29,10 @@ SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": faceb
 REDESIGNS = {"douban": "保存", "weibo": "仅自己可见", "facebook": "media-vc-image"}
 SETTINGS = params.load(ROOT / "params.yaml")
 PLAIN = "import comreadv; comreadv.main()"
-CRASH = f"from collect import download; download.body_problem = lambda body: body.no_such_thing; {PLAIN}"
+CRASH = f"from collect.browser import downloader; downloader.body_problem = lambda body: body.no_such_thing; {PLAIN}"
 LIVE = (
-    "from collect import round_trip; from collect.platform import Platform, Site;"
-    f"Platform.is_live = True; Site.lag = 0; Site.pause = 0; round_trip.NOTICE = 0; {PLAIN}"
+    "from collect.round_trip import connect; from collect.platform import Platform, Site;"
+    f"Platform.is_live = True; Site.lag = 0; Site.pause = 0; connect.NOTICE_S = 0; {PLAIN}"
 )
 SIGNED = "https://scontent.example/v/1_n.jpg?stp=dst&oh=0123456789abcdef0123456789abcdef&oe=6F"
 
