@@ -34,7 +34,7 @@ CRASH = (
 )
 LIVE = (
     "from collect.round_trip import connect; from collect.platform import Platform, Site;"
-    f"Platform.is_live = True; Site.album_lag_s = 0; Site.request_interval_s = 0; connect.NOTICE = 0; {PLAIN}"
+    f"Platform.is_live = True; Site.album_lag_s = 0; Site.request_interval_s = 0; connect.NOTICE_S = 0; {PLAIN}"
 )
 SIGNED = "https://scontent.example/v/1_n.jpg?stp=dst&oh=0123456789abcdef0123456789abcdef&oe=6F"
 

@@ -167,7 +167,7 @@ def test_pixels_that_vary_by_themselves_raise_no_alarm_in_a_year_and_a_shift_doe
     for _ in range(365):
         fresh = [varied(), varied()]
         assert not detect.pixel_changes(history, fresh, alarm=True)
-        history = [*history, fresh[0]][-probe.KEPT :]
+        history = [*history, fresh[0]][-probe.COMPARED_PROBES :]
     shift = 0.1 + 8 * spread
     assert detect.pixel_changes(history, [varied(shift), varied(shift)], alarm=True)
 
