@@ -127,7 +127,7 @@ class Train(Block):
     perturbed: Share = 0.25
     perturbed_eps: Annotated[float, Field(gt=0, le=255)] = 8.0
     patience: Annotated[float, Field(gt=0, le=1)] = 0.5
-    paper_beside: bool = False
+    paper_beside: Annotated[float, Field(ge=0)] = 0.0  # minutes; `true` of earlier files is one
     seed: Annotated[int, Field(ge=0, lt=2**40)] = 2012
 
 

@@ -141,10 +141,10 @@ def paper_net(
     process_group: ProcessGroup,
     on_progress: OnProgress | None,
 ) -> nn.Module | None:
-    """Train the paper's net beside the hybrid, where the settings ask for it."""
+    """Train the paper's net for `settings.paper_beside` minutes, where the hybrid is what is asked for."""
     model = None
     if settings.model != "paper" and settings.paper_beside:
-        settings = settings.model_copy(update=PAPER_SETTINGS)
+        settings = settings.model_copy(update=PAPER_SETTINGS | {"minutes": settings.paper_beside})
         network = build(settings, None)
         trainer = Trainer(
             network, splits.train, splits.validation, settings, resume_file=resume_file, process_group=process_group

@@ -192,6 +192,6 @@ def test_the_papers_net_is_trained_beside_the_hybrid_where_that_is_asked_for(
     make_pairs: Callable[..., Path], tmp_path: Path
 ) -> None:
     database = make_pairs(quality=10, train=4, validation=2, test=1)
-    found = fit(database, changed(SHORT, model="hybrid", paper_beside=True), tmp_path)
+    found = fit(database, changed(SHORT, model="hybrid", paper_beside=0.02), tmp_path)
     assert found["mae"] < 0.01 < found["paper_mae"] < 1.1 * found["identity_mae"]
     assert fit(database, changed(SHORT, model="hybrid"), tmp_path)["paper_mae"] is None
