@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attack.models.classifiers import Classifier
-from collect.codecs.quantisation import standard_tables
+from collect.codecs import quantisation
 from params import UserError
 from train.emulator import Emulator
 from train.layers import Jpeg
@@ -39,7 +39,7 @@ class Ensemble(nn.Module):
 
 def differentiable_jpeg(quality: int) -> Jpeg:
     """Return JPEG of a quality with the cubic rounding of Shin and Song (2017), 4:2:0: the talk's Diff_mim."""
-    return Jpeg("420", [standard_tables(quality)], rounding="cubic")
+    return Jpeg("420", [quantisation.standard_tables(quality)], rounding="cubic")
 
 
 def fixed(name: str) -> list[nn.Module]:

@@ -1,7 +1,7 @@
 """Real encoders and resizers by a short name, chains of them, and what a file tells of its codec."""
 
 from collect.codecs import quantisation
-from collect.codecs.chain import LARGEST_SIDE, before_encoding, check, decoded, encode, media_type, resized
+from collect.codecs.chain import LARGEST_SIDE, before_encoding, check, decoded, encode, media_type
 
 __all__ = [
     "LARGEST_SIDE",
@@ -11,5 +11,4 @@ __all__ = [
     "encode",
     "media_type",
     "quantisation",
-    "resized",
 ]

@@ -9,7 +9,7 @@ from functools import partial
 from PIL import Image, ImageFilter
 
 from collect.codecs.encoders import Encoder, all_encoders, encoder, number
-from collect.codecs.kernels import Kernel, all_kernels
+from collect.codecs.kernels import Kernel, all_kernels, resized
 from collect.codecs.quantisation import Tables
 
 STEP_FORMS = (
@@ -104,13 +104,6 @@ def _apply(steps: list[Step], image: Image.Image) -> Image.Image:
     for step in steps:
         image = step(image)
     return image
-
-
-def resized(size: tuple[int, int], by: str, number: float) -> tuple[int, int]:
-    """Reckon the width and height that `resize`, `fit` or `width` makes of an image's."""
-    sides = {"fit": max(size), "width": size[0]}
-    scale = min(1.0, number / sides[by]) if by in sides else number
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _resize(image: Image.Image, by: str, number: float, kernel: Kernel) -> Image.Image:

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs
 from collect.codecs import quantisation
+from collect.codecs.kernels import resized
 from collect.images import Unusable, decoding
 from params import UserError
 
@@ -139,8 +140,7 @@ def resize_rules(sizes: Sequence[tuple[Size, Size]]) -> list[str]:
     return [
         f"{by}:{number}"
         for by, number in steps
-        if _is_step(f"{by}:{number}")
-        and all(codecs.resized(before, by, float(number)) == after for before, after in sizes)
+        if _is_step(f"{by}:{number}") and all(resized(before, by, float(number)) == after for before, after in sizes)
     ]
 
 

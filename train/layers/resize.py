@@ -7,8 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from collect import codecs
-from collect.codecs import kernels
+from collect.codecs.kernels import kernel_matrix, resized
 
 
 class Resize(nn.Module):
@@ -26,10 +25,10 @@ class Resize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        wide, high = codecs.resized((width, height), self.by, self.number)
+        wide, high = resized((width, height), self.by, self.number)
         if (wide, high) == (width, height):
             return images
-        across, down = (kernel_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
+        across, down = (_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
         return whole(down @ whole(images @ across.T))
 
 
@@ -40,6 +39,6 @@ def whole(images: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def kernel_matrix(length: int, served: int, kernel: str) -> Tensor:
+def _matrix(length: int, served: int, kernel: str) -> Tensor:
     """Return the float [served, length] matrix by which a kernel resizes a line of pixels."""
-    return torch.from_numpy(kernels.kernel_matrix(length, served, kernel).copy())
+    return torch.from_numpy(kernel_matrix(length, served, kernel).copy())

@@ -1,4 +1,4 @@
-"""Kernels that an image is resized by, by name: each file offers the KERNELS of one library or family."""
+"""How an image is resized: to which size, and by which kernel; a file offers the KERNELS of one library or family."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Edges", "Kernel", "all_kernels", "kernel_matrix"]
+__all__ = ["Edges", "Kernel", "all_kernels", "kernel_matrix", "resized"]
 
 Edges = tuple[float, float, float, float]  # left, top, right, bottom; pixels
 
@@ -33,6 +33,13 @@ def all_kernels() -> dict[str, Kernel]:
     """List the kernels of every file in this folder, by the name that chains know them by."""
     files = [import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__)]
     return {name: kernel for file in files for name, kernel in file.KERNELS.items()}
+
+
+def resized(size: tuple[int, int], by: str, number: float) -> tuple[int, int]:
+    """Reckon the width and height that `resize`, `fit` or `width` makes of an image's."""
+    sides = {"fit": max(size), "width": size[0]}
+    scale = min(1.0, number / sides[by]) if by in sides else number
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def kernel_matrix(length: int, served: int, kernel: str) -> NDArray[np.float32]:

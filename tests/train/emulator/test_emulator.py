@@ -19,6 +19,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 from collect import codecs
+from collect.codecs import kernels
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.__main__ import app, matching_files
@@ -416,12 +417,12 @@ RULES = st.one_of(
 def test_every_resize_rule_is_among_those_that_explain_its_sizes(
     originals: list[tuple[int, int]], rule: tuple[str, float]
 ) -> None:
-    sizes = [(size, codecs.resized(size, *rule)) for size in originals]
+    sizes = [(size, kernels.resized(size, *rule)) for size in originals]
     found = resize_rules(sizes)
     assert found
     for step in filter(None, found):
         by, number = step.split(":")
-        assert all(codecs.resized(before, by, float(number)) == after for before, after in sizes)
+        assert all(kernels.resized(before, by, float(number)) == after for before, after in sizes)
 
 
 def test_the_estimated_bitrate_foretells_a_file_s_bits_on_any_size() -> None:
