@@ -20,7 +20,7 @@ from collect.files import write_atomically
 from collect.images import Unusable, decoding
 from collect.round_trip import Served, read_round_trips
 from collect.terminal import terminal
-from pairing.alignment.align import Measurement, measure
+from pairing.alignment.align import Measurement, measure_pair
 from pairing.alignment.registration import Alignment
 from pairing.database import Base, Pair, RoundTrip, Source
 from pairing.near_duplicates import LookAlikes
@@ -95,7 +95,7 @@ def columns_of(measured: Measurement) -> dict[str, Any]:
 def _measure(original: Path, rendition: Path, settings: Pairing) -> Measurement:
     try:
         with decoding():
-            return measure(original, rendition, settings)
+            return measure_pair(original, rendition, settings)
     except Unusable as error:
         return Measurement(None, None, f"unreadable: {error}")
 

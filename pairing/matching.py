@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
 
 from collect.images import Unusable, decoding
+from collect.terminal import terminal
 from collect.thumbnails import shrink
-from pairing.alignment.align import BLANK, Measurement, measure
+from pairing.alignment.align import BLANK, Measurement, measure_pair
 from pairing.alignment.canvas import luma
 from pairing.alignment.orientation import turned
 from params import Pairing
@@ -43,8 +43,8 @@ def match(originals: Sequence[Path], renditions: Sequence[Path], settings: Pairi
     originals is ambiguous and gets none. Raises OSError when an original can't be read.
     """
     thumbnails = np.stack([_thumbnails(file)[0] for file in originals])
-    console = Console(stderr=True)
-    found = [_match(originals, thumbnails, file, settings) for file in track(renditions, "match", console=console)]
+    files = track(renditions, "match", console=terminal())
+    found = [_match(originals, thumbnails, file, settings) for file in files]
     first: dict[Path, Match] = {}
     for each in sorted(filter(lambda each: each.original, found), key=_residual):
         assert each.original is not None
@@ -69,7 +69,7 @@ def _match(originals: Sequence[Path], thumbnails: NDArray[np.float32], rendition
     for place in order:
         if alike[place] < (alike[order[0]] - MORE if accepted else ALIKE):
             break
-        measured = measure(originals[place], rendition, settings)
+        measured = measure_pair(originals[place], rendition, settings)
         if measured.reason is None:
             accepted.append((originals[place], measured))
         else:

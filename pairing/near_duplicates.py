@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from collect.thumbnails import Thumbnail, thumbnail
-from pairing.alignment.align import Measurement, measure, read_aligned
+from pairing.alignment.align import Measurement, measure_pair, read_aligned
 from pairing.alignment.mask import mask_from_png
 from pairing.alignment.orientation import Turn, turned
 from pairing.alignment.registration import Alignment
@@ -50,7 +50,7 @@ class LookAlikes:
             return None if nearest == own else self.names[nearest]
         laid = thumbnail(Image.fromarray(read_aligned(rendition, size, alignment)), FINE)
         for each in near:
-            other = measure(self.files[self.names[each]], rendition, self.settings)
+            other = measure_pair(self.files[self.names[each]], rendition, self.settings)
             if other.reason or other.alignment is None or other.residual is None:
                 continue
             if _apart(alignment, other.alignment) <= SAME_FRAME:

@@ -74,7 +74,7 @@ KERNELS = {"plain": Kernel(interpolate)}
 USE_KERNEL = """
 from collect.codecs.kernels.interpolation import interpolate
 from pairing.alignment.registration import register
-from train.emulator.identify import identify
+from train.emulator import identify
 from train.layers.resize import Resize
 from train.tensors import from_pixels
 
@@ -126,7 +126,7 @@ class Gif(Encoder):
 """
 USE_ENCODER = """
 import torch
-from train.emulator.identify import identify
+from train.emulator import identify
 from train.layers.encoder import RealEncoder
 from train.tensors import from_pixels
 

@@ -15,7 +15,7 @@ from attack.evaluation.outcomes import OUTCOMES, Outcome
 from attack.evaluation.visibility import ssim
 from attack.models import classifiers
 from collect.round_trip import Original, Served, read_round_trips, round_trip
-from pairing.alignment import measure, psnr, read_pixels
+from pairing.alignment import measure_pair, psnr, read_pixels
 from params import UNIVERSAL, Pairing, Params, UserError
 from train import device
 from train.cluster import Executor, Local
@@ -121,7 +121,7 @@ class Judge:
         if sent.served is None:
             return nothing | {"reason": "refused by the platform"}
         name, served = sent.served
-        measured = measure(BytesIO(sent.uploaded), BytesIO(served), self.pairing)
+        measured = measure_pair(BytesIO(sent.uploaded), BytesIO(served), self.pairing)
         if measured.reason is not None:
             return nothing | {"reason": measured.reason}
         first = read_pixels(BytesIO(sent.photo))

@@ -81,7 +81,7 @@ def read_aligned(file: File, size: Size, alignment: Alignment) -> Pixels:
     return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.LANCZOS, box=placed))
 
 
-def measure(original: File, rendition: File, settings: Pairing) -> Measurement:
+def measure_pair(original: File, rendition: File, settings: Pairing) -> Measurement:
     """Measure a pair and accept or reject it.
 
     Raises OSError when a file can't be read as an image.

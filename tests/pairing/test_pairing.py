@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 import pairing.commands.pairing
-from pairing.alignment.align import mean_absolute_difference, measure, psnr, read_pixels
+from pairing.alignment.align import mean_absolute_difference, measure_pair, psnr, read_pixels
 from pairing.alignment.mask import mask_from_png
 from pairing.alignment.registration import Alignment
 from pairing.build import build
@@ -140,7 +140,10 @@ def test_two_crops_of_one_photo_that_changed_places_are_both_rejected(house: Hou
         crop.save(f"data/round_trips/weibo/train/{3 - number}.jpg", quality=75)
     rows = [json.loads(line) for line in Path("data/images/manifest.jsonl").read_text().splitlines()]
     trips = [json.loads(line) for line in Path("data/round_trips/weibo/manifest.jsonl").read_text().splitlines()]
-    assert measure(Path("data/images/train/0.png"), Path("data/round_trips/weibo/train/0.jpg"), SETTINGS).reason is None
+    assert (
+        measure_pair(Path("data/images/train/0.png"), Path("data/round_trips/weibo/train/0.jpg"), SETTINGS).reason
+        is None
+    )
     write(Path("data/images"), rows)
     write(Path("data/round_trips/weibo"), trips)
     assert house.build() == {None: 6, "another picture": 2}
@@ -157,7 +160,7 @@ def test_an_original_that_changed_since_is_rejected(house: House) -> None:
 def test_a_scaled_rendition_is_measured_at_the_originals_size(tmp_path: Path) -> None:
     photo(1, (200, 120)).save(tmp_path / "original.png")
     photo(1, (200, 120)).resize((100, 60), Image.Resampling.LANCZOS).save(tmp_path / "served.png")
-    measured = measure(tmp_path / "original.png", tmp_path / "served.png", SETTINGS)
+    measured = measure_pair(tmp_path / "original.png", tmp_path / "served.png", SETTINGS)
     assert measured.reason is None
     assert (measured.width, measured.height, measured.scale_x, measured.scale_y) == (100, 60, 0.5, 0.5)
 

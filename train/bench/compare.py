@@ -83,7 +83,6 @@ def compare(
     on: Executor,
 ) -> Iterator[Row]:
     """Give a row for each codec and model, from `out` where it stands there; write new ones as they come."""
-
     if len(training) < 3:
         raise UserError(f"{len(training)} photos to train on are too few: give three or more.")
     known = {row.key.model_dump_json(): row for row in rows.read_rows(out)}
@@ -134,8 +133,7 @@ class TrainedModel(NamedTuple):
 
 
 def train_model(training: Files, name: str, minutes: float) -> TrainedModel:
-    """Train a model for so many minutes, identifying the codec included; one in VALIDATION pairs is held out."""
-
+    """Train a model for so many minutes, identifying the codec included; one in VALIDATION_EVERY pairs is held out."""
     start = time.monotonic()
     settings = params.Train(epochs=UNBOUNDED, minutes=minutes, **(fit.PAPER_SETTINGS if name == "paper" else {}))
     held = training[::VALIDATION_EVERY]
@@ -174,7 +172,6 @@ def measure_row(training: Files, test: Files, key: RowKey) -> Row:
 
 def images_per_second(model: nn.Module, size: int) -> float:
     """Time the model's forward pass on batches of 8 images."""
-
     images = torch.rand(SPEED_BATCH, 3, size, size).to(device_of(model), memory_format=torch.channels_last)
     passes = 0
     with torch.no_grad():

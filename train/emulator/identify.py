@@ -147,9 +147,8 @@ def _learn_from_all_pairs(scored: Emulator, headers: Sequence[Header], score: st
     changed: dict[str, Any] = {}
     if scored.tables:
         name, _, *options = encoder.split(":")
-        chain = "+".join(
-            [*steps, ":".join([name, quantisation.tables_argument([each.steps for each in tables]), *options])]
-        )
+        argument = quantisation.tables_argument([each.steps for each in tables])
+        chain = "+".join([*steps, ":".join([name, argument, *options])])
         thresholds, limit = _learn_rules(headers, chain, tables, deadline)
         is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
         if time.monotonic() <= deadline and not is_lost:

@@ -18,7 +18,7 @@ from train.tensors import from_pixels, to_picture
 
 
 class RealEncoder(nn.Module):
-    """Encode and decode as the encoder of a chain does, to the bit; the gradient is that of `replace`.
+    """Encode and decode as the encoder of a chain does, to the bit; the gradient is that of `with_gradient`.
 
     Args:
         codec: of collect.codecs, one encoder without steps, such as `webp:50:m4`; raises ValueError for another.
@@ -33,14 +33,14 @@ class RealEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what is decoded, whole grey levels over 255, of images [N, 3, H, W] in [0, 1], any H and W."""
-        return replace(images, serve_all(self.decode, images), self.quantisation)
+        return with_gradient(images, serve_all(self.decode, images), self.quantisation)
 
     def decode(self, image: Image.Image) -> Image.Image:
         """Encode and decode one image."""
         return codecs.decoded(image, self.codec)
 
 
-def replace(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:
+def with_gradient(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:
     """Return `served`, what an encoder made of the images, with a gradient by them.
 
     It is steered (gradient_steering.py) where the encoder transforms in blocks of one size, else the identity's.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from collect.codecs import quantisation
-from train.layers.encoder import RealEncoder, replace
+from train.layers.encoder import RealEncoder, with_gradient
 from train.layers.resize import Resize
 from train.layers.sharpen import Sharpen
 from train.layers.steps import Jpeg
@@ -59,7 +59,7 @@ class Hybrid(nn.Module):
         """Return `served` with a gradient by the images, without a pass through the encoder's layer.
 
         The gradient is that of the steps before the encoder, and at the encoder that of
-        `train.layers.encoder.replace`.
+        `train.layers.encoder.with_gradient`.
 
         Args:
             images: [N, 3, H, W] in [0, 1].
@@ -72,9 +72,12 @@ class Hybrid(nn.Module):
         if before.shape != served.shape:
             real, model = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (served, before))
             raise ValueError(f"the chain's image has {real} pixels, the ComModel's {model}: not the same platform's")
+        transform = None
         if isinstance(self.encoder, Jpeg):
-            return replace(before, served, self.encoder.quantisation(before))
-        return replace(before, served, self.encoder.quantisation if isinstance(self.encoder, RealEncoder) else None)
+            transform = self.encoder.quantisation(before)
+        elif isinstance(self.encoder, RealEncoder):
+            transform = self.encoder.quantisation
+        return with_gradient(before, served, transform)
 
     def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Return what holds of a checkpoint from when WebP and JPEG 2000 were followed, and AVIF learned.

@@ -19,7 +19,7 @@ KEY = {"platform": "weibo", "site": "sandbox", "account": "7", "generation": 1}
 TO_THE_FIRST_STEP = """
 from alembic import command
 from alembic.config import Config
-from collect.connection import ALEMBIC
+from collect.database_engine import ALEMBIC
 config = Config()
 config.set_main_option("script_location", str(ALEMBIC))
 config.attributes |= {"connection": connection, "version_table": "alembic_version"}

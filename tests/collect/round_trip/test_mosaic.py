@@ -273,7 +273,7 @@ DAMAGE = """
 import sys
 from pathlib import Path
 import numpy as np
-from collect.mosaic import Uncuttable, cut
+from collect.round_trip.mosaic import MosaicResized, cut_mosaic
 served, folder, boxes = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3])
 whole, random, counts = served.read_bytes(), np.random.default_rng(5), {"refused": 0, "cut": 0}
 for number in range(int(sys.argv[4])):
@@ -288,7 +288,7 @@ for number in range(int(sys.argv[4])):
     try:
         cut_mosaic(folder / "damaged", (288, 288), boxes, [folder / f"d{place}" for place in range(len(boxes))])
         counts["cut"] += 1
-    except Uncuttable:
+    except MosaicResized:
         counts["refused"] += 1
 print(counts["refused"], counts["cut"])
 """

@@ -8,7 +8,7 @@ from distorted import Distorted, corner_error, distort, on_original
 from PIL import Image
 from skimage import data
 
-from pairing.alignment.align import measure, read_aligned, read_pixels
+from pairing.alignment.align import measure_pair, read_aligned, read_pixels
 from pairing.alignment.mask import mask_from_png
 from pairing.matching import match
 from params import Pairing
@@ -81,7 +81,7 @@ def test_a_variant_of_a_photo_is_told_apart_or_called_ambiguous(tmp_path: Path, 
 def test_a_clean_rendition_has_no_mask_and_the_plain_residual(folder: Path, codec: dict) -> None:
     file = folder / "clean"
     PHOTOS["rocket"].save(file, **codec)
-    measured = measure(folder / "rocket.png", file, Pairing())
+    measured = measure_pair(folder / "rocket.png", file, Pairing())
     assert measured.reason is None and measured.mask is None and measured.watermark == 0
     difference = np.abs(read_pixels(folder / "rocket.png").astype(int) - read_pixels(file))
     assert measured.residual == pytest.approx(difference.mean())
@@ -90,7 +90,7 @@ def test_a_clean_rendition_has_no_mask_and_the_plain_residual(folder: Path, code
 def test_an_aligned_rendition_lies_on_its_original(folder: Path) -> None:
     photo = PHOTOS["coffee"]  # 600x400
     photo.transpose(Image.Transpose.ROTATE_90).crop((2, 4, 400, 600)).save(folder / "turned.png")
-    measured = measure(folder / "coffee.png", folder / "turned.png", Pairing())
+    measured = measure_pair(folder / "coffee.png", folder / "turned.png", Pairing())
     assert measured.reason is None and measured.alignment and measured.mask
     laid, shown = read_aligned(folder / "turned.png", photo.size, measured.alignment), ~mask_from_png(measured.mask)
     assert np.array_equal(laid[shown], np.asarray(photo)[shown])
@@ -111,7 +111,7 @@ def test_an_aligned_rendition_lies_on_its_original(folder: Path) -> None:
 )
 def test_each_reason_is_told_apart(folder: Path, spoil, reason: str) -> None:
     spoil(PHOTOS["coffee"]).save(folder / "spoilt.jpg", quality=85)
-    told = measure(folder / "coffee.png", folder / "spoilt.jpg", Pairing()).reason
+    told = measure_pair(folder / "coffee.png", folder / "spoilt.jpg", Pairing()).reason
     assert told is not None and told.partition(":")[0] == reason
 
 
@@ -129,5 +129,5 @@ def covered(photo: Image.Image) -> Image.Image:
 
 def test_a_blank_original_is_never_paired(folder: Path) -> None:
     Image.new("RGB", (64, 64), "navy").save(folder / "navy.png")
-    told = measure(folder / "navy.png", folder / "navy.png", Pairing()).reason
+    told = measure_pair(folder / "navy.png", folder / "navy.png", Pairing()).reason
     assert told is not None and told.startswith("the original is blank")

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
-from pairing.alignment.align import measure
+from pairing.alignment.align import measure_pair
 from pairing.build import columns_of, new_database
 from pairing.database import Pair, RoundTrip, Source
 from params import Pairing, UserError
@@ -128,7 +128,7 @@ def load_measured(original: Path, renditions: list[Path]) -> Pairs:
     with new_database(original.parent / "tiny.db") as session:
         source = Source(platform="tiny", name="train/original.png", path=str(original), split="train", sha256="0")
         for number, file in enumerate(renditions):
-            measured = measure(original, file, Pairing())
+            measured = measure_pair(original, file, Pairing())
             assert measured.reason is None
             told = {"rendition": str(number), "remote_id": "", "format": "PNG", "bytes": 1, "sha256": "0"}
             trip = RoundTrip(source=source, platform="tiny", generation=1, path=str(file), **told)

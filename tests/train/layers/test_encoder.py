@@ -82,5 +82,5 @@ def test_images_are_served_in_their_order_where_some_take_longer() -> None:
 
 @pytest.mark.parametrize("codec", ["nosuch:5", "webp:101", "sharpen:0.4", "resize:0.5+png"])
 def test_what_is_no_encoder_is_refused_when_the_layer_is_built(codec: str) -> None:
-    with pytest.raises(ValueError, match="codec"):
+    with pytest.raises(ValueError, match=r"codec|is no encoder"):
         RealEncoder(codec)
