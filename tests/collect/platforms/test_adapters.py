@@ -166,7 +166,7 @@ def test_an_attempt_whose_answer_was_lost_is_settled_by_the_album(site, cut, pho
     with sandbox.serve(site, state=workplace / "site") as origin:
         with monkeypatch.context() as patched, pytest.raises(ConnectionError):
             if cut == "after":
-                patched.setattr(Ledger, "settle", lost)
+                patched.setattr(Ledger, "record_outcome", lost)
             else:
                 patched.setattr(type(load_platform(site, SETTINGS.platform(site))), "upload", lost)
             collect(site, originals, origin)
@@ -221,14 +221,14 @@ def test_kill_9_in_the_middle_uploads_nothing_twice(photos, workplace) -> None:
 def test_a_browser_that_ends_in_the_middle_gives_way_to_another(photos, workplace, monkeypatch) -> None:
     originals = photos(30)
     with sandbox.serve("weibo", state=workplace / "site") as origin:
-        settle, ended = Ledger.settle, []
+        record_outcome, ended = Ledger.record_outcome, []
 
-        def settle_and_end(self: Ledger, *arguments: object, **more: object) -> None:
-            settle(self, *arguments, **more)
+        def record_and_end(self: Ledger, *arguments: object, **more: object) -> None:
+            record_outcome(self, *arguments, **more)
             if len(ended) < 2:
                 ended.append(end_browsers())
 
-        monkeypatch.setattr(Ledger, "settle", settle_and_end)
+        monkeypatch.setattr(Ledger, "record_outcome", record_and_end)
         assert collect("weibo", originals, origin).complete == 30
         assert len(ended) == 2 and received(origin) == {each.sha256: 1 for each in originals}
 
@@ -281,7 +281,7 @@ def test_one_file_that_fails_leaves_the_others_of_its_batch_up(site, lost, photo
     with sandbox.serve(site, state=workplace / "site") as origin:
         if lost:
             with monkeypatch.context() as patched, pytest.raises(ConnectionError):
-                patched.setattr(Ledger, "settle", fail)
+                patched.setattr(Ledger, "record_outcome", fail)
                 collect(site, originals, origin)
         outcome = collect(site, originals, origin)
         assert (outcome.complete, outcome.rejected) == (8, 0)
@@ -319,7 +319,7 @@ def test_an_album_that_cannot_be_read_settles_nothing(site, photos, workplace, m
 
     with sandbox.serve(site, state=workplace / "site") as origin:
         with monkeypatch.context() as patched, pytest.raises(ConnectionError):
-            patched.setattr(Ledger, "settle", lost)
+            patched.setattr(Ledger, "record_outcome", lost)
             collect(site, originals, origin)
         blocked = {"content_type": "text/html", "body": "<p>sandbox: CometErrorRoot.react /misc/sorry</p>"}
         adapter = load_platform(site, SETTINGS.platform(site), origin=origin)
@@ -533,7 +533,7 @@ def album_without(original: Original, originals: Sequence[Original], workplace: 
         raise ConnectionError("cut off")
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(ConnectionError):
-        patched.setattr(Ledger, "settle", lost)
+        patched.setattr(Ledger, "record_outcome", lost)
         collect("facebook", originals, origin)
     with sqlite3.connect(workplace / "site/sandbox.db") as site:
         gone = "(SELECT id FROM photos WHERE sha256 = ?)"

@@ -141,7 +141,7 @@ def test_a_cut_off_attempt_is_settled_by_the_library(cut, site, wagtail, photos,
         raise ConnectionError("cut off")
 
     # in the middle: the first is in the library, and nobody has its number
-    sent, method = {"in the middle": (1, "receive"), "after": (9, "settle")}[cut]
+    sent, method = {"in the middle": (1, "record_remote_ids"), "after": (9, "record_outcome")}[cut]
     with monkeypatch.context() as patched, pytest.raises(ConnectionError):
         patched.setattr(Ledger, method, lost)
         collect(originals, wagtail)
