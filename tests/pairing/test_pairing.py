@@ -16,11 +16,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
-import pairing.commands.pairing
+from collect.command_line import command_line
 from pairing.alignment.align import mean_absolute_difference, measure_pair, psnr, read_pixels
 from pairing.alignment.mask import mask_from_png
 from pairing.alignment.registration import Alignment
 from pairing.build import build
+from pairing.commands.pairing import pairing
 from pairing.database import Pair, Source, Stored
 from pairing.shared_database import open_platform, open_shared, publish
 from params import Pairing, UserError
@@ -198,11 +199,11 @@ def test_the_command_asks_the_database_before_the_work_and_fills_it_after(
 ) -> None:
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     monkeypatch.setenv("COMREADV_PAIRS", "postgresql://me:s3cret@127.0.0.1:1/pairs")
-    answer = CliRunner().invoke(pairing.commands.pairing.app, ["--platform", "weibo"])
+    answer = CliRunner().invoke(command_line(pairing), ["--platform", "weibo"])
     assert answer.exit_code == 1 and "COMREADV_PAIRS in the environment can't be opened" in answer.output
     assert "s3cret" not in answer.output and not house.file.exists()
     monkeypatch.setenv("COMREADV_PAIRS", house.address or "")
-    answer = CliRunner().invoke(pairing.commands.pairing.app, ["--platform", "weibo"])
+    answer = CliRunner().invoke(command_line(pairing), ["--platform", "weibo"])
     assert answer.exit_code == 0, answer.output
     assert ("weibo: they are in the shared database too." in answer.output) == (house.address is not None)
     assert house.accepted("train") == accepted(house.file, "train") != []

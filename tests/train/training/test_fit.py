@@ -155,7 +155,7 @@ def test_nothing_is_trained_where_nothing_is_left_to_learn(make_pairs: Callable[
 
 def test_minutes_end_a_run(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
     database = make_pairs(side=32, train=2, validation=1, test=1)
-    found = fit(database, changed(SHORT, epochs=100_000, minutes=0.02), tmp_path)
+    found = fit(database, changed(SHORT, epochs=100_000, minutes=0.1), tmp_path)
     assert 0 < found["steps"] < 1000
 
 
