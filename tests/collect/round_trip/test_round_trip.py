@@ -32,7 +32,7 @@ from collect.platforms.codec import Codec, LocalSession
 from collect.platforms.weibo import Weibo
 from collect.round_trip import Original, read_round_trips, round_trip
 from collect.round_trip.cleanup import cleanup
-from collect.round_trip.retry_policy import WITH_A_SITE
+from collect.round_trip.retry_policy import MAX_RATE_LIMITS
 from collect.round_trip.uploads import Uploader
 from collect.sandbox.site import Site as Sandbox
 from collect.sandbox.sites import douban, facebook, weibo
@@ -627,11 +627,11 @@ def test_cleanup_gives_up_in_the_end_and_knows_what_is_deleted(photos, workplace
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with pytest.raises(RateLimited, match="HTTP 418"):
             cleanup("weibo", SETTINGS, origin=origin)
-        assert len(waited) == WITH_A_SITE - 1
+        assert len(waited) == MAX_RATE_LIMITS - 1
         answers[:] = [lambda sandbox: sandbox.captcha()]
         with pytest.raises(CaptchaRequired):
             cleanup("weibo", SETTINGS, origin=origin)
-        assert len(waited) == WITH_A_SITE - 1
+        assert len(waited) == MAX_RATE_LIMITS - 1
         assert cleanup("weibo", SETTINGS, origin=origin) == 1
         assert requests.get(f"{origin}/sandbox/received").json()["photos"] == 0
 
