@@ -261,8 +261,8 @@ def test_another_site_at_the_address_fails_at_the_sign_in(workplace) -> None:
 
 
 KILLED = (
-    "import os, comreadv; from collect.patients import Web;"
-    "Web.read_back = lambda _web: os.kill(os.getpid(), 9); comreadv.main()"
+    "import os, comreadv; from collect.doctor.checks import SiteChecks;"
+    "SiteChecks.read_back_upload = lambda _checks: os.kill(os.getpid(), 9); comreadv.main()"
 )
 
 
@@ -283,7 +283,7 @@ def test_what_a_killed_doctor_left_is_deleted_by_the_next(site, workplace) -> No
 def test_what_a_doctor_left_that_was_killed_before_it_knew_an_id_is_deleted_too(workplace) -> None:
     with sandbox.serve("facebook", state=workplace / "site") as origin:
         at = ("doctor", "--platform", "facebook", "--origin", origin)
-        program = KILLED.replace("Web.read_back = lambda _web:", "Web._received = lambda _web, _ids:")
+        program = KILLED.replace("read_back_upload = lambda _checks:", "_received = lambda _checks, _ids:")
         killed = subprocess.run([sys.executable, "-c", program, *at], capture_output=True, text=True, timeout=200)
         assert killed.returncode == -signal.SIGKILL and shown(origin) == (1, 0), killed.stdout
         assert Report(*at[1:]).status == 0
@@ -296,7 +296,7 @@ def test_ctrl_c_says_what_is_still_up(workplace, monkeypatch) -> None:
 
     with sandbox.serve("weibo", state=workplace / "site") as origin:
         with monkeypatch.context() as patched:
-            patched.setattr(SiteChecks, "read_back", stop)
+            patched.setattr(SiteChecks, "read_back_upload", stop)
             report = Report("--platform", "weibo", "--origin", origin)
         assert shown(origin) == (1, 0)
         (left,) = re.findall(r"is up as (\S+)", report.seen["upload"])
