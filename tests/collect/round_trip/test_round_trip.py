@@ -104,7 +104,7 @@ def test_a_codec_that_looks_at_the_whole_image_gets_no_mosaic(photos, workplace)
 def missing() -> dict[str, str]:
     """Read from the manifest why images have no round trip yet, by their names."""
     rows = map(json.loads, Path("out/manifest.jsonl").read_text().splitlines())
-    return {row.source: row["missing"] for row in rows if "missing" in row}
+    return {row["source"]: row["missing"] for row in rows if "missing" in row}
 
 
 @pytest.mark.browser
