@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 ADAPTERS = Path(__file__).parent / "collect" / "platforms"
 ATTACKS = Path(__file__).parent / "attack" / "attacks"
+TASKS = Path(__file__).parent / "attack" / "tasks"
 THROUGH_COM_MODEL = "comreadv_"  # before an attack's name: the gradient passes through the ComModel
 # what the gradient passes through, before an attack's name: a ComModel, a JPEG of a quality, the mean over some
 SURROGATE = re.compile(r"(comreadv|average|diff(?:100|[1-9]?[0-9]))_(.+)")
@@ -132,6 +133,7 @@ class Train(Block):
 
 
 class Attack(Block):
+    task: str = "classify"
     classifier: str = "efficientnet_lite0"
     weights: Path | None = None
     attacks: tuple[str, ...] = ("fgsm", "bim", "mim", "comreadv_fgsm", "comreadv_bim", "comreadv_mim")
@@ -148,6 +150,13 @@ class Attack(Block):
     def targeted(self) -> bool:
         """Tell whether an attack goes towards a class rather than away from one."""
         return self.goal != "untargeted"
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, name: str) -> str:
+        if name not in tasks():
+            raise ValueError(f"no task {name!r}; there are {', '.join(tasks())}")
+        return name
 
     @field_validator("attacks")
     @classmethod
@@ -220,7 +229,17 @@ class Params(Block):
 @cache
 def attacks() -> tuple[str, ...]:
     """List the attacks: the files of attack/attacks, but for the loop that they share."""
-    return tuple(sorted(file.stem for file in ATTACKS.glob("[!_]*.py") if file.stem != "base"))
+    return _modules(ATTACKS)
+
+
+@cache
+def tasks() -> tuple[str, ...]:
+    """List the tasks: the files of attack/tasks, but for the class that they share."""
+    return _modules(TASKS)
+
+
+def _modules(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(file.stem for file in folder.glob("[!_]*.py") if file.stem != "base"))
 
 
 def split_attack(name: str) -> tuple[str, str] | None:

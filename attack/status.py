@@ -9,25 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from attack.report.history import Evaluation, Model, read_file, strongest
+from attack.evaluation.figures import read_evaluation, strongest
+from attack.report.history import read_training_metrics
 from params import Params, UserError
 
 PROBE_EVERY = timedelta(days=7)
 SPLITS = ("train", "validation", "test")
 SQLITE = "sqlite:///"
-
-
-class Emulator(BaseModel):
-    chain: str
-    identified: bool
-
-
-class NamedModel(Model):
-    model: str
-    put_back: int | None = None  # the generation for which a person put this earlier model in use
-    emulator: Emulator | None = None
 
 
 @dataclass(frozen=True)
@@ -183,8 +171,7 @@ def _pairs(platform: str, address: str | None) -> dict[str, int] | None:
 
 
 def _model(platform: str) -> dict[str, Any] | None:
-    mend = f"Run `comreadv train --platform {platform}`."
-    model = read_file(Path("models") / f"{platform}.json", NamedModel, mend)
+    model = read_training_metrics(Path("models") / f"{platform}.json")
     if model is None:
         return None
     found = model.emulator
@@ -193,9 +180,9 @@ def _model(platform: str) -> dict[str, Any] | None:
 
 
 def _success(platform: str) -> dict[str, Any] | None:
-    mend = f"Run `comreadv evaluate --platform {platform}`."
-    evaluation = read_file(Path("reports") / f"{platform}.json", Evaluation, mend)
+    evaluation = read_evaluation(Path("reports") / f"{platform}.json")
     best = strongest(evaluation.success) if evaluation else None
     if evaluation is None or best is None:
         return None
-    return {"attack": best.attack, "eps": best.eps, "generation": evaluation.generation} | best.measured.model_dump()
+    figures = best.figures.model_dump(include={"images", "success_after", "low", "high"})
+    return {"attack": best.attack, "eps": best.eps, "generation": evaluation.generation} | figures

@@ -12,6 +12,7 @@ MOST_FILES = 20  # of code by name; the rest are folders
 # What decides nothing of what a stage makes: how it is asked for, told, written and spread over machines.
 WITHOUT_EFFECT = (
     "params.py",
+    "attack/named_class.py",
     "collect/command_line.py",
     "collect/database_engine.py",
     "collect/errors.py",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from attack.named_class import class_of
+from attack.tasks import Task
+from attack.tasks.classify import Classify
 from params import UserError, attacks, split_attack
 
 Norm = Literal["linf", "l2"]
 
 
 class Attack:
-    """Change images within eps so that a model names a target, or no longer names the label.
+    """Change images within eps so that a model's answer is the label, or no longer is.
 
     Args:
-        model: pixels, float [N, 3, H, W] in [0, 1], to logits [N, classes], or [views, N, classes] where several
+        model: pixels, float [N, 3, H, W] in [0, 1], to the task's logits [N, …], or [views, N, …] where several
             platforms or classifiers are attacked at once. What stands for a platform goes in front of the
             classifier, so that attacks know nothing of codecs.
         eps: the largest change. L-infinity: of a pixel's colour, grey levels (0-255). L2: the root mean square
@@ -30,6 +31,7 @@ class Attack:
         momentum: the share of the last direction that is carried on, where an attack has any.
         targeted: towards the labels; False: away from them.
         norm: in which eps is measured.
+        task: what the model is asked.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Attack:
         momentum: float = 1.0,
         targeted: bool = True,
         norm: Norm = "linf",
+        task: Task | None = None,
     ) -> None:
         self.model, self.eps, self.steps = model, eps, steps
         self.step_size = eps / steps if step_size is None else step_size
         self.momentum, self.targeted, self.norm = momentum, targeted, norm
+        self.task = task or Classify()
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Attack a batch.
@@ -60,8 +64,8 @@ class Attack:
         originals = (images * 255).round()
         levels, direction = self.start(originals), torch.zeros_like(originals)
         for index in range(self.steps):
-            seen = self.look(levels, direction)
-            direction = self.direction(self.gradient(seen / 255, labels), direction)
+            ahead = self.lookahead(levels, direction)
+            direction = self.direction(self.gradient(ahead / 255, labels), direction)
             levels = self.project(self.step(levels, direction, index), originals)
         return self.whole(levels, originals) / 255
 
@@ -69,20 +73,13 @@ class Attack:
         """Return the grey levels from which to set out."""
         return originals
 
-    def look(self, levels: Tensor, direction: Tensor) -> Tensor:  # noqa: ARG002
+    def lookahead(self, levels: Tensor, direction: Tensor) -> Tensor:  # noqa: ARG002
         """Return the grey levels at which to take the gradient, given the last direction, which is zero at first."""
         return levels
 
     def objective(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return what the attack raises: the mean over views, summed over the batch, so that images are independent.
-
-        Args:
-            logits: [N, classes] or [views, N, classes].
-        """
-        views = logits.flatten(0, -2)
-        times = len(views) // len(labels)
-        cross_entropy = F.cross_entropy(views, labels.repeat(times), reduction="sum") / times
-        return -cross_entropy if self.targeted else cross_entropy
+        """Return what the attack raises: the task's objective."""
+        return self.task.objective(logits, labels, targeted=self.targeted)
 
     def gradient(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the objective's gradient by the images."""
@@ -141,6 +138,5 @@ def load(name: str) -> type[Attack]:
             f"No attack {name!r}. There are {', '.join(attacks())}, each plain or through a surrogate, as in"
             " comreadv_mim, diff75_mim or average_bim."
         )
-    members = vars(importlib.import_module(f"attack.attacks.{module}"))
-    found: type[Attack] = next(members[each] for each in members if each.lower() == module.replace("_", ""))
-    return found
+    attack: type[Attack] = class_of("attack.attacks", module)
+    return attack

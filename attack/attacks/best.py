@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from attack.attacks.mim import MIM
-from attack.tasks.classify import margin
 
-FIRST, LAST = 1.2, 0.4  # steps as shares of eps: large ones leave the photo's roundings, small ones keep what was won
-SMOOTHING = 0.7  # pixels: what varies from one pixel to the next is what codecs take away
-WIDTH = 5  # of the smoothing's kernel, pixels
+FIRST_STEP, LAST_STEP = (
+    1.2,
+    0.4,
+)  # steps as shares of eps: large ones leave the photo's roundings, small ones keep what was won
+SMOOTHING_SIGMA = 0.7  # pixels: what varies from one pixel to the next is what codecs take away
+KERNEL_WIDTH = 5  # of the smoothing's kernel, pixels
 
 
 class Best(MIM):
@@ -34,7 +36,7 @@ class Best(MIM):
 
     def observe(self, images: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Keep the images that lead by more than those kept before."""
-        lead = margin(logits, labels, targeted=self.targeted).to(self.lead)
+        lead = self.task.margin(logits, labels, targeted=self.targeted).to(self.lead)
         better = lead > self.lead
         self.kept = torch.where(better.view(-1, 1, 1, 1), images.detach(), self.kept)
         self.lead = torch.where(better, lead, self.lead)
@@ -45,7 +47,7 @@ class Best(MIM):
 
     def step(self, levels: Tensor, direction: Tensor, index: int) -> Tensor:
         """Move by a step that falls evenly from the first to the last, to whole grey levels."""
-        share = FIRST + (LAST - FIRST) * index / max(1, self.steps - 1)
+        share = FIRST_STEP + (LAST_STEP - FIRST_STEP) * index / max(1, self.steps - 1)
         return (levels + share * self.eps * self.steepest(direction)).round()
 
     def project(self, levels: Tensor, originals: Tensor) -> Tensor:
@@ -58,9 +60,9 @@ def smoothed(gradient: Tensor) -> Tensor:
 
     To the bit what torchvision's gaussian_blur gives, whose import takes as long as all the rest.
     """
-    channels, reach = gradient.shape[1], WIDTH // 2
+    channels, reach = gradient.shape[1], KERNEL_WIDTH // 2
     far = reach / math.sqrt(2)  # so that the exponent needs no half
-    offsets = torch.linspace(-far, far, WIDTH, dtype=gradient.dtype, device=gradient.device)
-    line = (offsets / SMOOTHING).square().neg().softmax(0)
-    kernel = torch.outer(line, line).expand(channels, 1, WIDTH, WIDTH)
+    offsets = torch.linspace(-far, far, KERNEL_WIDTH, dtype=gradient.dtype, device=gradient.device)
+    line = (offsets / SMOOTHING_SIGMA).square().neg().softmax(0)
+    kernel = torch.outer(line, line).expand(channels, 1, KERNEL_WIDTH, KERNEL_WIDTH)
     return functional.conv2d(functional.pad(gradient, [reach] * 4, mode="reflect"), kernel, groups=channels)

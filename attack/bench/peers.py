@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -175,6 +174,3 @@ def _package(name: str, command: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(f"The peer needs the package {error.name}. Run `{command}`.") from None
-
-
-KORNIA = re.compile(r"kornia(\d+)_mim")

@@ -5,35 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-PLAIN = ("fgsm", "bim", "pgd", "mim", "mim_official", "ni", "vmi")
+from params import attacks, split_attack
 
-
+PLAIN = tuple(name for name in attacks() if split_attack(name) == ("plain", name))
 RESISTANT = ("average_bim", "diff90_mim", "diff75_mim", "diff50_mim")
-
-
 PACKAGES = ("torchattacks_mifgsm", "foolbox_mifgsm")
-
-
 OURS = ("comreadv_fgsm", "comreadv_bim", "comreadv_mim", "best")
-
-
 ANY_CODEC = (*PLAIN, *RESISTANT, *PACKAGES)  # attacks that know nothing of the codec: their images are made once
+PAPER = "paper_"  # before an attack's name: the gradient passes through the paper's net
+KORNIA = re.compile(r"kornia(\d+)_mim")
 
 
 def check_name(name: str) -> None:
     """Raise UserError for an attack that is not there."""
-    from attack.attacks.base import load
-    from attack.bench.peers import KORNIA, PEERS
+    from attack.attacks import load
+    from attack.bench.peers import PEERS
 
     if not KORNIA.fullmatch(name) and name not in PEERS:
-        load(name.removeprefix("paper_"))
+        load(name.removeprefix(PAPER))
 
 
-def every_attack(chain: str, *, paper: bool, linf: bool) -> Iterator[str]:
+def every_attack(codec: str, *, paper: bool, linf: bool) -> Iterator[str]:
     """List the attacks for a codec; JPEG-resistant ones of the codec's own quality where it is a JPEG."""
     yield from PLAIN
     yield from RESISTANT
-    quality = re.fullmatch(r"jpeg:(\d+)(:.*)?", chain)
+    quality = re.fullmatch(r"jpeg:(\d+)(:.*)?", codec)
     if quality:
         yield f"diff{quality[1]}_bim"
         if f"diff{quality[1]}_mim" not in RESISTANT:
@@ -42,5 +38,5 @@ def every_attack(chain: str, *, paper: bool, linf: bool) -> Iterator[str]:
         yield from PACKAGES
         yield f"kornia{quality[1] if quality else 75}_mim"
     if paper:
-        yield "paper_mim"
+        yield f"{PAPER}mim"
     yield from OURS

@@ -39,7 +39,7 @@ def attack(
         settings.platform(platform)
         name, platforms, how = platform, [platform], settings.attack
 
-    from attack.generate import generate
+    from attack.generation import generate
 
     out = Path("data/adversarial") / name
     com_models = [Path("models") / f"{each}.safetensors" for each in platforms]

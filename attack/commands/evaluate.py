@@ -6,9 +6,9 @@ from pathlib import Path
 
 import typer
 
-import params
+from attack.commands._evaluator import evaluator
 from collect.command_line import PARAMS, OriginOption, ParamsOption, PlatformOption
-from train.cluster import ExecutorOption, RayAddressOption, executor_of
+from train.cluster import ExecutorOption, RayAddressOption
 
 
 def evaluate(
@@ -24,19 +24,10 @@ def evaluate(
     Reads data/adversarial/<platform> and data/images. Writes data/evaluation/<platform>, reports/<platform>.json
     and reports/<platform>.svg. Stops and resumes.
     """
-    settings = params.load(params_file)
-    settings.platform(platform)
+    sender = evaluator(platform, origin, executor, ray_address, params_file)
 
-    from attack.evaluation import metrics
-    from attack.evaluation.evaluate import evaluate as run
-    from collect import fingerprint
+    from attack.evaluation.metrics import write_evaluation
 
-    generation = fingerprint.generation(platform)
-    out = Path("data/evaluation") / platform
-    adversarial = Path("data/adversarial") / platform
-    on = executor_of(settings.cluster, executor, ray_address)
-    outcomes = run(
-        platform, settings, adversarial, Path("data/images"), out, generation=generation, origin=origin, executor=on
-    )
-    metrics.write_metrics(platform, settings, outcomes, generation, Path("reports"))
+    outcomes = sender.evaluate(Path("data/evaluation") / platform)
+    write_evaluation(sender, outcomes, Path("reports"))
     typer.echo(f"{platform}: {len(outcomes)} adversarial images evaluated, in reports/{platform}.json.")

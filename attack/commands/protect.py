@@ -15,6 +15,7 @@ from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 if TYPE_CHECKING:
     from attack.protect.photo_model import Processing
+    from attack.protect.protector import ProtectionRequest
 
 
 class Goal(StrEnum):
@@ -79,39 +80,41 @@ def protect(
 
     from attack.protect import photo
 
-    found = photo.find(photos, out)
+    found = photo.find_photos(photos, out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file. Give a folder.")
 
     from attack.models import classifiers
-    from attack.protect.batch import Result, run
+    from attack.protect.batch import Result, protect_all
     from attack.protect.output import FEW, Each, Failures, Json, Reporter, Summary
     from attack.protect.photo_model import Processing
     from attack.protect.protector import ProtectionRequest, Protector
     from train import device
 
-    on = executor_of(settings.cluster, executor, ray_address)
-    at = device.best()
-    platforms = [Processing.load(name, models, at) for name in rows]
-    wish = ProtectionRequest(
+    executed = executor_of(settings.cluster, executor, ray_address)
+    on = device.best()
+    platforms = [Processing.load(name, models, on) for name in rows]
+    request = ProtectionRequest(
         goal=GOALS[goal],
         eps=None if visibility is not None else eps or 5,
         visibility=visibility,
         kind=kind.value,
         keep_metadata=keep_metadata,
+        task=settings.attack.task,
     )
     own = settings.attack.classifier
-    loaded = {name: classifiers.load(name, settings.attack.weights if name == own else None, at) for name in names}
-    depends_on = _depends_on(wish, platforms, models, names, settings.attack.weights)
+    loaded = {name: classifiers.load(name, settings.attack.weights if name == own else None, on) for name in names}
+    depends_on = _depends_on(request, platforms, models, names, settings.attack.weights)
     failures = Failures()
-    telling: Reporter = Json() if as_json else Each() if len(found) <= FEW else Summary(out)
+    reporter: Reporter = Json() if as_json else Each() if len(found) <= FEW else Summary(out)
 
     def tell(result: Result) -> None:
-        telling.tell(result)
+        reporter.tell(result)
         failures.tell(result)
 
-    run(Protector(wish, platforms, loaded, depends_on), found, out, photo.SUFFIXES[kind], tell, on)
-    telling.end()
+    protector = Protector(request, platforms, loaded, depends_on)
+    protect_all(protector, found, out, photo.SUFFIXES[kind], tell, executed)
+    reporter.end()
     failures.end()
     if failures.count:
         raise typer.Exit(1)
@@ -130,16 +133,16 @@ def _kind(wanted: Kind | None, rows: dict[str, params.PlatformRow]) -> Kind:
 
 
 def _depends_on(
-    wish: object, platforms: list[Processing], models: Path, classifiers: list[str], weights: Path | None
+    request: ProtectionRequest, platforms: list[Processing], models: Path, classifiers: list[str], weights: Path | None
 ) -> dict[str, Any]:
     """Return JSON values that say what a copy depends on, beside the photo."""
     import hashlib
-    import json
-    from dataclasses import asdict
+
+    from pydantic import TypeAdapter
 
     files = [models / f"{each.platform}{suffix}" for each in platforms for suffix in (".emulator.json", ".safetensors")]
     hashes = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in files if each.exists()}
-    asked: dict[str, Any] = asdict(wish)  # type: ignore[call-overload]
+    # without defaults, so that what an earlier version protected stays done
+    asked: dict[str, Any] = TypeAdapter(type(request)).dump_python(request, mode="json", exclude_defaults=True)
     asked |= {"platforms": [each.platform for each in platforms], "classifiers": classifiers, "models": hashes}
-    result: dict[str, Any] = json.loads(json.dumps(asked | {"weights": str(weights) if weights else None}))
-    return result
+    return asked | {"weights": str(weights) if weights else None}

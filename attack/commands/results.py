@@ -15,21 +15,20 @@ def results(
     """Print the last evaluation of every platform that is on, and its ComModel's error, as tables."""
     settings = params.load(params_file)
 
-    import json
-
     from rich.console import Console
 
-    from attack.evaluation import transfer
-    from attack.report.tables import model_table, table, transfer_table
+    from attack.evaluation.figures import read_evaluation
+    from attack.evaluation.transfer_matrix import matrices
+    from attack.report.history import read_training_metrics
+    from attack.report.tables import model_table, success_table, transfer_table
 
-    found = [Path("reports") / f"{name}.json" for name in settings.platforms]
-    reports = [json.loads(file.read_text(encoding="utf-8")) for file in found if file.exists()]
-    if not reports:
+    platforms, reports = list(settings.platforms), Path("reports")
+    evaluations = [found for name in platforms if (found := read_evaluation(reports / f"{name}.json"))]
+    if not evaluations:
         raise UserError("Nothing has been evaluated yet. Run `dvc repro`.")
-    Console().print(table(reports, settings.attack.attacks))
-    for matrix in transfer.matrices(list(settings.platforms), Path("reports")):
+    Console().print(success_table(evaluations, settings.attack.attacks))
+    for matrix in matrices(platforms, reports):
         Console().print(transfer_table(matrix))
-    metrics = [Path("models") / f"{name}.json" for name in settings.platforms]
-    models = [json.loads(file.read_text(encoding="utf-8")) for file in metrics if file.exists()]
+    models = [trained for name in platforms if (trained := read_training_metrics(Path("models") / f"{name}.json"))]
     if models:
         Console().print(model_table(models))

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-import params
+from attack.commands._evaluator import evaluator
 from collect.command_line import PARAMS, OriginOption, ParamsOption
-from train.cluster import ExecutorOption, RayAddressOption, executor_of
+from train.cluster import ExecutorOption, RayAddressOption
 
 
 def transfer(
@@ -25,17 +25,10 @@ def transfer(
     Reads data/adversarial and data/images. Writes data/transfer/<platform> and reports/transfer/<platform>.json.
     Stops and resumes.
     """
-    settings = params.load(params_file)
-    settings.platform(platform)
+    sender = evaluator(platform, origin, executor, ray_address, params_file)
 
-    from attack.evaluation.transfer import transfer as run
-    from attack.evaluation.transfer import write_metrics
-    from collect import fingerprint
+    from attack.evaluation.metrics import write_transfer
 
-    generation = fingerprint.generation(platform)
-    out = Path("data/transfer") / platform
-    on = executor_of(settings.cluster, executor, ray_address)
-    success = run(platform, settings, Path("data/images"), out, generation=generation, origin=origin, executor=on)
-    write_metrics(platform, settings, success, generation, Path("reports"))
-    images = sum(row["images"] for rows in success.values() for row in rows.values())
-    typer.echo(f"{platform}: {images} images made for others evaluated, in reports/transfer/{platform}.json.")
+    outcomes = sender.transfer(Path("data/transfer") / platform)
+    write_transfer(sender, outcomes, Path("reports"))
+    typer.echo(f"{platform}: {len(outcomes)} images made for others evaluated, in reports/transfer/{platform}.json.")

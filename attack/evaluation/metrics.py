@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from attack.evaluation.evaluate import Evaluator, made_for
+from attack.evaluation.figures import Evaluation, Transfer
 from attack.evaluation.outcomes import Outcome
 from attack.evaluation.success_plot import success_plot
 from attack.evaluation.summary import summarise
-from params import Params, UserError
+from collect.files import to_json, write_atomically
 
 
-def write_metrics(name: str, params: Params, outcomes: Sequence[Outcome], generation: int, reports: Path) -> None:
+def write_evaluation(evaluator: Evaluator, outcomes: Sequence[Outcome], reports: Path) -> None:
     """Write reports/<platform>.json and the plot reports/<platform>.svg."""
-    _make_folder(reports)
+    name, params = evaluator.platform, evaluator.params
     success = summarise(outcomes, params.evaluate.confidence)
-    content = {
-        "platform": name,
-        "site": outcomes[0].site,
-        "generation": generation,
-        "classifier": params.attack.classifier,
-        "images": len({each.image for each in outcomes}),
-        "confidence": params.evaluate.confidence,
-        "success": success,
-    }
-    (reports / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (reports / f"{name}.svg").write_text(success_plot(success, params.attack.attacks), encoding="utf-8")
+    evaluation = Evaluation(
+        platform=name,
+        site=outcomes[0].site,
+        generation=evaluator.generation,
+        classifier=params.attack.classifier,
+        images=len({each.image for each in outcomes}),
+        confidence=params.evaluate.confidence,
+        success=success,
+    )
+    write_atomically(reports / f"{name}.json", to_json(Evaluation, evaluation, indent=2))
+    write_atomically(reports / f"{name}.svg", success_plot(success, params.attack.attacks))
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} can't be made a folder ({error}). Move what is there away.") from None
+def write_transfer(evaluator: Evaluator, outcomes: Sequence[Outcome], reports: Path) -> None:
+    """Write reports/transfer/<platform>.json, summed up by what the images were made for."""
+    transfer = Transfer(
+        platform=evaluator.platform,
+        generation=evaluator.generation,
+        classifier=evaluator.params.attack.classifier,
+        confidence=evaluator.params.evaluate.confidence,
+        success=summarise(outcomes, evaluator.params.evaluate.confidence, made_for),
+    )
+    write_atomically(reports / "transfer" / f"{evaluator.platform}.json", to_json(Transfer, transfer, indent=2))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from params import UserError
+from attack import tasks
+from collect.files import read_rows
 
 OUTCOMES = "outcomes.jsonl"
 
@@ -30,18 +30,13 @@ class Outcome:
     psnr: float | None  # dB, downloaded against the photo
     ssim: float | None
     reason: str | None  # why there is no answer after
+    task: str = "classify"
 
     def succeeds(self, answer: int | None) -> bool:
         """Tell whether an answer is what the attack wanted; no answer is no success."""
-        if answer is None:
-            return False
-        return answer == self.target if self.targeted else answer != self.prediction
+        return answer is not None and tasks.load(self.task).succeeded(answer, self.prediction, self.target)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
     """Read the outcomes of an evaluation; a UserError when there are none."""
-    try:
-        lines = (folder / OUTCOMES).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"No evaluation in {folder}. Run `comreadv evaluate --platform {folder.name}`.") from None
-    return [Outcome(**json.loads(line)) for line in lines]
+    return read_rows(folder / OUTCOMES, Outcome, f"Run `comreadv evaluate --platform {folder.name}`.")

@@ -13,9 +13,9 @@ from skimage.metrics import structural_similarity
 from pairing.alignment import Pixels
 from pairing.alignment import psnr as psnr
 
-STRIP = 256  # rows that SSIM is reckoned on at a time
-WINDOW = 7  # of SSIM, pixels
-TILE = 1024  # of LPIPS, pixels
+STRIP_ROWS = 256  # rows that SSIM is reckoned on at a time
+SSIM_WINDOW = 7  # of SSIM, pixels
+LPIPS_TILE = 1024  # of LPIPS, pixels
 BACKBONE = "alexnet-owt-7be5be79.pth"  # torchvision's, which LPIPS stands on
 
 # The least SSIM and PSNR for a word: SSIM alone overlooks soft blotches, PSNR alone what lies on smooth areas.
@@ -38,7 +38,7 @@ class Visibility:
     word: str
 
 
-def look(original: Pixels, copy: Pixels) -> Visibility:
+def measure_visibility(original: Pixels, copy: Pixels) -> Visibility:
     """Measure how visible the change from an image to another of its size is."""
     similarity, ratio = ssim(original, copy), psnr(original, copy)
     return Visibility(
@@ -57,10 +57,10 @@ def ssim(first: Pixels, second: Pixels) -> float:
 
     Strips overlap by a window, so that each window counts once.
     """
-    total, inner, margin = 0.0, first.shape[0] - WINDOW + 1, WINDOW - 1
-    for top in range(0, inner, STRIP):
-        rows = slice(top, min(top + STRIP, inner) + margin)
-        strip = structural_similarity(first[rows], second[rows], channel_axis=2, win_size=WINDOW)
+    total, inner, margin = 0.0, first.shape[0] - SSIM_WINDOW + 1, SSIM_WINDOW - 1
+    for top in range(0, inner, STRIP_ROWS):
+        rows = slice(top, min(top + STRIP_ROWS, inner) + margin)
+        strip = structural_similarity(first[rows], second[rows], channel_axis=2, win_size=SSIM_WINDOW)
         total += float(strip) * (rows.stop - rows.start - margin)
     return total / float(inner)
 
@@ -77,9 +77,9 @@ def lpips(first: Pixels, second: Pixels) -> float | None:
 
     network = package.LPIPS(net="alex", verbose=False).eval()
     total, height, width = 0.0, *first.shape[:2]
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            window = (slice(top, top + TILE), slice(left, left + TILE))
+    for top in range(0, height, LPIPS_TILE):
+        for left in range(0, width, LPIPS_TILE):
+            window = (slice(top, top + LPIPS_TILE), slice(left, left + LPIPS_TILE))
             pair = [
                 torch.from_numpy(each[window].copy()).permute(2, 0, 1)[None] / 127.5 - 1 for each in (first, second)
             ]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from attack.protect import photo
 from attack.protect.photo import Unwritable
-from attack.protect.protector import STEPS, Protector, to_json
+from attack.protect.protected import Protected
+from attack.protect.protector import STEPS, Protector
 from attack.protect.record import Record
 from collect.images import Unusable
+from collect.terminal import terminal
 from params import UserError
 from train.cluster import Executor, Local
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Result:
     """What became of a photo: a row of the record, or the reason why there is none."""
 
     source: str
-    row: dict[str, Any] | None
+    row: Protected | None
     reason: str = ""
     copy: bytes = b""
     done_before: bool = False
@@ -57,19 +60,19 @@ class WorkerInit:
         if isinstance(sent.data, str):
             return Result(sent.source, None, sent.data)
         try:
-            made, copy = self.protector.protect(sent.data, sent.source, sent.output, self.step or (lambda: None))
+            row, copy = self.protector.protect(sent.data, sent.source, sent.output, self.step or (lambda: None))
         except (Unusable, Unwritable, ValueError, OSError) as error:
             return Result(sent.source, None, _reason(error))
-        return Result(sent.source, to_json(made), copy=copy)
+        return Result(sent.source, row, copy=copy)
 
 
-def run(
+def protect_all(
     protector: Protector,
     found: Sequence[tuple[Path, Path]],
     out: Path,
     suffix: str,
     tell: Callable[[Result], None],
-    on: Executor,
+    executor: Executor,
 ) -> None:
     """Protect photos; none of what is made is kept in memory.
 
@@ -82,24 +85,23 @@ def run(
         record = Record(out)
     except OSError as error:
         raise UserError(f"--out {out} can't be used ({error}). Give another folder.") from None
-    console = Console(stderr=True)
-    with Progress(console=console, redirect_stdout=False) as bar:  # stdout is for what is told
+    with Progress(console=terminal(), redirect_stdout=False) as bar:  # stdout is for what is told
         task = bar.add_task("", total=len(found))
-        passes = 3 + STEPS[protector.wish.goal]
-        step = (lambda: bar.advance(task, 1 / passes)) if isinstance(on, Local) else None
-        told = 0
+        passes = 3 + STEPS[protector.request.goal]
+        step = (lambda: bar.advance(task, 1 / passes)) if isinstance(executor, Local) else None
+        finished = 0
 
         def passed(result: Result) -> None:
-            nonlocal told
-            told += 1
+            nonlocal finished
+            finished += 1
             tell(result)
-            bar.update(task, description=Path(result.source).name[:40], completed=told)
+            bar.update(task, description=Path(result.source).name[:40], completed=finished)
 
         try:
-            for result in on.map(WorkerInit(protector, step), _todo(record, protector, found, suffix, passed)):
-                passed(_kept(record, result))
+            for result in executor.map(WorkerInit(protector, step), _todo(record, protector, found, suffix, passed)):
+                passed(_recorded(record, result))
         except KeyboardInterrupt:
-            console.print("Stopped. What is done stays done; run again to go on.")
+            log.info("Stopped. What is done stays done; run again to go on.")
             raise
 
 
@@ -116,18 +118,18 @@ def _todo(
             passed(Result(str(source), row, done_before=True))
             continue
         try:
-            data: bytes | str = photo.load(source)
+            data: bytes | str = photo.read_file(source)
         except (Unusable, OSError) as error:
             data = _reason(error)
         yield Photo(str(source), str(place), data)
 
 
-def _kept(record: Record, result: Result) -> Result:
+def _recorded(record: Record, result: Result) -> Result:
     if result.row is None:
         return result
     try:
-        record.keep(result.row, result.copy)
-    except OSError as error:
+        record.add(result.row, result.copy)
+    except (OSError, UserError) as error:
         return Result(result.source, None, _reason(error))
     return replace(result, copy=b"")
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import typer
 from rich import box
@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from attack.protect.batch import Result
+from attack.protect.protected import Answer, Protected
 from attack.protect.record import NAME
+from collect.files import to_json
 
 FEW = 10  # photos of which each is described
 MOST_FAILURES = 20  # that are listed
-LARGE = 20 * 2**20  # bytes: more than some platforms take
+LARGE_FILE_BYTES = 20 * 2**20  # more than some platforms take
 
 
 class Reporter(Protocol):
@@ -58,7 +60,7 @@ class Json:
             return
         if result.done_before:
             self.skipped.append(result.source)
-        typer.echo(f"{self.before}\n{json.dumps(result.row, ensure_ascii=False)}", nl=False)
+        typer.echo(f"{self.before}\n{to_json(Protected, result.row).rstrip()}", nl=False)
         self.before = ","
 
     def end(self) -> None:
@@ -82,12 +84,12 @@ class Summary:
             return
         row = result.row
         self.counts["done before" if result.done_before else "protected now"] += 1
-        self.counts["survive everywhere"] += row["survives"]
-        for each in row["verdicts"]:
-            self.survives[each["platform"], each["classifier"]] += each["survives"]
-        lost = 1 - row["visibility"]["ssim"]
+        self.counts["survive everywhere"] += row.survives
+        for each in row.verdicts:
+            self.survives[each.platform, each.classifier] += each.survives
+        lost = 1 - row.visibility.ssim
         self.ssim_lost, self.most_lost = self.ssim_lost + lost, max(self.most_lost, lost)
-        self.bytes += row["bytes"]
+        self.bytes += row.bytes
 
     def end(self) -> None:
         Console(width=None if Console().is_terminal else 120).print(self.table())
@@ -139,28 +141,26 @@ def _share(counts: Counter[str], of: int) -> str:
     return f"{counts['survive everywhere'] / of:.1%}"
 
 
-def describe(row: dict[str, Any], *, done_before: bool) -> str:
+def describe(row: Protected, *, done_before: bool) -> str:
     """Tell a person what became of a photo."""
-    verdicts, seen = row["verdicts"], row["visibility"]
-    lines = [f"{_near(row['source'])} → {_near(row['output'])}" + (" (done before)" if done_before else "")]
-    several = len({each["classifier"] for each in verdicts}) > 1
-    first = {each["classifier"]: each["before"] for each in verdicts}
-    lines += [f"  {name if several else 'the model'} said: {_say(answer)}" for name, answer in first.items()]
+    verdicts, seen = row.verdicts, row.visibility
+    lines = [f"{_near(row.source)} → {_near(row.output)}" + (" (done before)" if done_before else "")]
+    several = len({each.classifier for each in verdicts}) > 1
+    first = {each.classifier: each.before for each in verdicts}
+    lines += [f"  {name if several else 'the model'} said: {_quote(answer)}" for name, answer in first.items()]
     for each in verdicts:
-        who = each["classifier"] if several else "the model"
-        fate = "will survive" if each["survives"] else "WILL NOT SURVIVE"
-        lines.append(f"  {each['platform']}: {fate}; after it ({each['how']}) {who} says {_say(each['after'])}")
-    figures = [f"{seen['largest']} grey levels at most"]
-    figures += [f"PSNR {seen['psnr']:.1f} dB"] if seen["psnr"] is not None else []
-    figures += [f"SSIM {seen['ssim']:.3f}"]
-    figures += [f"LPIPS {seen['lpips']:.3f}"] if seen["lpips"] is not None else []
-    lines.append(f"  the change is {seen['word']}: {', '.join(figures)}")
-    if not row["survives"]:
+        who = each.classifier if several else "the model"
+        fate = "will survive" if each.survives else "WILL NOT SURVIVE"
+        lines.append(f"  {each.platform}: {fate}; after it ({each.how}) {who} says {_quote(each.after)}")
+    figures = [f"{seen.largest} grey levels at most"]
+    figures += [f"PSNR {seen.psnr:.1f} dB"] if seen.psnr is not None else []
+    figures += [f"SSIM {seen.ssim:.3f}"]
+    figures += [f"LPIPS {seen.lpips:.3f}"] if seen.lpips is not None else []
+    lines.append(f"  the change is {seen.word}: {', '.join(figures)}")
+    if not row.survives:
         lines.append("  To make it survive, allow more change (--eps, --visibility), or protect for fewer platforms.")
-    if row["bytes"] > LARGE:
-        lines.append(
-            f"  The file has {row['bytes'] >> 20} MB, more than some platforms take; --format jpeg makes less."
-        )
+    if row.bytes > LARGE_FILE_BYTES:
+        lines.append(f"  The file has {row.bytes >> 20} MB, more than some platforms take; --format jpeg makes less.")
     return "\n".join(lines)
 
 
@@ -170,5 +170,5 @@ def _near(file: str) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _say(answer: dict[str, Any]) -> str:
-    return f"“{answer['name']}” ({100 * answer['confidence']:.0f} %)"
+def _quote(answer: Answer) -> str:
+    return f"“{answer.name}” ({100 * answer.confidence:.0f} %)"

@@ -19,11 +19,11 @@ from pairing.alignment import Pixels
 from params import UserError
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}  # of what is written
-READ = frozenset(  # suffixes of photos in a folder
+PHOTO_SUFFIXES = frozenset(  # suffixes of photos in a folder
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".jp2", ".j2k", ".tif", ".tiff", ".gif"}
     | {".bmp", ".ppm"}
 )
-BLOCK = 8  # pixels, side, of a JPEG's
+BLOCK_SIZE = 8  # pixels, side, of a JPEG's
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Unwritable(Exception):
     """A protected copy that can't be made; its text is the reason, for a person."""
 
 
-def find(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+def find_photos(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """List photos and where their copies go below `out`, without suffix; folders are walked, `out` left out.
 
     Raises UserError for what is not there, and when there is no photo at all.
@@ -55,22 +55,22 @@ def find(given: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         for file in sorted(path.rglob("*")):
             inside = file.relative_to(path)
             hidden = any(part.startswith(".") for part in inside.parts)
-            is_photo = file.suffix.lower() in READ and file.is_file() and not hidden
+            is_photo = file.suffix.lower() in PHOTO_SUFFIXES and file.is_file() and not hidden
             if is_photo and not file.resolve().is_relative_to(out.resolve()):
                 found.setdefault(file.resolve(), inside.with_suffix(""))
     if not found:
         raise UserError(
-            f"No photo in {', '.join(map(str, given))}. Files ending in {', '.join(sorted(READ))} are taken."
+            f"No photo in {', '.join(map(str, given))}. Files ending in {', '.join(sorted(PHOTO_SUFFIXES))} are taken."
         )
     return list(found.items())
 
 
-def load(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Read a photo's file whole; raise Unusable with the reason."""
     return Photo(path.name, path.stem, path).read()
 
 
-def read(data: bytes) -> Source:
+def decode(data: bytes) -> Source:
     """Decode a photo's file; raise Unusable with the reason."""
     image = images.decode(data, keep=True)
     profile = image.info.pop("icc_profile", None)
@@ -133,9 +133,9 @@ def _change(first: Pixels, second: Pixels) -> Pixels:
 def _cut(changed: Pixels, original: Pixels, beyond: NDArray[np.bool_], limit: int) -> Pixels:
     """Bring the change within a limit, in all blocks in which a pixel is beyond."""
     height, width = beyond.shape[:2]
-    padded = np.pad(beyond.any(axis=2), ((0, -height % BLOCK), (0, -width % BLOCK)))
-    blocks = padded.reshape(padded.shape[0] // BLOCK, BLOCK, -1, BLOCK).any(axis=(1, 3))
-    where = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+    padded = np.pad(beyond.any(axis=2), ((0, -height % BLOCK_SIZE), (0, -width % BLOCK_SIZE)))
+    blocks = padded.reshape(padded.shape[0] // BLOCK_SIZE, BLOCK_SIZE, -1, BLOCK_SIZE).any(axis=(1, 3))
+    where = blocks.repeat(BLOCK_SIZE, axis=0).repeat(BLOCK_SIZE, axis=1)[:height, :width]
     cut = changed.copy()
     cut[where] = changed[where].clip(
         original[where] - np.minimum(original[where], limit), original[where] + np.minimum(255 - original[where], limit)

@@ -19,7 +19,7 @@ from train.layers import RealEncoder, StraightThrough
 from train.models import Bpda, Hybrid, checkpoint
 from train.tensors import from_pixels
 
-WHOLE = 2**21  # pixels up to which a ComModel takes an image at once
+MAX_UNTILED_PIXELS = 2**21  # pixels up to which a ComModel takes an image at once
 TILE, HALO = 1024, 64  # pixels, multiples of a macroblock
 FINE = 4  # pixels of the change's way through the photo, per working pixel, that the gradient follows
 
@@ -68,7 +68,7 @@ def _layers(emulator: Emulator) -> nn.Module:
 @torch.no_grad()
 def respond(model: nn.Module, images: Tensor) -> Tensor:
     """Return a ComModel's answer to images [1, 3, H, W]; in overlapping tiles to large ones, to bound its memory."""
-    if images.shape[-1] * images.shape[-2] <= WHOLE:
+    if images.shape[-1] * images.shape[-2] <= MAX_UNTILED_PIXELS:
         answer: Tensor = model(images)
         return answer
     encode: Callable[[Tensor], Tensor] = model

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attack import tasks
 from attack.attacks.best import Best
-from attack.evaluation.visibility import Visibility, look
+from attack.evaluation.visibility import Visibility, measure_visibility
 from attack.models import classifiers
 from attack.models.classifiers import Classifier
 from attack.protect import photo
 from attack.protect.photo_model import FullResolution, Processing, shrink, working_size
-from attack.tasks.classify import aim
+from attack.protect.protected import Answer, Protected, Verdict
 from pairing.alignment import Pixels
 from params import Goal
 from train.tensors import from_pixels
@@ -34,51 +35,7 @@ class ProtectionRequest:
     visibility: float | None
     kind: str  # png or jpeg
     keep_metadata: bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a classifier says."""
-
-    label: int
-    name: str
-    confidence: float  # 0 to 1
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a classifier says before and after a platform's processing."""
-
-    platform: str
-    how: str  # the processing was reckoned
-    classifier: str
-    before: Answer  # of the photo itself
-    unprotected: Answer  # of the photo as the platform would serve it
-    after: Answer  # of the copy, as written, as the platform would serve it
-    target: int | None
-    survives: bool
-
-
-@dataclass(frozen=True)
-class Protected:
-    """A protected copy: a line of the record."""
-
-    source: str
-    sha256: str  # of the source
-    output: str
-    output_sha256: str
-    bytes: int
-    width: int
-    height: int
-    eps: int
-    verdicts: tuple[Verdict, ...]
-    visibility: Visibility
-    settings: dict[str, Any]
-
-    @property
-    def survives(self) -> bool:
-        """Tell whether every classifier errs behind every platform."""
-        return all(each.survives for each in self.verdicts)
+    task: str = "classify"
 
 
 class Protector:
@@ -90,12 +47,13 @@ class Protector:
 
     def __init__(
         self,
-        wish: ProtectionRequest,
+        request: ProtectionRequest,
         platforms: Sequence[Processing],
         models: Mapping[str, Classifier],
         settings: dict[str, Any],
     ) -> None:
-        self.wish, self.platforms, self.settings = wish, platforms, settings
+        self.request, self.platforms, self.settings = request, platforms, settings
+        self.task = tasks.load(request.task)
         self.names, self.classifiers = list(models), list(models.values())
         self.categories = {name: classifiers.categories(name) for name in models}
 
@@ -113,25 +71,25 @@ class Protector:
         Raises:
             Unusable, photo.Unwritable, ValueError: this photo can't be protected, and why.
         """
-        source = photo.read(data)
+        source = photo.decode(data)
         served = [platform(source.pixels) for platform in self.platforms]
         sizes = [(each.shape[-2], each.shape[-1]) for each in served]
         size = working_size(sizes, source.pixels.shape[:2], max(max(each.size) for each in self.classifiers))
         model = FullResolution(source.pixels, size, self.platforms, self.classifiers, step)
         before = [self.logits(as_image(source.pixels), each) for each in self.classifiers]
-        labels = aim(before[0], self.wish.goal)
-        targeted = self.wish.goal != "untargeted"
-        leaving = None if targeted else [int(each.argmax()) for each in before]
+        labels = self.task.aim(before[0], self.request.goal)
+        targeted = self.request.goal != "untargeted"
+        leaving = None if targeted else [int(self.task.answers(each)) for each in before]
         attacked = SameLabel(model, int(labels), leaving)
 
         def attempt(eps: int) -> tuple[bytes, Pixels, Visibility]:
-            best = Best(attacked, eps=eps, steps=STEPS[self.wish.goal], targeted=targeted)
+            best = Best(attacked, eps=eps, steps=STEPS[self.request.goal], targeted=targeted, task=self.task)
             changed = model.copy(best(model.small, labels))
-            encoded = photo.encode(source, changed, self.wish.kind, eps, keep_metadata=self.wish.keep_metadata)
+            encoded = photo.encode(source, changed, self.request.kind, eps, keep_metadata=self.request.keep_metadata)
             copy = photo.pixels_of(encoded)
-            return encoded, copy, look(source.pixels, copy)
+            return encoded, copy, measure_visibility(source.pixels, copy)
 
-        eps = self.wish.eps or self.largest_unseen(lambda eps: attempt(eps)[-1])
+        eps = self.request.eps or self.largest_unseen(lambda eps: attempt(eps)[-1])
         encoded, copy, visibility = attempt(eps)
         verdicts = [
             self.verdict(platform, number, before[number], was, now, int(labels) if targeted else None)
@@ -156,17 +114,17 @@ class Protector:
 
     def largest_unseen(self, attempt: Callable[[int], Visibility]) -> int:
         """Find the largest eps whose copy keeps within the visibility, by halving."""
-        assert self.wish.visibility is not None
+        assert self.request.visibility is not None
         low, high = 0, LARGEST_EPS
         while low < high:
             middle = (low + high + 1) // 2
-            if 1 - attempt(middle).ssim <= self.wish.visibility:
+            if 1 - attempt(middle).ssim <= self.request.visibility:
                 low = middle
             else:
                 high = middle - 1
         if not low:
             raise photo.Unwritable(
-                f"even a change of one grey level loses more SSIM than --visibility {self.wish.visibility:g} allows."
+                f"even a change of one grey level loses more SSIM than --visibility {self.request.visibility:g} allows."
                 " Allow more"
             )
         return low
@@ -191,13 +149,14 @@ class Protector:
             unprotected=self.answer(self.logits(was, classifier), name),
             after=after,
             target=target,
-            survives=after.label == target if target is not None else after.label != first.label,
+            survives=self.task.succeeded(after.label, first.label, target),
         )
 
     def answer(self, logits: Tensor, name: str) -> Answer:
         """Name what logits [1, classes] say."""
-        confidence, label = logits.softmax(1)[0].max(0)
-        return Answer(int(label), self.categories[name][int(label)], round(float(confidence), 4))
+        label = int(self.task.answers(logits))
+        confidence = float(logits.softmax(1)[0, label])
+        return Answer(label=label, name=self.categories[name][label], confidence=round(confidence, 4))
 
 
 class SameLabel(nn.Module):
@@ -227,8 +186,3 @@ class SameLabel(nn.Module):
 def as_image(pixels: Pixels) -> Tensor:
     """Turn pixels [H, W, 3] into a float image [1, 3, H, W] in [0, 1]."""
     return from_pixels(pixels)[None] / 255
-
-
-def to_json(protected: Protected) -> dict[str, Any]:
-    """Return a record's JSON values."""
-    return asdict(protected) | {"survives": protected.survives}

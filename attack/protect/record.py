@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-NAME = "protected.jsonl"
+from pydantic import ValidationError
 
-Row = dict[str, Any]
+from attack.protect.protected import Protected
+from collect.files import to_json, write_atomically
+
+NAME = "protected.jsonl"
 
 
 class Line(NamedTuple):
     """Where a photo's line begins in the file, and where its copy is."""
 
     offset: int
-    output: str | None
+    output: str
 
 
 class Record:
@@ -34,17 +37,16 @@ class Record:
 
     def _tidy(self) -> None:
         """Write the file anew, whole or not at all: one line a photo, none damaged."""
-        last = {row["source"]: offset for offset, row in _rows(self.file)}
+        last = {row.source: (offset, row.output) for offset, row in _rows(self.file)}
         unfinished = self.file.with_name(f".{NAME}.part")
         with self.file.open("rb") as old, unfinished.open("wb") as new:
-            for source, offset in last.items():
+            for source, (offset, output) in last.items():
                 old.seek(offset)
-                line = old.readline().rstrip(b"\n") + b"\n"
-                self.lines[source] = Line(new.tell(), json.loads(line).get("output"))
-                new.write(line)
+                self.lines[source] = Line(new.tell(), output)
+                new.write(old.readline().rstrip(b"\n") + b"\n")
         unfinished.replace(self.file)
 
-    def done(self, source: Path, settings: dict[str, Any]) -> Row | None:
+    def done(self, source: Path, settings: dict[str, Any]) -> Protected | None:
         """Return a photo's row if the same photo was protected by the same settings, and the copy is still there."""
         line = self.lines.get(str(source))
         if line is None:
@@ -52,36 +54,29 @@ class Record:
         try:
             with self.file.open("rb") as file:
                 file.seek(line.offset)
-                row: Row = json.loads(file.readline())
+                row = Protected.model_validate_json(file.readline())
             same = (
-                row["settings"] == settings
-                and row["sha256"] == _sha256(source)
-                and row["output_sha256"] == _sha256(Path(row["output"]))
+                row.settings == settings
+                and row.sha256 == _sha256(source)
+                and row.output_sha256 == _sha256(Path(row.output))
             )
-        except (OSError, KeyError):
+        except OSError:
             return None
         return row if same else None
 
-    def keep(self, row: Row, copy: bytes) -> None:
+    def add(self, row: Protected, copy: bytes) -> None:
         """Note a row, then put the copy in its place: a kill in between leaves nothing that looks done."""
-        place = Path(row["output"])
-        part = place.with_name(f".{place.name}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(copy)
-            with self.file.open("ab") as file:  # never all of it: with many photos that would take hours
-                self.lines[row["source"]] = Line(file.tell(), row["output"])
-                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            part.replace(place)
-        finally:
-            part.unlink(missing_ok=True)
+        with self.file.open("ab") as file:  # never all of it: with many photos that would take hours
+            self.lines[row.source] = Line(file.tell(), row.output)
+            file.write(to_json(Protected, row).encode())
+        write_atomically(Path(row.output), copy)
 
     def places(self, found: Iterable[tuple[Path, Path]], suffix: str) -> Iterator[tuple[Path, Path]]:
         """Give photos with where their copies go, so that no other copy, source or stranger's file is overwritten."""
         found = list(found)
         out = self.out.resolve()
         sources = {str(source.resolve()) for source, _ in found} | set(self.lines)
-        ours = {line.output: source for source, line in self.lines.items() if line.output is not None}
+        ours = {line.output: source for source, line in self.lines.items()}
         taken: set[str] = set()
         for source, stem in found:
             number = 0
@@ -96,17 +91,13 @@ class Record:
             yield source, place
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Row]]:
+def _rows(file: Path) -> Iterator[tuple[int, Protected]]:
     """Give where each line begins and what it says; a damaged one costs protecting its photo again."""
     with file.open("rb") as lines:
         offset = 0
         for line in lines:
-            try:
-                row = json.loads(line)
-                if isinstance(row["source"], str) and isinstance(row.get("output"), str | None):
-                    yield offset, row
-            except (ValueError, KeyError, TypeError, AttributeError):
-                pass
+            with suppress(ValidationError):
+                yield offset, Protected.model_validate_json(line)
             offset += len(line)
 
 

@@ -59,7 +59,7 @@ class Picture:
     mae: float  # grey levels
 
 
-def measure(model: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Errors:
+def measure_errors(model: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Errors:
     """Measure a model and the identity on originals and renditions, at least one, each image counting alike.
 
     Where sizes differ, the rendition is brought to the model's, or the original's, by Lanczos.
@@ -110,7 +110,7 @@ def by_attack(model: nn.Module, outcomes: Sequence[Outcome], adversarial: Path, 
             if each.served and each.attack.startswith(THROUGH_COM_MODEL) == through
         ]
         if files:
-            found[through] = measure(model, Pairs(files).some(MOST_ADVERSARIAL))
+            found[through] = measure_errors(model, Pairs(files).some(MOST_ADVERSARIAL))
     return found
 
 

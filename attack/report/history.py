@@ -4,40 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import BaseModel, ValidationError
-
-from params import UserError
+from attack.evaluation.figures import Evaluation, Success, read_evaluation
+from collect.files import read_json
 from train.retraining import model_archive
+from train.training import TrainingMetrics
 
-BEST = "best"  # as attack/evaluation/transfer.py has it, which would bring torch into `comreadv status`
-
-Content = TypeVar("Content", bound=BaseModel)
-
-
-class Measured(BaseModel):
-    """An attack's success after the round trip, a share with its interval."""
-
-    images: int
-    success_after: float
-    low: float
-    high: float
-
-
-class Evaluation(BaseModel):
-    """What reports/<platform>.json tells of success: {eps: {attack: …}}."""
-
-    generation: int
-    success: dict[str, dict[str, Measured]]
-
-
-class Model(BaseModel):
-    """What models/<platform>.json tells of errors, in grey levels."""
-
-    generation: int
-    mae: float | None = None
-    identity_mae: float | None = None
+DELETE = "Delete its folder: only the report and `comreadv retrain --back` take it."
 
 
 class Generation(NamedTuple):
@@ -46,62 +20,39 @@ class Generation(NamedTuple):
     generation: int
     mae: float | None
     identity_mae: float | None
-    success: dict[str, dict[str, Measured]] | None
+    success: Success | None
 
 
-class Strongest(NamedTuple):
-    """The attack whose success stands for an evaluation."""
-
-    attack: str
-    eps: int
-    measured: Measured
-
-
-def read(platform: str, kept: Path, models: Path, reports: Path) -> list[Generation]:
+def read_history(platform: str, kept: Path, models: Path, reports: Path) -> list[Generation]:
     """List a platform's generations in their order, the present one's figures before any that were kept of it.
 
     Raises UserError for a damaged file.
     """
-    found = dict[int, Model]()
-    for file, mend in _files(kept / platform, f"{platform}.json", models / f"{platform}.json", "train"):
-        if model := read_file(file, Model, mend):
-            found[model.generation] = model
+    trained = dict[int, TrainingMetrics]()
     evaluated = dict[int, Evaluation]()
-    for file, mend in _files(kept / platform, model_archive.EVALUATION, reports / f"{platform}.json", "evaluate"):
-        if evaluation := read_file(file, Evaluation, mend):
+    for folder in _kept(kept / platform):
+        if metrics := read_training_metrics(folder / f"{platform}.json", DELETE):
+            trained[metrics.generation] = metrics
+        if evaluation := read_evaluation(folder / model_archive.EVALUATION, DELETE):
             evaluated[evaluation.generation] = evaluation
+    if metrics := read_training_metrics(models / f"{platform}.json"):
+        trained[metrics.generation] = metrics
+    if evaluation := read_evaluation(reports / f"{platform}.json"):
+        evaluated[evaluation.generation] = evaluation
     generations = []
-    for number in sorted({*found, *evaluated}):
-        model = found.get(number, Model(generation=number))
-        success = evaluated[number].success if number in evaluated else None
-        generations.append(Generation(number, model.mae, model.identity_mae, success))
+    for number in sorted({*trained, *evaluated}):
+        of_model, of_attacks = trained.get(number), evaluated.get(number)
+        mae, identity_mae = (of_model.mae, of_model.identity_mae) if of_model else (None, None)
+        generations.append(Generation(number, mae, identity_mae, of_attacks.success if of_attacks else None))
     return generations
 
 
-def strongest(success: dict[str, dict[str, Measured]] | None) -> Strongest | None:
-    """Find `best`, or else the attack of most success, at the largest ε; None: nothing was evaluated."""
-    by_eps = {int(key.removeprefix("eps")): attacks for key, attacks in (success or {}).items() if attacks}
-    if not by_eps:
-        return None
-    eps = max(by_eps)
-    attacks = by_eps[eps]
-    name = BEST if BEST in attacks else max(attacks, key=lambda each: (attacks[each].success_after, each))
-    return Strongest(name, eps, attacks[name])
+def read_training_metrics(file: Path, mend: str | None = None) -> TrainingMetrics | None:
+    """Read what training tells of a ComModel; None: there is none. A UserError for a damaged file."""
+    mend = mend or f"Run `comreadv train --platform {file.stem}`."
+    return read_json(file, TrainingMetrics, mend) if file.exists() else None
 
 
-def read_file(file: Path, kind: type[Content], mend: str) -> Content | None:
-    """Read a JSON file; None: there is none. A UserError names a damaged one and what to do."""
-    try:
-        return kind.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (ValidationError, OSError):
-        raise UserError(f"{file} is damaged or of an older form. {mend}") from None
-
-
-def _files(kept: Path, name: str, present: Path, command: str) -> Iterator[tuple[Path, str]]:
-    """List the kept files of a name and then the present one, each with how it is mended."""
-    for file in sorted(kept.glob(f"*/{name}")):
-        if file.parent.name.isdecimal():  # and not half a copy, which a kill left
-            yield file, "Delete its folder: only the report and `comreadv retrain --back` take it."
-    yield present, f"Run `comreadv {command} --platform {present.stem}`."
+def _kept(folder: Path) -> Iterator[Path]:
+    """List the folders of kept models, but for half a copy, which a kill left."""
+    return (each for each in sorted(folder.glob("*")) if each.name.isdecimal())

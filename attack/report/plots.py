@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from attack.evaluation.success_plot import AFTER, BEFORE, INK, _svg
-from attack.evaluation.summary import title
+from attack.bench.rows import Row as BenchRow
+from attack.evaluation import BEST, strongest
+from attack.evaluation.success_plot import AFTER, BEFORE, INK, eps_plot, to_svg
+from attack.evaluation.summary import Row
+from attack.evaluation.titles import title
 from attack.report.fidelity import FREQUENCIES, Errors
-from attack.report.history import Generation, strongest
+from attack.report.history import Generation
 from params import UserError
 
-Content = TypeVar("Content")
+Shown = TypeVar("Shown", Row, BenchRow)
 
-LINES = (AFTER, "#d97706", "#059669", "#db2777", "#8b5cf6", "#0891b2", "#65a30d", "#dc2626", INK)  # on light and dark
-MARKERS = "os^vDPX*."
+THICK = (BEST, "comreadv_mim", "mim")  # the attacks whose lines are drawn thick, and in front
 
 
-def eps_plot(lines: dict[str, list[dict[str, Any]]], bold: Sequence[str] = ()) -> str:
-    """Draw success after the round trip against ε as SVG: {name: rows with eps, success_after, low and high}.
-
-    The lines named in `bold` are drawn thick, with their intervals shaded.
-    """
-    figure = Figure(figsize=(6.4, 3.4))
-    axes = figure.add_subplot()
-    for place, (name, rows_of_line) in enumerate(lines.items()):
-        points = sorted(rows_of_line, key=lambda row: float(row["eps"]))
-        eps = [float(row["eps"]) for row in points]
-        colour, marker = LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
-        shares, lows, highs = (np.array([100 * row[key] for row in points]) for key in ("success_after", "low", "high"))
-        width = 2.4 if name in bold else 1.1
-        axes.plot(eps, shares, color=colour, marker=marker, markersize=4, linewidth=width, label=name)
-        if name in bold:
-            axes.fill_between(eps, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    axes.set_xticks(sorted({float(row["eps"]) for some in lines.values() for row in some}))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(ylim=(-2, 102), xlabel="ε, grey levels", ylabel="success after, %")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    return _svg(figure)
+def attacks_by_eps(rows: Sequence[Shown]) -> str | None:
+    """Draw attacks' success against ε as SVG, where there are several ε."""
+    if len({row.eps for row in rows}) < 2:
+        return None
+    lines: dict[str, list[Shown]] = {}
+    for row in sorted(rows, key=lambda row: THICK.index(row.attack) if row.attack in THICK else len(THICK)):
+        lines.setdefault(row.title, []).append(row)
+    return eps_plot(lines, [title(each) for each in THICK])
 
 
 def curve_plot(curve: Path) -> str:
     """Draw a ComModel's training and validation MAE as SVG, beside the identity's, which is the curve's epoch 0."""
-    training, validation = read_trained(curve, _points)
+    try:
+        training, validation = _points(curve.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
+        raise UserError(f"{curve} is damaged ({error}). Run `comreadv train --platform {curve.stem}`.") from None
     figure = Figure(figsize=(6.4, 2.4))
     axes = figure.add_subplot()
     for label, points, colour in (("train", training, BEFORE), ("validation", validation, AFTER)):
@@ -55,16 +47,7 @@ def curve_plot(curve: Path) -> str:
     axes.axhline(validation[0][1], color=INK, linestyle="--", linewidth=1, label="identity, validation")
     axes.set(xlabel="epoch", ylabel="MAE, grey levels")
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
-
-
-def read_trained(file: Path, parse: Callable[[str], Content]) -> Content:
-    """Read what training wrote as models/<platform>.*; raise UserError when it is missing or can't be parsed."""
-    try:
-        return parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
-        why = "is missing" if isinstance(error, FileNotFoundError) else "is damaged or of an older form"
-        raise UserError(f"{file} {why}. Run `comreadv train --platform {file.stem}`.") from None
+    return to_svg(figure)
 
 
 def _points(text: str) -> list[list[tuple[float, float]]]:
@@ -93,7 +76,7 @@ def spectrum_plot(errors: Errors) -> str:
         ylim=(0, None), xlabel="radial frequency in blocks of 8×8, cycles a pixel", ylabel="mean |error|, grey levels"
     )
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def history_plot(generations: Sequence[Generation]) -> str:
@@ -107,7 +90,7 @@ def history_plot(generations: Sequence[Generation]) -> str:
     errors.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     evaluated = [(each.generation, best) for each in generations if (best := strongest(each.success))]
     names = {f"{title(best.attack)}, ε={best.eps}" for _, best in evaluated}
-    shares = np.array([[best.measured.success_after, best.measured.low, best.measured.high] for _, best in evaluated])
+    shares = np.array([[best.figures.success_after, best.figures.low, best.figures.high] for _, best in evaluated])
     after, low, high = 100 * shares.reshape(-1, 3).T
     label = names.pop() if len(names) == 1 else "strongest attack"
     numbers = [number for number, _ in evaluated]
@@ -116,4 +99,4 @@ def history_plot(generations: Sequence[Generation]) -> str:
     success.set(ylim=(-2, 102), xlabel="generation of the codec", ylabel="success after, %")
     success.set_xticks([each.generation for each in generations])
     success.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    return _svg(figure)
+    return to_svg(figure)

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from attack.evaluation import Evaluation, Figures
 from attack.evaluation.summary import rows
-from attack.evaluation.transfer import Cell, Matrix
+from attack.evaluation.transfer_matrix import Matrix
 from params import UNIVERSAL
+from train.training import TrainingMetrics
 
 
-def table(reports: Sequence[dict[str, Any]], attacks: Sequence[str]) -> Table:
+def success_table(evaluations: Sequence[Evaluation], attacks: Sequence[str]) -> Table:
     """Lay out the platforms' metrics for a terminal."""
     laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Success of the attacks, all images counted")
     laid.add_column("platform, attack", no_wrap=True)
     for heading in ("ε", "images", "before", "interval", "after", "interval", "PSNR", "SSIM"):
         laid.add_column(heading, justify="right", no_wrap=True)
-    for report in reports:
-        laid.add_row(f"[bold]{report['platform']}[/bold] ({report['site']})")
-        for row in rows(report["success"], attacks):
+    for evaluation in evaluations:
+        laid.add_row(f"[bold]{evaluation.platform}[/bold] ({evaluation.site})")
+        for row in rows(evaluation.success, attacks):
             laid.add_row(
-                "  " + row["title"],
-                row["eps"],
-                str(row["images"]),
-                f"{row['success_before']:.0%}",
-                f"{row['before_low']:.0%}–{row['before_high']:.0%}",
-                f"{row['success_after']:.0%}",
-                f"{row['low']:.0%}–{row['high']:.0%}",
-                "–" if row["psnr"] is None else f"{row['psnr']:.1f}",
-                "–" if row["ssim"] is None else f"{row['ssim']:.3f}",
+                "  " + row.title,
+                str(row.eps),
+                str(row.images),
+                f"{row.success_before:.0%}",
+                f"{row.before_low:.0%}–{row.before_high:.0%}",
+                f"{row.success_after:.0%}",
+                f"{row.low:.0%}–{row.high:.0%}",
+                "–" if row.psnr is None else f"{row.psnr:.1f}",
+                "–" if row.ssim is None else f"{row.ssim:.3f}",
             )
         laid.add_section()
     return laid
 
 
-def model_table(models: Sequence[dict[str, Any]]) -> Table:
+def model_table(models: Sequence[TrainingMetrics]) -> Table:
     """Lay out the ComModels' metrics for a terminal; figures that were not measured are dashes."""
     heading = "Mean absolute error of the ComModels on test images, grey levels"
     laid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading)
@@ -46,11 +47,11 @@ def model_table(models: Sequence[dict[str, Any]]) -> Table:
         laid.add_column(heading, justify="right", no_wrap=True)
     laid.add_column("codec", overflow="fold")
     for model in models:
-        emulator = model.get("emulator") or {"chain": "unknown", "identified": False}
-        doubt = "" if emulator["identified"] else ", not identified"
-        errors = (model.get(key) for key in ("mae", "mae_adversarial", "paper_mae", "identity_mae"))
+        emulator = model.emulator
+        chain = f"{emulator.chain}{'' if emulator.identified else ', not identified'}" if emulator else "unknown"
+        errors = (model.mae, model.mae_adversarial, model.paper_mae, model.identity_mae)
         shown = ("–" if error is None else f"{error:.2f}" for error in errors)
-        laid.add_row(f"[bold]{model['platform']}[/bold]", *shown, emulator["chain"] + doubt)
+        laid.add_row(f"[bold]{model.platform}[/bold]", *shown, chain)
     return laid
 
 
@@ -68,7 +69,7 @@ def transfer_table(matrix: Matrix) -> Table:
     return laid
 
 
-def _share(cell: Cell) -> str:
+def _share(cell: Figures) -> str:
     return f"{cell.success_after:.0%} ({cell.low:.0%}–{cell.high:.0%})"
 
 

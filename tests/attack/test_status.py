@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from figures import evaluation, figures, training
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
@@ -36,7 +37,6 @@ switched_off:
   jpeg-25: {adapter: codec, codec: "jpeg:25"}
 evaluate: {confidence: 0.95}
 """
-FIGURES = {"success_before": 1.0, "low": 0.5, "high": 0.9, "psnr": 30.0, "ssim": 0.9}
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +85,9 @@ def write_all(generation: int) -> None:
     write_fingerprint(generation)
     write_pairs(generation)
     emulator = {"chain": "jpeg:85:444", "identified": True}
-    model = {"generation": generation, "model": "hybrid", "mae": 1.234, "identity_mae": 3.0, "emulator": emulator}
-    write("models/weibo.json", model)
-    attacks = {name: FIGURES | {"images": 12, "success_after": after} for name, after in (("mim", 0.0), ("best", 0.75))}
-    write("reports/weibo.json", {"generation": generation, "success": {"eps3": attacks, "eps5": attacks}})
+    write("models/weibo.json", training("weibo", generation, mae=1.234, identity_mae=3.0, emulator=emulator))
+    attacks = {name: figures(after, images=12, low=0.5, high=0.9) for name, after in (("mim", 0.0), ("best", 0.75))}
+    write("reports/weibo.json", evaluation("weibo", {"eps3": attacks, "eps5": attacks}, generation))
 
 
 def told(*arguments: str) -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from ray.cluster_utils import Cluster
 
 import params
-from attack.generate import generate
+from attack.generation import generate
 from collect import codecs
 from pairing.build import build
 from train.cluster.executor import Local, Ray

@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from attack.bench import __main__, suites
-from attack.bench import rows as bench_rows
+import params
+from attack.bench import suites
+from attack.bench.command import bench
+from attack.bench.rows import read_bench
+from collect.command_line import command_line
 from params import UserError
 
 KEYS = {
@@ -28,7 +31,7 @@ def folders(photos: list[tuple[Image.Image, int]], tmp_path_factory: pytest.Temp
 
 def run(folders: tuple[Path, Path], out: Path, *more: str) -> str:
     arguments = ["--train", str(folders[0]), "--test", str(folders[1]), "--out", str(out), *more]
-    answer = CliRunner().invoke(__main__.app, arguments)
+    answer = CliRunner().invoke(command_line(bench), arguments)
     assert answer.exit_code == 0, answer.output
     return answer.output
 
@@ -81,6 +84,7 @@ def test_every_attack_of_the_matrix_is_listed() -> None:
     listed = list(suites.every_attack("jpeg:40", paper=True, linf=True))
     assert len(set(listed)) == len(listed)
     assert {"diff40_bim", "diff40_mim", "kornia40_mim", "paper_mim", "average_bim", "vmi", "best"} <= set(listed)
+    assert set(params.attacks()) <= set(listed)
     assert "diff75_bim" not in suites.every_attack("webp:50", paper=False, linf=False)
 
 
@@ -89,10 +93,10 @@ def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, text: str)
     file = tmp_path / "rows.jsonl"
     file.write_text(text)
     if text.startswith('{"attack": 1'):
-        assert bench_rows.read(file) == [] and file.read_text() == ""  # a row that a kill cut off
+        assert read_bench(file) == [] and file.read_text() == ""  # a row that a kill cut off
         return
     with pytest.raises(UserError, match="--out"):
-        bench_rows.read(file)
+        read_bench(file)
     assert file.read_text() == text
 
 
@@ -110,6 +114,6 @@ def test_mistakes_are_answered_before_the_work(
     folders: tuple[Path, Path], tmp_path: Path, more: list[str], said: str
 ) -> None:
     arguments = ["--train", str(folders[0]), "--test", str(folders[1]), "--out", str(tmp_path / "rows.jsonl"), *more]
-    answer = CliRunner().invoke(__main__.app, arguments)
+    answer = CliRunner().invoke(command_line(bench), arguments)
     assert answer.exit_code in (1, 2) and said in answer.output and "Traceback" not in answer.output
     assert isinstance(answer.exception, SystemExit)

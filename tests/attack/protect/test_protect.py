@@ -25,9 +25,11 @@ from attack.evaluation import visibility
 from attack.models import classifiers
 from attack.protect import photo
 from attack.protect.photo_model import FullResolution, Processing, respond, shrink, working_size
+from attack.protect.protected import Protected
 from attack.protect.protector import ProtectionRequest, Protector
 from attack.protect.record import Record
 from collect import images, sandbox
+from collect.files import to_json
 from collect.round_trip import Original, read_round_trips, round_trip
 from train.emulator.model import Emulator
 from train.models import checkpoint
@@ -102,7 +104,7 @@ def test_a_phones_photo_keeps_shape_and_profile_loses_place_and_changes_by_eps_a
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_metadata_are_kept_when_asked_for_but_the_orientation_that_is_applied(tmp_path: Path, kind: str) -> None:
     phone_photo(tmp_path / "photo.jpg")
-    source = photo.read((tmp_path / "photo.jpg").read_bytes())
+    source = photo.decode((tmp_path / "photo.jpg").read_bytes())
     (tmp_path / "copy").write_bytes(photo.encode(source, source.pixels, kind, 3, keep_metadata=True))
     with Image.open(tmp_path / "copy") as copy:
         exif = copy.getexif()
@@ -117,7 +119,7 @@ def test_png_text_is_left_out(tmp_path: Path) -> None:
     text = PngInfo()
     text.add_text("Comment", "at home")
     picture(0, (64, 48)).save(tmp_path / "photo.png", pnginfo=text)
-    source = photo.read((tmp_path / "photo.png").read_bytes())
+    source = photo.decode((tmp_path / "photo.png").read_bytes())
     assert b"at home" not in photo.encode(source, source.pixels, "png", 1, keep_metadata=False)
 
 
@@ -130,7 +132,7 @@ def test_any_kind_of_photo_is_read_and_a_profile_of_another_kind_dropped(tmp_pat
         image = image.convert(mode)
     file = tmp_path / f"photo.{'tif' if mode in ('CMYK', 'I;16') else 'png'}"
     image.save(file, icc_profile=b"\0" * 16 + b"CMYK" + b"\0" * 120)
-    source = photo.read(file.read_bytes())
+    source = photo.decode(file.read_bytes())
     assert source.pixels.shape == (40, 50, 3) and source.profile is None
     copy = photo.encode(source, source.pixels, "png", 1, keep_metadata=False)
     assert not (photo.pixels_of(copy) != source.pixels).any()
@@ -203,16 +205,27 @@ def test_of_many_photos_a_table_tells_and_a_few_of_the_failures(
 
 def test_a_record_keeps_no_rows_and_survives_damage(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
-    row = {"source": str(tmp_path / "a.png"), "output": str(tmp_path / "out" / "a.png"), "settings": {"eps": 5}}
-    row |= {"sha256": hashlib.sha256(b"a").hexdigest(), "output_sha256": hashlib.sha256(b"copy").hexdigest()}
+    row = Protected(
+        source=str(tmp_path / "a.png"),
+        sha256=hashlib.sha256(b"a").hexdigest(),
+        output=str(tmp_path / "out" / "a.png"),
+        output_sha256=hashlib.sha256(b"copy").hexdigest(),
+        bytes=4,
+        width=1,
+        height=1,
+        eps=5,
+        verdicts=(),
+        visibility=visibility.Visibility(5, None, 1.0, None, "invisible"),
+        settings={"eps": 5},
+    )
     (tmp_path / "out").mkdir()
     record = Record(tmp_path / "out")
-    record.keep(row | {"eps": 1}, b"first")
-    record.keep(row, b"copy")
+    record.add(row.model_copy(update={"eps": 1}), b"first")
+    record.add(row, b"copy")
     with record.file.open("ab") as file:
         file.write(b'{"source": 7}\n[]\n{"source": "b.png", "out')  # cut off by a kill
     again = Record(tmp_path / "out")
-    assert again.file.read_text() == json.dumps(row) + "\n"
+    assert again.file.read_text() == to_json(Protected, row)
     assert again.done(tmp_path / "a.png", {"eps": 5}) == row and again.done(tmp_path / "a.png", {"eps": 6}) is None
     assert all(len(line) == 2 for line in again.lines.values())
     (tmp_path / "a.png").write_bytes(b"another")
@@ -294,9 +307,9 @@ def test_several_classifiers_and_a_learned_model_are_told_apart(here: Path) -> N
 def test_a_large_photo_survives_what_its_model_does_not_know_too(tmp_path: Path) -> None:
     picture(6, (1500, 1000)).save(tmp_path / "a.png")
     net = classifiers.load("efficientnet_lite0")
-    wish = ProtectionRequest(goal="untargeted", eps=5, visibility=None, kind="png", keep_metadata=False)
+    request = ProtectionRequest(goal="untargeted", eps=5, visibility=None, kind="png", keep_metadata=False)
     through = [Processing("weibo", emulator(), torch.nn.Identity())]
-    protector = Protector(wish, through, {"efficientnet_lite0": net}, {})
+    protector = Protector(request, through, {"efficientnet_lite0": net}, {})
     made, encoded = protector.protect((tmp_path / "a.png").read_bytes(), "a.png", "b.png")
     copy = photo.pixels_of(encoded)
     assert made.survives
@@ -332,7 +345,7 @@ def test_a_com_model_answers_large_images_in_tiles_as_it_would_whole(
     torch.nn.init.normal_(model.residual.net.head.weight, std=1e-3)
     image = from_pixels(picture(2, (330, 250)))[None] / 255
     whole = model(image)
-    monkeypatch.setattr("attack.protect.photo_model.WHOLE", 0)
+    monkeypatch.setattr("attack.protect.photo_model.MAX_UNTILED_PIXELS", 0)
     monkeypatch.setattr("attack.protect.photo_model.TILE", 96)
     assert torch.allclose(respond(model, image), whole, atol=0.6 / 255)
 

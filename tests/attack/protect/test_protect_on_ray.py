@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 
 from attack.models import classifiers
 from attack.protect import photo
-from attack.protect.batch import Result, run
+from attack.protect.batch import Result, protect_all
 from attack.protect.photo_model import Processing
 from attack.protect.protector import ProtectionRequest, Protector
 from train.cluster.executor import Local, Ray
@@ -47,9 +47,9 @@ def test_a_cluster_protects_as_this_process_does_though_a_worker_is_killed(
     album: Path, tmp_path: Path, on_ray: Ray
 ) -> None:
     emulator = Emulator(chain="jpeg:85:444", format="JPEG", identified=True, mae=0, exact=1, pairs=9, why="the test's")
-    wish = ProtectionRequest(goal="untargeted", eps=4, visibility=None, kind="png", keep_metadata=False)
+    request = ProtectionRequest(goal="untargeted", eps=4, visibility=None, kind="png", keep_metadata=False)
     models = {"efficientnet_lite0": classifiers.load("efficientnet_lite0")}
-    protector = Protector(wish, [Processing("weibo", emulator, torch.nn.Identity())], models, {"of": "the test"})
+    protector = Protector(request, [Processing("weibo", emulator, torch.nn.Identity())], models, {"of": "the test"})
     killed: list[int] = []
 
     def protect(out: Path, on: Local | Ray, *, kill: bool = False) -> list[Result]:
@@ -64,7 +64,7 @@ def test_a_cluster_protects_as_this_process_does_though_a_worker_is_killed(
                         killed.append(process.pid)
                         return
 
-        run(protector, photo.find([album], out), out, ".png", tell, on)
+        protect_all(protector, photo.find_photos([album], out), out, ".png", tell, on)
         return results
 
     here, there = protect(tmp_path / "here", Local()), protect(tmp_path / "there", on_ray, kill=True)
@@ -73,10 +73,10 @@ def test_a_cluster_protects_as_this_process_does_though_a_worker_is_killed(
     assert [bool(each.row) for each in here] == [True] * PHOTOS + [False]
     for one, other in zip(here, there, strict=True):
         if one.row and other.row:
-            assert Path(one.row["output"]).read_bytes() == Path(other.row["output"]).read_bytes()
-            assert one.row | {"output": ""} == other.row | {"output": ""}
+            assert Path(one.row.output).read_bytes() == Path(other.row.output).read_bytes()
+            assert one.row.model_copy(update={"output": ""}) == other.row.model_copy(update={"output": ""})
     assert not any(each.copy for each in there)
-    Path(there[0].row["output"]).unlink()  # type: ignore[index]
+    Path(there[0].row.output).unlink()  # type: ignore[union-attr]
     again = protect(tmp_path / "there", on_ray)
     assert [each.done_before for each in again].count(True) == PHOTOS - 1
-    assert Path(there[0].row["output"]).exists()  # type: ignore[index]
+    assert Path(there[0].row.output).exists()  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from attack.report.fidelity import FREQUENCIES, measure, respond, spectrum
+from attack.report.fidelity import FREQUENCIES, measure_errors, respond, spectrum
 
 
 @pytest.mark.parametrize(("down", "across", "frequency"), [(0, 0, 0.0), (0, 4, 0.25), (3, 0, 0.1875), (3, 4, 0.3125)])
@@ -32,7 +32,7 @@ def test_a_model_is_measured_against_what_came_back_and_each_image_counts_alike(
         (torch.full((3, 16, 16), 100, dtype=torch.uint8), torch.full((3, 16, 16), 93, dtype=torch.uint8)),
         (torch.full((3, 64, 48), 50, dtype=torch.uint8), torch.full((3, 64, 48), 39, dtype=torch.uint8)),
     ]
-    found = measure(Darker(), pairs)
+    found = measure_errors(Darker(), pairs)
     assert (found.images, found.mae, found.identity_mae) == (2, 2.0, 9.0)
     assert found.spectrum[0] == pytest.approx(8 * 2)  # a block's first coefficient is 8 times its mean
     assert found.identity_spectrum[0] == pytest.approx(8 * 9) and found.spectrum[1:].max() < 1e-3
@@ -42,5 +42,5 @@ def test_a_rendition_of_another_size_is_brought_to_the_models_and_to_the_origina
     original, rendition = torch.full((3, 32, 48), 90, dtype=torch.uint8), torch.full((3, 16, 24), 88, dtype=torch.uint8)
     shrink = nn.AvgPool2d(2)
     assert respond(shrink, original).shape == (3, 16, 24)
-    assert measure(shrink, [(original, rendition)]).mae == 2.0
-    assert measure(nn.Identity(), [(original, rendition)]).identity_mae == 2.0
+    assert measure_errors(shrink, [(original, rendition)]).mae == 2.0
+    assert measure_errors(nn.Identity(), [(original, rendition)]).identity_mae == 2.0

@@ -10,20 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import evaluation, figures, training, transfer
 from PIL import Image
 from rich.console import Console
 
 import params
-from attack.evaluation.metrics import write_metrics
+from attack.bench.rows import Row
+from attack.evaluation.evaluate import Evaluator
+from attack.evaluation.metrics import write_evaluation
 from attack.evaluation.outcomes import OUTCOMES, Outcome
-from attack.evaluation.summary import title
-from attack.evaluation.transfer import matrices
-from attack.report.bench_section import codecs, read
+from attack.evaluation.titles import title
+from attack.evaluation.transfer_matrix import matrices
 from attack.report.page import write_page
+from attack.report.sections import bench
 from attack.report.tables import model_table, price, transfer_table
+from collect.files import read_rows
 from pairing.build import build
 from train.models import checkpoint
 from train.models.com_model import ComModel
+from train.training import TrainingMetrics
 
 SETTINGS = """
 scale: laptop
@@ -37,14 +42,7 @@ platforms:
 attack: {attacks: [mim, comreadv_mim], eps: [5]}
 evaluate: {pictures: 3, confidence: 0.95}
 """
-METRICS = {
-    "platform": "jpeg-25",
-    "generation": 1,
-    "model": "paper",
-    "seconds": 3.0,
-    "steps": 9,
-    "images": {"train": 7, "test": 3},
-}
+METRICS = training("jpeg-25", 1, model="paper")
 EMULATOR = {
     "chain": "jpeg:25:420",
     "format": "JPEG",
@@ -182,9 +180,9 @@ def test_what_training_and_the_emulator_found_is_told_where_it_is_there(project:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("jpeg-25.json", None, "missing.*comreadv train --platform jpeg-25"),
+        ("jpeg-25.json", None, "is missing.*comreadv train --platform jpeg-25"),
         ("jpeg-25.json", b'{"platform": ', "comreadv train --platform jpeg-25"),
-        ("jpeg-25.json", b'{"platform": "jpeg-25", "mae": 1.0}', "older form.*comreadv train --platform jpeg-25"),
+        ("jpeg-25.json", b'{"platform": "jpeg-25", "mae": 1.0}', "is damaged.*comreadv train --platform jpeg-25"),
         ("jpeg-25.csv", b"", "comreadv train --platform jpeg-25"),
         ("jpeg-25.csv", b"epoch,train,validation\n0,7.0,7.5\n", "comreadv train --platform jpeg-25"),
         ("jpeg-25.csv", b"epoch,train_mae,validation_mae\n0,\xff,7.5\n", "comreadv train --platform jpeg-25"),
@@ -205,10 +203,11 @@ def test_what_training_left_damaged_is_named(
 def test_a_file_where_the_reports_folder_belongs_is_named(project: tuple[params.Params, Path]) -> None:
     settings, page = project
     Path("reports").write_text("")
-    with pytest.raises(params.UserError, match="reports can't be made a folder"):
+    with pytest.raises(params.UserError, match=r"reports/index.html can't be written"):
         write_page(settings, page)
-    with pytest.raises(params.UserError, match="reports can't be made a folder"):
-        write_metrics("jpeg-25", settings, [], 1, Path("reports"))
+    evaluator = Evaluator("jpeg-25", settings, Path("data/images"), 1)
+    with pytest.raises(params.UserError, match=r"reports/jpeg-25.json can't be written"):
+        write_evaluation(evaluator, [outcome("a", "test/a.png", "mim", lost=False)], Path("reports"))
 
 
 def test_a_platform_that_was_not_evaluated_is_named(project: tuple[params.Params, Path]) -> None:
@@ -229,33 +228,24 @@ def test_a_model_that_was_not_trained_shows_no_empty_curve(project: tuple[params
 
 
 def test_the_terminal_shows_each_models_error_beside_the_others() -> None:
-    known = {"platform": "weibo", "mae": 0.0012, "mae_adversarial": None, "paper_mae": 2.9, "identity_mae": 3.1}
+    known = training("weibo", 1, mae=0.0012, paper_mae=2.9, identity_mae=3.1)
+    known |= {"emulator": {"chain": "jpeg:85:444", "identified": False}}
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(model_table([known | {"emulator": {"chain": "jpeg:85:444", "identified": False}}]))
+    console.print(model_table([TrainingMetrics.model_validate(known)]))
     (row,) = (line.split() for line in console.export_text().splitlines() if "weibo" in line)
     assert row == ["weibo", "0.00", "–", "2.90", "3.10", "jpeg:85:444,", "not", "identified"]
-
-
-def cell(share: float) -> dict:
-    return {
-        "images": 20,
-        "success_before": 1.0,
-        "success_after": share,
-        "low": share - 0.1,
-        "high": share + 0.1,
-        "not_returned": 0,
-    }
 
 
 def write_transfers(reports: Path) -> None:
     """Write the reports of two platforms; images made for weibo do half as well on jpeg-25, and so on."""
     (reports / "transfer").mkdir(parents=True)
     for name, own, others in (
-        ("jpeg-25", 0.8, {"weibo": cell(0.4), "universal": cell(0.7)}),
-        ("weibo", 0.6, {"jpeg-25": cell(0.2), "universal": cell(0.5)}),
+        ("jpeg-25", 0.8, {"weibo": figures(0.4), "universal": figures(0.7)}),
+        ("weibo", 0.6, {"jpeg-25": figures(0.2), "universal": figures(0.5)}),
     ):
-        (reports / f"{name}.json").write_text(json.dumps({"success": {"eps5": {"mim": cell(0.1), "best": cell(own)}}}))
-        (reports / "transfer" / f"{name}.json").write_text(json.dumps({"success": {"eps5": others}}))
+        own_figures = {"mim": figures(0.1), "best": figures(own)}
+        (reports / f"{name}.json").write_text(json.dumps(evaluation(name, {"eps5": own_figures})))
+        (reports / "transfer" / f"{name}.json").write_text(json.dumps(transfer(name, {"eps5": others})))
 
 
 def test_the_matrix_puts_what_was_made_for_a_platform_on_its_diagonal(tmp_path: Path) -> None:
@@ -276,8 +266,9 @@ def test_the_matrix_puts_what_was_made_for_a_platform_on_its_diagonal(tmp_path: 
 
 def test_without_best_the_matrix_has_the_universal_row_alone(tmp_path: Path) -> None:
     (tmp_path / "transfer").mkdir()
-    (tmp_path / "weibo.json").write_text(json.dumps({"success": {"eps5": {"mim": cell(0.1)}}}))
-    (tmp_path / "transfer/weibo.json").write_text(json.dumps({"success": {"eps5": {"universal": cell(0.5)}}}))
+    (tmp_path / "weibo.json").write_text(json.dumps(evaluation("weibo", {"eps5": {"mim": figures(0.1)}})))
+    universal = transfer("weibo", {"eps5": {"universal": figures(0.5)}})
+    (tmp_path / "transfer/weibo.json").write_text(json.dumps(universal))
     (matrix,) = matrices(["weibo"], tmp_path)
     assert list(matrix.rows) == ["universal"] and matrix.price is None and price(matrix) is None
 
@@ -291,7 +282,14 @@ def test_a_damaged_transfer_is_named(tmp_path: Path) -> None:
 
 def benched(attack: str, eps: int, after: float) -> dict:
     made = {"attack": attack, "codec": "jpeg:50", "eps": eps, "steps": 10, "targeted": True, "images": 20}
-    cost = {"gradient_evaluations": 10.0, "seconds_per_image": 0.5, "psnr": 38.0, "ssim": 0.95}
+    made |= {
+        "step_size": None,
+        "goal": "targeted",
+        "norm": "linf",
+        "classifier": "efficientnet_lite0",
+        "max_change": eps,
+    }
+    cost = {"gradient_evaluations": 10.0, "seconds_per_image": 0.5, "times_bare": 1.0, "psnr": 38.0, "ssim": 0.95}
     return made | cost | {"success_before": 1.0, "success_after": after, "low": after - 0.05, "high": after + 0.05}
 
 
@@ -305,9 +303,8 @@ BENCHED = [
 
 
 def test_the_benchs_table_is_of_the_largest_eps_with_most_attacks(tmp_path: Path) -> None:
-    assert read(tmp_path / "bench.jsonl") == []
     write_lines(tmp_path / "bench.jsonl", BENCHED)
-    (codec,) = codecs(read(tmp_path / "bench.jsonl"))
+    (codec,) = bench.codecs(read_rows(tmp_path / "bench.jsonl", Row, ""))
     assert (codec.name, codec.eps) == ("jpeg:50", 5)
     assert [(each.attack, each.success_after) for each in codec.rows] == [("best", 0.75), ("mim", 0.25)]
     assert title("kornia50_mim") == "MIM through kornia's JPEG (50)" and title("foolbox_mifgsm") == "foolbox's MI-FGSM"
@@ -318,13 +315,14 @@ def test_transfer_and_bench_stand_in_the_page_where_they_were_measured(project: 
     write_page(settings, page)
     assert "made for ↓" not in page.read_text() and "Beside the literature" not in page.read_text()
     Path("reports/transfer").mkdir()
-    Path("reports/transfer/jpeg-25.json").write_text(json.dumps({"success": {"eps5": {"universal": cell(0.5)}}}))
+    universal = transfer("jpeg-25", {"eps5": {"universal": figures(0.5)}})
+    Path("reports/transfer/jpeg-25.json").write_text(json.dumps(universal))
     write_lines(Path("reports/bench.jsonl"), BENCHED)
     write_page(settings, page)
     html = page.read_text()
     assert re.search(r'<tr class="ours"><td>universal</td><td>\s*<span>50 %</span> <small>40–60</small></td>', html)
-    figures = r"<td>75 %</td><td>\d+–\d+ %</td>\s*<td>100 %</td><td>10</td><td>10</td>"
-    assert re.search(rf'<tr class="ours"><td>best</td>{figures}', html)
+    cells = r"<td>75 %</td><td>\d+–\d+ %</td>\s*<td>100 %</td><td>10</td><td>10</td>"
+    assert re.search(rf'<tr class="ours"><td>best</td>{cells}', html)
     assert "<!-- ε, grey levels -->" in html
 
 
@@ -333,7 +331,7 @@ def test_a_damaged_bench_is_named(project: tuple[params.Params, Path], content: 
     settings, page = project
     Path("reports").mkdir()
     Path("reports/bench.jsonl").write_bytes(content)
-    with pytest.raises(params.UserError, match=r"bench.jsonl is damaged.*dvc repro bench"):
+    with pytest.raises(params.UserError, match=r"bench.jsonl.*damaged.*dvc repro bench"):
         write_page(settings, page)
 
 

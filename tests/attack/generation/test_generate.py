@@ -1,5 +1,6 @@
 import hashlib
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 from torchvision import models
 
 import params
-from attack import generate
-from attack.attacks.base import Attack
+from attack.attacks import Attack
+from attack.generation import generate
+from attack.generation.attacker import to_png
+from collect import files
 from train.models import checkpoint
 from train.models.com_model import ComModel
 from train.tensors import read_image
@@ -72,9 +75,9 @@ def test_every_test_image_is_attacked_and_described(
     settings: params.Attack, images: Path, com_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adversarial" / "tiny"
-    made = generate.generate(settings, images, [com_model], out)
+    made = generate(settings, images, [com_model], out)
     rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    assert rows == [vars(row) for row in made]
+    assert rows == [row.model_dump() for row in made]
     expected = [f"eps{e}/{a}/photo-{i}.png" for e in (3, 5) for a in ("comreadv_mim", "fgsm", "mim") for i in range(3)]
     assert [row["file"] for row in rows] == expected
     assert set(contents(out)) == {*expected, "manifest.jsonl"}
@@ -107,13 +110,13 @@ def test_an_interrupted_run_resumes_to_the_same_files(
     limit = 3
     broken, whole = tmp_path / "a" / "tiny", tmp_path / "b" / "tiny"
     with pytest.raises(KeyboardInterrupt):
-        generate.generate(settings, images, [com_model], broken)
+        generate(settings, images, [com_model], broken)
     assert not broken.exists()
     limit = -1
-    generate.generate(settings, images, [com_model], broken)
+    generate(settings, images, [com_model], broken)
     assert attacked == [2, 2, 1, 1]  # two batches by two attacks: none was repeated
     assert [path.name for path in broken.parent.iterdir()] == ["tiny"]
-    generate.generate(settings, images, [com_model], whole)
+    generate(settings, images, [com_model], whole)
     assert contents(broken) == contents(whole)
 
 
@@ -122,33 +125,33 @@ def test_what_was_made_otherwise_is_not_reused(
 ) -> None:
     out = tmp_path / "tiny"
     plain = settings.model_copy(update={"attacks": ("mim",), "eps": (5,)})
-    write = generate.write
+    write = files.write_atomically
 
-    def stop(path: Path, data: bytes) -> None:
+    def stop(path: Path, data: bytes | str) -> None:
         write(path, data)
         if path.suffix == ".png":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generate, "write", stop)
-        generate.generate(plain, images, [com_model], out)
+        patch.setattr(import_module("attack.generation.generate"), "write_atomically", stop)
+        generate(plain, images, [com_model], out)
     assert contents(out.with_name("tiny.part"))
     untargeted = plain.model_copy(update={"goal": "untargeted"})
-    made = generate.generate(untargeted, images, [com_model], out)
+    made = generate(untargeted, images, [com_model], out)
     assert all(row.target is None and not row.targeted for row in made)
     fresh = tmp_path / "fresh"
-    generate.generate(untargeted, images, [com_model], fresh)
+    generate(untargeted, images, [com_model], fresh)
     assert contents(out) == contents(fresh)
-    generate.generate(plain, images, [com_model], out)  # and a finished folder is replaced whole
+    generate(plain, images, [com_model], out)  # and a finished folder is replaced whole
     assert set(contents(out)) == {"manifest.jsonl", *(f"eps5/mim/photo-{index}.png" for index in range(3))}
 
 
 def test_plain_attacks_need_no_com_model(settings: params.Attack, images: Path, tmp_path: Path) -> None:
     missing = tmp_path / "models" / "tiny.safetensors"
     plain = settings.model_copy(update={"attacks": ("fgsm",)})
-    assert len(generate.generate(plain, images, [missing], tmp_path / "out")) == 6
+    assert len(generate(plain, images, [missing], tmp_path / "out")) == 6
     with pytest.raises(params.UserError, match="comreadv train --platform tiny"):
-        generate.generate(settings, images, [missing], tmp_path / "out")
+        generate(settings, images, [missing], tmp_path / "out")
 
 
 def test_no_test_image_is_the_users_to_mend(
@@ -157,11 +160,10 @@ def test_no_test_image_is_the_users_to_mend(
     manifest = images / "manifest.jsonl"
     manifest.write_text("".join(line for line in manifest.open() if '"split": "test"' not in line))
     with pytest.raises(params.UserError, match="no test image"):
-        generate.generate(settings, images, [com_model], tmp_path / "out")
+        generate(settings, images, [com_model], tmp_path / "out")
 
 
 def test_png_keeps_every_grey_level(tmp_path: Path) -> None:
     levels = torch.arange(256).repeat(3, 2, 1)
-    generate.write(tmp_path / "a" / "b.png", generate.to_png(levels.to(torch.uint8)))
-    assert torch.equal(read_image(tmp_path / "a" / "b.png").long(), levels)
-    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.png"]
+    (tmp_path / "b.png").write_bytes(to_png(levels.to(torch.uint8)))
+    assert torch.equal(read_image(tmp_path / "b.png").long(), levels)

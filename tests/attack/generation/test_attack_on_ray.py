@@ -19,8 +19,8 @@ from ray.cluster_utils import Cluster
 from torchvision import models
 
 import params
-from attack.evaluation.evaluate import Judge, Sent, WorkerInit
-from attack.generate import generate
+from attack.evaluation.judge import Judge, Sent, WorkerInit
+from attack.generation import generate
 from attack.models import classifiers
 from train.cluster.executor import Ray
 from train.models import checkpoint
@@ -115,7 +115,7 @@ def test_a_cluster_judges_as_this_process_does(
         uploaded, photo = (tmp_path / "out" / row.file).read_bytes(), (images / row.image).read_bytes()
         jpeg = tmp_path / "served.jpg"
         Image.open(tmp_path / "out" / row.file).save(jpeg, quality=75)
-        some.append(Sent(vars(row), uploaded, photo, (row.file, jpeg.read_bytes())))
+        some.append(Sent(row, uploaded, photo, (row.file, jpeg.read_bytes())))
     some.append(replace(some[0], served=None))
     start = WorkerInit("sandbox", params.Pairing(), classifiers.load(settings.classifier, settings.weights))
     judge: Judge = start()
