@@ -180,6 +180,10 @@ class Evaluate(Block):
     pictures: Annotated[int, Field(ge=0)] = 3
 
 
+class Bench(Block):
+    short: bool = True
+
+
 class Cluster(Block):
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
@@ -204,6 +208,7 @@ class Params(Block):
     train: Train
     attack: Attack
     evaluate: Evaluate
+    bench: Bench = Bench()
     cluster: Cluster = Cluster()
     paper: Paper
 

@@ -24,6 +24,7 @@ platforms:
 train: {epochs: 2, minutes: 0.1, batch_size: 4, crop: 48}
 attack: {attacks: [mim, comreadv_mim, best], eps: [8], steps: 2, step_size: 4}
 evaluate: {pictures: 1, confidence: 0.95}
+bench: {short: false}
 """
 BENCH = ("--eps 2 --eps 3 --eps 5 --steps 10", "--attack mim --attack best --eps 6 --eps 8 --steps 1 --limit 2")
 

@@ -25,17 +25,29 @@ WITHOUT_EFFECT = (
     "train/device.py",
 )
 # What a stage runs and must not depend on, and why.
+ADAPTER_ALONE = "nothing but the adapter may have images uploaded again"
+READS = "it reads files of ours by it, and makes nothing by it"
 LEFT_OUT = {
     "prepare": {},
-    "collect": {"collect": "nothing but the adapter may have images uploaded again"},
-    "pairing": {"collect": "it reads what collect exported"},
-    "train": {"train/retraining": "it reads the model that retraining kept"},
-    "attack": {},
-    "universal": {},
-    "evaluate": {"collect": "nothing but the adapter may have images uploaded again", "train": "its executor alone"},
-    "transfer": {"collect": "nothing but the adapter may have images uploaded again", "train": "its executor alone"},
-    "bench": {},
-    "report": {"collect": "it reads what was evaluated", "pairing": "the same", "train": "the same"},
+    "collect": {"collect": ADAPTER_ALONE},
+    "pairing": {
+        "collect": READS,
+        "pairing/folders.py": "two folders by hand are no stage",
+        "pairing/matching.py": "the same",
+        "pairing/shared_database.py": "what is published is a copy",
+    },
+    "train": {"collect/images.py": READS, "collect/thumbnails.py": READS, "train/retraining": READS},
+    "attack": {"collect/dataset": READS, "collect/images.py": READS, "collect/thumbnails.py": READS, "pairing": READS},
+    "universal": {
+        "collect/dataset": READS,
+        "collect/images.py": READS,
+        "collect/thumbnails.py": READS,
+        "pairing": READS,
+    },
+    "evaluate": {"collect": ADAPTER_ALONE, "pairing/database.py": READS, "train": "its executor alone"},
+    "transfer": {"collect": ADAPTER_ALONE, "pairing/database.py": READS, "train": "its executor alone"},
+    "bench": {"collect/images.py": READS, "collect/thumbnails.py": READS, "pairing/database.py": READS},
+    "report": {"collect": READS, "pairing": READS, "train": READS},
 }
 
 

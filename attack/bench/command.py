@@ -12,7 +12,7 @@ from rich.console import Console
 from attack.bench.compare import compare, write_plots
 from attack.bench.rows import read_bench, table
 from attack.bench.settings import Settings
-from attack.bench.suites import check_name, every_attack
+from attack.bench.suites import SHORT, check_name, every_attack
 from params import Cluster, Goal, UserError
 from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
@@ -38,6 +38,9 @@ def bench(
         list[str] | None, typer.Option(help="A classifier that is not attacked, to read the files as well.")
     ] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Only these attacks; all unless given.")] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="Only one attack of each kind, at the largest ε, for a first look.")
+    ] = False,
     goal: Annotated[Goal, typer.Option(help="targeted, least_likely or untargeted.")] = "targeted",
     norm: Annotated[str, typer.Option(help="In which eps is measured: linf or l2 (peers' packages: linf).")] = "linf",
     minutes: Annotated[float, typer.Option(help="Time to learn a codec, where it is not identified.", min=0.01)] = 2.0,
@@ -60,6 +63,8 @@ def bench(
         check_name(name)
     if norm not in ("linf", "l2"):
         raise UserError(f"--norm {norm}: there are linf and l2.")
+    if short:
+        eps, attack = [max(eps)], attack or list(SHORT)
     executed = executor_of(Cluster(), executor, ray_address)
     with TemporaryDirectory() if work is None else nullcontext(str(work)) as folder:
         kept = Path(folder)

@@ -11,6 +11,7 @@ PLAIN = tuple(name for name in attacks() if split_attack(name) == ("plain", name
 RESISTANT = ("average_bim", "diff90_mim", "diff75_mim", "diff50_mim")
 PACKAGES = ("torchattacks_mifgsm", "foolbox_mifgsm")
 OURS = ("comreadv_fgsm", "comreadv_bim", "comreadv_mim", "best")
+SHORT = ("mim", "torchattacks_mifgsm", "diff50_mim", "comreadv_mim", "best")
 ANY_CODEC = (*PLAIN, *RESISTANT, *PACKAGES)  # attacks that know nothing of the codec: their images are made once
 PAPER = "paper_"  # before an attack's name: the gradient passes through the paper's net
 KORNIA = re.compile(r"kornia(\d+)_mim")

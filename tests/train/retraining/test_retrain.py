@@ -40,6 +40,7 @@ platforms:
 train: {{epochs: 1, minutes: 0.1, batch_size: 4, crop: 48}}
 attack: {{attacks: [fgsm], eps: [8], steps: 1}}
 evaluate: {{pictures: 1, confidence: 0.95}}
+bench: {{short: true}}
 """
 
 
