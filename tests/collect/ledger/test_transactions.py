@@ -22,6 +22,8 @@ from alembic.config import Config
 from collect.database_engine import ALEMBIC
 config = Config()
 config.set_main_option("script_location", str(ALEMBIC))
+config.set_main_option("path_separator", "newline")
+config.set_main_option("version_locations", str(ALEMBIC.parent / "ledger" / "migrations"))
 config.attributes |= {"connection": connection, "version_table": "alembic_version"}
 command.upgrade(config, "0001")
 """
@@ -67,7 +69,8 @@ def old(request: pytest.FixtureRequest, ledger_url: str) -> str:
         else:
             for statement in BEFORE_THE_STEPS:
                 number = "SERIAL" if engine.dialect.name == "postgresql" else "INTEGER"
-                connection.execute(text(statement.replace("{id}", number)))
+                written = " ".join(statement.replace("{id}", number).split())  # on one line, as SQLAlchemy does it
+                connection.execute(text(written))
         for statement in ROWS:
             connection.execute(text(statement))
     engine.dispose()
