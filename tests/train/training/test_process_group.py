@@ -80,7 +80,7 @@ class Watched(Job):
             trainer.Trainer._train_step = step  # type: ignore[method-assign]
 
 
-class UploadRejected(Job):
+class Mistaken(Job):
     """A job in which one of the processes finds something that a person has to mend."""
 
     def fit(self, process_group: ProcessGroup = ALONE, on_progress: OnProgress | None = None) -> TrainingMetrics | None:
@@ -190,7 +190,7 @@ def test_several_platforms_are_trained_at_once_and_one_that_fails_holds_none_up(
 
 
 def test_what_the_user_has_to_mend_is_said_as_such(project: Path, on_ray: Ray) -> None:
-    found = trained([UploadRejected("tiny", SETTINGS)], on_ray)[
+    found = trained([Mistaken("tiny", SETTINGS)], on_ray)[
         "tiny"
     ]  # by one process, on which the other fails in its own way
     assert isinstance(found, params.UserError) and found.message == "Mend 0.png."
