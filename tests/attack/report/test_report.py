@@ -186,7 +186,7 @@ def test_what_training_and_the_emulator_found_is_told_where_it_is_there(project:
         ("jpeg-25.csv", b"", "comreadv train --platform jpeg-25"),
         ("jpeg-25.csv", b"epoch,train,validation\n0,7.0,7.5\n", "comreadv train --platform jpeg-25"),
         ("jpeg-25.csv", b"epoch,train_mae,validation_mae\n0,\xff,7.5\n", "comreadv train --platform jpeg-25"),
-        ("jpeg-25.emulator.json", b"{", "jpeg-25.emulator.json is no emulator, or is damaged"),
+        ("jpeg-25.emulator.json", b"{", "jpeg-25.emulator.json is damaged"),
     ],
 )
 def test_what_training_left_damaged_is_named(

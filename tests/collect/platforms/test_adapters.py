@@ -458,7 +458,7 @@ def test_the_sites_own_refusal_is_kept_and_the_rest_goes_up(site, photos, workpl
 
 @pytest.mark.parametrize("site", ["douban", "weibo"])
 def test_an_upload_that_is_asked_to_wait_is_no_refusal_of_its_image(site, photos, workplace, monkeypatch) -> None:
-    keep, busy = SANDBOXES[site].keep, [True] * 2
+    keep, busy = SANDBOXES[site].take_upload, [True] * 2
 
     def too_often(self, data: bytes) -> Response:
         return JSONResponse({"ret": False, "msg": "上传太频繁,请稍后再试"}) if busy and busy.pop() else keep(self, data)

@@ -681,7 +681,8 @@ def as_if_live(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     monkeypatch.setattr("collect.browser.storage_state.stored_state", lambda _site: Path("state.json"))
     monkeypatch.setattr("collect.browser.storage_state.save_state", lambda *_: None)
     monkeypatch.setattr("collect.round_trip.connect.NOTICE_S", 0.0)
-    monkeypatch.setattr("collect.ledger.rate_limit.time", clock)
+    for module in ("collect.ledger.rate_limit", "collect.retry"):
+        monkeypatch.setattr(f"{module}.time", clock)
     monkeypatch.setattr("collect.ledger.workers.Heartbeat.rest", lambda _heart, seconds: clock.sleep(seconds))
 
 

@@ -22,8 +22,8 @@ from playwright.sync_api import sync_playwright
 from test_sandbox import LOGIN, SITES, Visitor, file, picture
 from typer.testing import CliRunner
 
+import comreadv
 from collect.browser import launch
-from collect.commands import sandbox
 from collect.sandbox import serve, watermark
 from collect.sandbox.faults import FAULTS, Faults, parse_rates
 from params import UserError
@@ -145,14 +145,26 @@ def test_all_stands_for_the_faults_without_a_rate() -> None:
 
 
 def test_the_command_takes_faults(tmp_path: Path) -> None:
-    program = "from collect.sandbox.cli import app; app()"
-    command = [sys.executable, "-c", program, "weibo", "--fault", "all=0", "--fault", "captcha=1", "--seed", "3"]
+    program = "import comreadv; comreadv.main()"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "sandbox",
+        "weibo",
+        "--fault",
+        "all=0",
+        "--fault",
+        "captcha=1",
+        "--seed",
+        "3",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         origin = re.findall(r"http://[0-9.:]+", process.stdout.readline())[0]
         assert "请输入验证码" in requests.get(origin).text
         process.kill()
-    answer = CliRunner().invoke(sandbox.app, ["weibo", "--fault", "nosuch=1"])
+    answer = CliRunner().invoke(comreadv.app, ["sandbox", "weibo", "--fault", "nosuch=1"])
     assert answer.exit_code == 1
     assert "There are: all, latency" in " ".join(answer.output.replace("│", " ").split())
 

@@ -536,8 +536,8 @@ def test_a_sandbox_listens_on_loopback_alone(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
-    program = "from collect.sandbox.cli import app; app()"
-    command = [sys.executable, "-c", program, "weibo", "--codec", "jpeg:50", "--state", tmp_path]
+    program = "import comreadv; comreadv.main()"
+    command = [sys.executable, "-c", program, "sandbox", "weibo", "--codec", "jpeg:50", "--state", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()

@@ -114,7 +114,7 @@ def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch: pytest.
 def test_no_command_imports_ray_unless_it_is_asked_for_nor_the_executors_pytorch() -> None:
     code = (
         "import sys, comreadv, train.cluster; print('torch' in sys.modules, end=' '); "
-        "import attack.generate, attack.evaluation.evaluate, train.training.fit; print('ray' in sys.modules)"
+        "import attack.generation.generate, attack.evaluation.evaluate, train.training.fit; print('ray' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False False"
