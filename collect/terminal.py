@@ -26,15 +26,19 @@ def terminal() -> Console:
     return shared
 
 
+class _TerminalHandler(logging.Handler):
+    """Print log lines as they are, so that commands and paths in them can be copied, above a progress bar that runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        terminal().print(Text(self.format(record)), soft_wrap=True)
+
+
 def log_to_terminal() -> None:
     """Send the packages' log lines to stderr: plain at a terminal, with times and levels in a scheduler's log."""
-    from rich.logging import RichHandler
-
-    handler: logging.Handler
-    if terminal().is_terminal:
-        handler = RichHandler(console=terminal(), show_time=False, show_level=False, show_path=False)
-    else:
-        handler = logging.StreamHandler()
+    handler = _TerminalHandler() if terminal().is_terminal else logging.StreamHandler()
+    if not terminal().is_terminal:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     for name in LOGGERS:
         logger = logging.getLogger(name)

@@ -27,11 +27,18 @@ WITHOUT_EFFECT = (
 # What a stage runs and must not depend on, and why.
 ADAPTER_ALONE = "nothing but the adapter may have images uploaded again"
 READS = "it reads files of ours by it, and makes nothing by it"
+COLLECTORS = ("browser", "codecs", "dataset", "ledger", "platforms", "round_trip", "sandbox")
+MODULES = ("fingerprint", "images", "platform", "retry", "thumbnails", "webhook")
+COLLECTS = {f"collect/{name}": ADAPTER_ALONE for name in (*COLLECTORS, *(f"{each}.py" for each in MODULES))}
+OF_COLLECT = {name: READS for name in COLLECTS if name not in ("collect/codecs", "collect/thumbnails.py")} | {
+    f"collect/codecs/{name}": READS
+    for name in ("chain.py", "encoders", "headers", "lossless_crop.py", "quantisation.py")
+}
 LEFT_OUT = {
     "prepare": {},
-    "collect": {"collect": ADAPTER_ALONE},
+    "collect": COLLECTS,
     "pairing": {
-        "collect": READS,
+        **OF_COLLECT,
         "pairing/folders.py": "two folders by hand are no stage",
         "pairing/matching.py": "the same",
         "pairing/shared_database.py": "what is published is a copy",
@@ -44,8 +51,8 @@ LEFT_OUT = {
         "collect/thumbnails.py": READS,
         "pairing": READS,
     },
-    "evaluate": {"collect": ADAPTER_ALONE, "pairing/database.py": READS, "train": "its executor alone"},
-    "transfer": {"collect": ADAPTER_ALONE, "pairing/database.py": READS, "train": "its executor alone"},
+    "evaluate": {**COLLECTS, "pairing/database.py": READS},
+    "transfer": {**COLLECTS, "pairing/database.py": READS},
     "bench": {"collect/images.py": READS, "collect/thumbnails.py": READS, "pairing/database.py": READS},
     "report": {"collect": READS, "pairing": READS, "train": READS},
 }

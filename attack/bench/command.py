@@ -13,7 +13,7 @@ from attack.bench.compare import compare, write_plots
 from attack.bench.rows import read_bench, table
 from attack.bench.settings import Settings
 from attack.bench.suites import SHORT, check_name, every_attack
-from params import Cluster, Goal, UserError
+from params import Cluster, Goal, UserError, tasks
 from train.cluster import ExecutorOption, RayAddressOption, executor_of
 
 PHOTO_SIZE = 224  # pixels, side, of the prepared photos
@@ -41,6 +41,7 @@ def bench(
     short: Annotated[
         bool, typer.Option("--short", help="Only one attack of each kind, at the largest ε, for a first look.")
     ] = False,
+    task: Annotated[str, typer.Option(help="What the recogniser is asked.")] = "classify",
     goal: Annotated[Goal, typer.Option(help="targeted, least_likely or untargeted.")] = "targeted",
     norm: Annotated[str, typer.Option(help="In which eps is measured: linf or l2 (peers' packages: linf).")] = "linf",
     minutes: Annotated[float, typer.Option(help="Time to learn a codec, where it is not identified.", min=0.01)] = 2.0,
@@ -61,6 +62,8 @@ def bench(
     known = read_bench(out)
     for name in attack or []:
         check_name(name)
+    if task not in tasks():
+        raise UserError(f"No task {task!r}. There are {', '.join(tasks())}.")
     if norm not in ("linf", "l2"):
         raise UserError(f"--norm {norm}: there are linf and l2.")
     if short:
@@ -76,6 +79,7 @@ def bench(
             photos=synthetic_pairs.names(tested, kept),
             attacked=classifier or ["efficientnet_lite0"],
             transfer=transfer or [],
+            task=task,
             steps=steps,
             step_size=step_size,
             goal=goal,

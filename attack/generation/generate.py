@@ -74,8 +74,8 @@ def generate(
             bar.update(task, description=f"{batch[0][0].attack}, eps {batch[0][0].eps}", advance=len(batch))
     made = [rows[file] for file in sorted(rows)]
     write_rows(part / MANIFEST, Adversarial, made)
-    (part / MADE_FROM).unlink()
-    (part / ROWS).unlink()
+    for left in (part / MADE_FROM, part / ROWS, *part.rglob(".*.part")):  # the last: of runs that were killed
+        left.unlink()
     replace_folder(part, out)
     return made
 

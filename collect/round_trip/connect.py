@@ -84,7 +84,7 @@ def announce(name: str, site: Site, account: str, count: int) -> None:
         f" `comreadv collect --platform {name} --live --cleanup` deletes them again. Ctrl-C stops; going on in"
         f" {NOTICE_S:g} seconds."
     )
-    logger.info(said)
+    logger.warning(said)  # seen also where nobody has asked for log lines
     time.sleep(NOTICE_S)
 
 

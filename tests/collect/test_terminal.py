@@ -27,7 +27,7 @@ def test_a_person_reads_what_a_site_says_to_the_letter(monkeypatch: pytest.Monke
     logging.getLogger("collect.round_trip.uploads").warning("%s", ODD)
     logging.getLogger("collect.locks").info(ODD)
     assert isinstance(console.file, StringIO)
-    assert " ".join(console.file.getvalue().split()) == f"{ODD} {ODD}"
+    assert console.file.getvalue() == f"{ODD}\n{ODD}\n"
 
 
 def test_a_schedulers_log_has_times_and_levels(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,10 @@ from train.training.trainer import OnProgress, Trainer
 from train.training.training_metrics import EarlierModel, EmulatorMetrics, TrainingMetrics
 
 PROJECT = Path(__file__).parents[2]
-CODE_FOLDERS = ("collect/codecs", "train")  # that decide what a run makes
+CODE_FOLDERS = (
+    "collect/codecs",
+    *(f"train/{name}" for name in ("data", "emulator", "layers", "models", "training")),
+)  # that decide what a run makes
 NEAR_ENOUGH_MAE = 0.5  # grey levels by which a chain may miss plain images to serve changed ones for the platform
 PAPER_SETTINGS: dict[str, Any] = {"model": "paper", "batch_size": 4, "crop": 32, "perturbed": 0.0}  # best in minutes
 
@@ -56,7 +59,7 @@ def fit(
 ) -> TrainingMetrics | None:
     """Identify the platform's codec, train a ComModel on the accepted pairs, and keep what is best on validation.
 
-    Where the settings ask for it, the paper's net is trained too, for as long, to be measured beside the hybrid.
+    Where the settings ask for it, the paper's net is trained too, for `paper_beside` minutes, to be measured beside.
     Trains by Adam and mean absolute error for `settings.epochs` or `settings.minutes`, whichever ends first,
     through the whole learning-rate schedule either way; identifying takes up to three minutes more. The untrained
     net is the first candidate, so that the result is never worse on validation. Files are written at the end but
