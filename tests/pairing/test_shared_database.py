@@ -124,13 +124,14 @@ def test_a_reader_sees_the_earlier_pairs_until_all_new_ones_are_there(
 def test_a_kill_in_the_middle_leaves_the_earlier_pairs(pairs_url: str, make: Make) -> None:
     put(pairs_url, make("weibo", 4))
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom sqlalchemy import event\nfrom pairing import shared\n"
-        "shared.AT_ONCE = 2\n"
+        "import sys, time\nfrom pathlib import Path\nfrom sqlalchemy import event\n"
+        "from pairing import shared_database\n"
+        "shared_database.ROWS_AT_ONCE = 2\n"
         "def stop(_connection, _cursor, statement, *_):\n"
         "    if statement.startswith('INSERT INTO pairs'): print('half', flush=True); time.sleep(60)\n"
-        "with shared.open_shared(sys.argv[1]) as engine:\n"
+        "with shared_database.open_shared(sys.argv[1]) as engine:\n"
         "    event.listen(engine, 'after_cursor_execute', stop)\n"
-        "    shared.publish(Path(sys.argv[2]), 'weibo', engine)\n"
+        "    shared_database.publish(Path(sys.argv[2]), 'weibo', engine)\n"
     )
     file = make("weibo", 6, 2)
     with subprocess.Popen([sys.executable, "-c", program, pairs_url, file], stdout=subprocess.PIPE, text=True) as half:
