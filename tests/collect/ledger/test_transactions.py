@@ -27,24 +27,23 @@ config.set_main_option("version_locations", str(ALEMBIC.parent / "ledger" / "mig
 config.attributes |= {"connection": connection, "version_table": "alembic_version"}
 command.upgrade(config, "0001")
 """
-BEFORE_THE_STEPS = (  # as the ledger made itself before there were migrations
+BEFORE_THE_STEPS = (  # as the ledger made itself before there were migrations, a constraint a line
     """CREATE TABLE uploads (
-        id {id} NOT NULL, platform VARCHAR NOT NULL, site VARCHAR NOT NULL, account VARCHAR NOT NULL,
-        generation INTEGER NOT NULL, sha256 VARCHAR NOT NULL, state VARCHAR NOT NULL, batch VARCHAR,
-        position INTEGER, remote_id VARCHAR, reason VARCHAR, planned_at VARCHAR NOT NULL, sent_at VARCHAR,
-        confirmed_at VARCHAR,
-        CONSTRAINT pk_uploads PRIMARY KEY (id),
-        CONSTRAINT uq_uploads_platform_site_account_generation_sha256
-            UNIQUE (platform, site, account, generation, sha256),
-        CONSTRAINT ck_uploads_state CHECK (state IN ('planned', 'sent', 'unknown', 'confirmed', 'rejected')),
-        CONSTRAINT ck_uploads_confirmed_has_remote_id CHECK (state != 'confirmed' OR remote_id IS NOT NULL)
+    id {id} NOT NULL, platform VARCHAR NOT NULL, site VARCHAR NOT NULL, account VARCHAR NOT NULL,
+    generation INTEGER NOT NULL, sha256 VARCHAR NOT NULL, state VARCHAR NOT NULL, batch VARCHAR,
+    position INTEGER, remote_id VARCHAR, reason VARCHAR, planned_at VARCHAR NOT NULL, sent_at VARCHAR,
+    confirmed_at VARCHAR,
+    CONSTRAINT pk_uploads PRIMARY KEY (id),
+    CONSTRAINT uq_uploads_platform_site_account_generation_sha256 UNIQUE (platform, site, account, generation, sha256),
+    CONSTRAINT ck_uploads_state CHECK (state IN ('planned', 'sent', 'unknown', 'confirmed', 'rejected')),
+    CONSTRAINT ck_uploads_confirmed_has_remote_id CHECK (state != 'confirmed' OR remote_id IS NOT NULL)
     )""",
     """CREATE TABLE downloads (
-        id {id} NOT NULL, upload_id INTEGER NOT NULL, rendition VARCHAR NOT NULL, address VARCHAR NOT NULL,
-        sha256 VARCHAR NOT NULL, bytes INTEGER NOT NULL, downloaded_at VARCHAR NOT NULL,
-        CONSTRAINT pk_downloads PRIMARY KEY (id),
-        CONSTRAINT uq_downloads_upload_id_rendition UNIQUE (upload_id, rendition),
-        CONSTRAINT fk_downloads_upload_id_uploads FOREIGN KEY(upload_id) REFERENCES uploads (id)
+    id {id} NOT NULL, upload_id INTEGER NOT NULL, rendition VARCHAR NOT NULL, address VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL, bytes INTEGER NOT NULL, downloaded_at VARCHAR NOT NULL,
+    CONSTRAINT pk_downloads PRIMARY KEY (id),
+    CONSTRAINT uq_downloads_upload_id_rendition UNIQUE (upload_id, rendition),
+    CONSTRAINT fk_downloads_upload_id_uploads FOREIGN KEY(upload_id) REFERENCES uploads (id)
     )""",
 )
 ROWS = (
@@ -69,8 +68,7 @@ def old(request: pytest.FixtureRequest, ledger_url: str) -> str:
         else:
             for statement in BEFORE_THE_STEPS:
                 number = "SERIAL" if engine.dialect.name == "postgresql" else "INTEGER"
-                written = " ".join(statement.replace("{id}", number).split())  # on one line, as SQLAlchemy does it
-                connection.execute(text(written))
+                connection.execute(text(statement.replace("{id}", number)))
         for statement in ROWS:
             connection.execute(text(statement))
     engine.dispose()
