@@ -24,11 +24,10 @@ test: setup
 
 # what works each dependency, quickly
 LOWEST_TESTS := $(addprefix tests/, test_commands.py test_params.py test_pipeline.py \
-	collect/browser/test_navigation.py collect/codecs/test_chain.py collect/dataset/test_prepare.py \
+	collect/browser/test_session.py collect/codecs/test_chain.py collect/dataset/test_prepare.py \
 	collect/dataset/test_ilsvrc.py collect/ledger/test_transactions.py collect/ledger/test_workers.py \
 	collect/round_trip/test_mosaic.py collect/sandbox/test_sandbox.py collect/test_images.py \
-	pairing/test_pairing.py pairing/test_shared_database.py \
-	train/cluster/test_executor.py train/layers/test_encoder.py train/layers/test_jpeg.py \
+	pairing/test_pairing.py train/cluster/test_executor.py train/layers/test_encoder.py train/layers/test_jpeg.py \
 	train/models/test_checkpoint.py train/training/test_fit.py \
 	attack/attacks/test_attacks.py attack/bench/test_peers.py attack/evaluation/test_evaluate.py \
 	attack/models/test_classifiers.py attack/report/test_report.py)
