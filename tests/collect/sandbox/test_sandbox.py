@@ -536,7 +536,9 @@ def test_a_sandbox_listens_on_loopback_alone(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
-    program = "import comreadv; comreadv.main()"
+    # a background job of a shell ignores SIGINT, and so would the command
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; import comreadv; comreadv.main()"
     command = [sys.executable, "-c", program, "sandbox", "weibo", "--codec", "jpeg:50", "--state", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
