@@ -76,9 +76,8 @@ def _model(status: Status) -> str:
     model = status.model
     if model is None:
         return "none"
-    error = "MAE not measured" if model["mae"] is None else f"MAE {model['mae']:.2f}"
     codec = f"{model['codec']} identified" if model["identified"] else "codec not identified"
-    return _numbered(f"{model['name']}, {error}, {codec}", model["generation"])
+    return _numbered(f"{model['name']}, MAE {model['mae']:.2f}, {codec}", model["generation"])
 
 
 def _success(status: Status) -> str:

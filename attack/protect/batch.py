@@ -19,7 +19,7 @@ from collect.terminal import terminal
 from params import UserError
 from train.cluster import Executor, Local
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def protect_all(
             for result in executor.map(WorkerInit(protector, step), _todo(record, protector, found, suffix, passed)):
                 passed(_recorded(record, result))
         except KeyboardInterrupt:
-            log.info("Stopped. What is done stays done; run again to go on.")
+            logger.info("Stopped. What is done stays done; run again to go on.")
             raise
 
 

@@ -91,13 +91,13 @@ class Encoder:
 
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterable[str]:
-        """List encoders that may have made files, the likeliest first.
+        """List encoders that may have made files, the likeliest first; none unless a format has guesses of its own.
 
         Args:
             seen: of one variant, the most telling first.
             tables: the JPEGs' different ones.
         """
-        raise NotImplementedError
+        return ()
 
 
 @cache
