@@ -73,6 +73,7 @@ KERNELS = {"plain": Kernel(interpolate)}
 '''
 USE_KERNEL = """
 from collect.codecs.kernels.interpolation import interpolate
+from collect.codecs.kernels import SizeRule
 from pairing.alignment.registration import register
 from train.emulator import identify
 from train.layers.resize import Resize
@@ -85,7 +86,7 @@ assert served.tobytes() != codecs.decoded(image, "resize:0.7:bilinear+png").toby
 
 
 def difference(kernel):
-    levels = 255 * Resize("resize", 0.7, kernel)(from_pixels(image)[None] / 255)
+    levels = 255 * Resize(SizeRule("resize", (0.7,)), kernel)(from_pixels(image)[None] / 255)
     return (levels - from_pixels(served)).abs().max()
 
 
@@ -100,7 +101,8 @@ print(identify(pairs("resize:0.7:plain+jpeg:80")).chain)
 ENCODER = """
 import io
 
-from collect.codecs.encoders import Encoder, number
+from collect.codecs.arguments import number
+from collect.codecs.encoders import Encoder
 
 
 class Gif(Encoder):
@@ -245,7 +247,7 @@ def test_a_platform(add: Callable[[str, str], Run], tmp_path: Path) -> None:
 def test_a_resize_kernel(add: Callable[[str, str], Run]) -> None:
     run = add("collect/codecs/kernels/interpolation.py", KERNEL)
     error, found = run(PAIRS + USE_KERNEL).splitlines()
-    assert re.search("no kernel 'nosuch'; there are .*plain", error)
+    assert re.search("no kernel or option 'nosuch'; there are .*plain", error)
     assert found == "resize:0.7:plain+jpeg:80:420"
 
 

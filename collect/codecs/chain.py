@@ -6,20 +6,21 @@ import io
 from collections.abc import Callable
 from functools import partial
 
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from collect.codecs.encoders import Encoder, all_encoders, encoder, number
-from collect.codecs.kernels import Kernel, all_kernels, resized
+from collect.codecs.encoders import Encoder, all_encoders, encoder
+from collect.codecs.filters import all_filters, filter_step
+from collect.codecs.kernels import SIZE_STEPS, Kernel, SizeRule, all_kernels, resize_step
+from collect.codecs.pixels import Pixels, to_image
 from collect.codecs.quantisation import Tables
+from collect.codecs.sizes import LARGEST_SIDE
 
-STEP_FORMS = (
-    "after any number of resize:SCALE[:KERNEL]+, fit:SIDE[:KERNEL]+, width:WIDTH[:KERNEL]+, sharpen:AMOUNT+ "
-    "and earlier encoders"
+RESIZE_FORMS = (
+    "resize:SCALE[:KERNEL][:ROUNDING]+, fit|short|width|height:PIXELS[:…][:enlarge]+, box|cover|size:WIDTHxHEIGHT[:…]+"
 )
-LARGEST_SIDE = 16383  # pixels; WebP's limit, the smallest among the formats
 LARGEST_AREA = 100_000_000  # pixels
 
-Step = Callable[[Image.Image], Image.Image]
+Step = Callable[[Pixels], Pixels]
 
 
 def encode(image: Image.Image, codec: str, tables: Tables | None = None) -> bytes:
@@ -29,10 +30,9 @@ def encode(image: Image.Image, codec: str, tables: Tables | None = None) -> byte
     (`image.info["icc_profile"]`) is kept, other metadata are not. Equal pixels give equal bytes.
     Raises ValueError when the codec is wrong (see `check`) or makes the image too large.
 
-    - `resize:SCALE` multiplies both sides; `fit:SIDE` and `width:WIDTH` shrink the longest side or the
-      width to at most that many pixels, and never enlarge. KERNEL is one of `all_kernels`, lanczos unless given.
-    - `sharpen:AMOUNT` adds AMOUNT times the difference from a blurred copy, which the 3x3 kernel
-      (1 2 1, 2 4 2, 1 2 1)/16 makes; rounded and clipped to 0-255; the outermost pixels stay as they are.
+    - A resize step is a size rule (`SizeRule`) and a KERNEL, one of `all_kernels`, lanczos unless given; its
+      ROUNDING is one of `ROUNDINGS`, even unless given. Only `resize` enlarges unless told to.
+    - A filter is one of `all_filters`.
     - An encoder that is not the last encodes and decodes, as a platform does that keeps an upload first.
     - `jpeg` is 4:2:0, baseline, with the standard's Huffman tables unless told otherwise; `jpeg:tables`
       quantises by `tables`: luma and chroma, 64 numbers each, row by row.
@@ -68,7 +68,9 @@ def _parse(codec: str, tables: Tables | None) -> tuple[list[Step], Encoder]:
         return _steps(steps, tables), encoder(*last.split(":"), tables=tables)
     except ValueError as error:
         forms = ", ".join(each.forms for each in all_encoders().values())
-        raise ValueError(f"codec {codec!r}: {error}; use {forms}, {STEP_FORMS}") from None
+        filters = "+, ".join(each.forms for each in all_filters().values())
+        steps_known = f"after any number of {RESIZE_FORMS}, {filters}+ and earlier encoders"
+        raise ValueError(f"codec {codec!r}: {error}; use {forms}, {steps_known}") from None
 
 
 def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
@@ -78,39 +80,31 @@ def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
 def _step(name: str, *arguments: str, tables: Tables | None) -> Step:
     if name in all_encoders():
         return partial(_encode_and_decode, by=encoder(name, *arguments, tables=tables))
-    if name == "sharpen":
-        amount = number(name, "amount", arguments[:1], 0, 10)
-        _none_left(name, arguments[1:])
-        edge, side = -amount / 16, -2 * amount / 16
-        kernel = (edge, side, edge, side, 1 + 12 * amount / 16, side, edge, side, edge)
-        return partial(Image.Image.filter, filter=ImageFilter.Kernel((3, 3), kernel, scale=1))
-    if name in ("resize", "fit", "width"):
-        size = (
-            number(name, "scale", arguments[:1], 0.01, 8)
-            if name == "resize"
-            else number(name, "pixels", arguments[:1], 1, LARGEST_SIDE, whole=True)
-        )
-        kernels, by = all_kernels(), arguments[1] if arguments[1:] else "lanczos"
-        if by not in kernels:
-            raise ValueError(f"{name} has no kernel {by!r}; there are {', '.join(kernels)}")
-        _none_left(name, arguments[2:])
-        return partial(_resize, by=name, number=size, kernel=kernels[by])
+    if name in all_filters():
+        return filter_step(name, *arguments)
+    if name in SIZE_STEPS:
+        rule, kernel = resize_step(name, *arguments)
+        return partial(_resize, rule=rule, kernel=all_kernels()[kernel])
     raise ValueError(f"{name!r} is no image step")
 
 
 def _apply(steps: list[Step], image: Image.Image) -> Image.Image:
     image = image.convert("RGB")  # always a copy
     image.info = {}
+    pixels: Pixels = image
     for step in steps:
-        image = step(image)
-    return image
+        pixels = step(pixels)
+    return to_image(pixels)
 
 
-def _resize(image: Image.Image, by: str, number: float, kernel: Kernel) -> Image.Image:
-    width, height = resized(image.size, by, number)
+def _resize(pixels: Pixels, rule: SizeRule, kernel: Kernel) -> Pixels:
+    image = to_image(pixels)
+    width, height = rule.scaled(image.size)
     if max(width, height) > LARGEST_SIDE or width * height > LARGEST_AREA:
-        raise ValueError(f"{by}:{number:g} would make the image {width}x{height} pixels, which is too large")
-    return image if (width, height) == image.size else kernel.resize(image, (width, height))
+        raise ValueError(f"{rule.by} would make the image {width}x{height} pixels, which is too large")
+    scaled = image if (width, height) == image.size else kernel.resize(image, (width, height))
+    kept = rule.kept((width, height))
+    return scaled if kept is None else to_image(scaled).crop(kept)
 
 
 def decoded(image: Image.Image, codec: str, tables: Tables | None = None) -> Image.Image:
@@ -119,8 +113,8 @@ def decoded(image: Image.Image, codec: str, tables: Tables | None = None) -> Ima
         return served.convert("RGB")
 
 
-def _encode_and_decode(image: Image.Image, by: Encoder) -> Image.Image:
-    with Image.open(io.BytesIO(_save(image, by))) as decoded:
+def _encode_and_decode(pixels: Pixels, by: Encoder) -> Image.Image:
+    with Image.open(io.BytesIO(_save(to_image(pixels), by))) as decoded:
         return decoded.convert("RGB")
 
 
@@ -128,8 +122,3 @@ def _save(image: Image.Image, by: Encoder) -> bytes:
     if max(image.size) > LARGEST_SIDE:
         raise ValueError(f"{image.width}x{image.height} pixels: a side may have at most {LARGEST_SIDE}")
     return by.encode(image)
-
-
-def _none_left(name: str, arguments: tuple[str, ...]) -> None:
-    if arguments:
-        raise ValueError(f"{name}: {arguments[0]!r} is one part too many")

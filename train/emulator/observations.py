@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from collect import codecs
 from collect.codecs import quantisation
-from collect.codecs.kernels import resized
+from collect.codecs.kernels import ROUNDINGS, SizeRule
 from collect.images import Unusable, decoding
 from params import UserError
 
@@ -124,41 +124,62 @@ def _pixels(image: Image.Image) -> NDArray[np.int16]:
 def resize_rules(sizes: Sequence[tuple[Size, Size]]) -> list[str]:
     """List the resize steps, but for the kernel, that explain all pairs' sizes, the likeliest first.
 
-    An empty step stands for no resizing; an empty list, for sizes that no step explains.
+    An empty step stands for no resizing; an empty list, for sizes that no step explains. Of one rule's roundings that
+    explain the sizes, the first of ROUNDINGS is listed.
     """
     changed = [after for before, after in sizes if before != after]
     if not changed:
         return [""]
-    scale = _scale(sizes)
-    steps = [
-        ("fit", str(max(map(max, changed)))),
-        ("width", str(max(width for width, _ in changed))),
-    ]
-    if scale is not None:
-        is_round = len(scale.partition(".")[2]) <= ROUND_DECIMALS
-        steps.insert(0 if is_round else len(steps), ("resize", scale))
-    return [
-        f"{by}:{number}"
-        for by, number in steps
-        if _is_step(f"{by}:{number}") and all(resized(before, by, float(number)) == after for before, after in sizes)
-    ]
+    widths, heights = zip(*changed, strict=True)
+    bounds = tuple(max(after[axis] for _, after in sizes) for axis in (0, 1))
+    numbers: dict[str, tuple[float, ...]] = {
+        "fit": (max(map(max, changed)),),
+        "width": (max(widths),),
+        "height": (max(heights),),
+        "short": (max(map(min, changed)),),
+        "box": bounds,
+        "cover": bounds,
+    }
+    found = []
+    for by, pixels in numbers.items():
+        steps = (
+            (
+                f"{by}:{'x'.join(map(str, pixels))}{_option(rounding)}{enlarge}",
+                SizeRule(by, pixels, rounding, bool(enlarge)),
+            )
+            for enlarge in ("", ":enlarge")
+            for rounding in ROUNDINGS
+        )
+        explaining = (step for step, rule in steps if _explains(step, rule, sizes))
+        found.append(next(explaining, None))
+    scaled = next(filter(None, (_scaled(sizes, rounding) for rounding in ROUNDINGS)), None)
+    is_round = scaled is not None and len(scaled.split(":")[1].partition(".")[2]) <= ROUND_DECIMALS
+    found.insert(0 if is_round else len(found), scaled)
+    return [step for step in found if step is not None]
 
 
-def _is_step(step: str) -> bool:
+def _option(rounding: str) -> str:
+    return "" if rounding == "even" else f":{rounding}"
+
+
+def _explains(step: str, rule: SizeRule, sizes: Sequence[tuple[Size, Size]]) -> bool:
     try:
         codecs.check(f"{step}+png")
     except ValueError:
         return False
-    return True
+    return all(rule.served(before) == after for before, after in sizes)
 
 
-def _scale(sizes: Sequence[tuple[Size, Size]]) -> str | None:
-    """Find the number of fewest decimals that takes every side to its own, if there is one."""
+def _scaled(sizes: Sequence[tuple[Size, Size]], rounding: str) -> str | None:
+    """Find the `resize` step of fewest decimals that takes every side to its own by a rounding, if there is one."""
+    below, above = {"floor": (0.0, 1.0), "ceiling": (1.0, 0.0)}.get(rounding, (0.5, 0.5))
     sides = [pair for before, after in sizes for pair in zip(before, after, strict=True)]
-    low = max((after - 0.5) / before for before, after in sides)
-    high = min((after + 0.5) / before for before, after in sides)
+    low = max((after - below) / before for before, after in sides)
+    high = min((after + above) / before for before, after in sides)
     for decimals in range(MOST_DECIMALS + 1):
         nearest = round((low + high) / 2, decimals)
         if low <= nearest <= high and nearest > 0:
-            return f"{nearest:.{decimals}f}"
+            step = f"resize:{nearest:.{decimals}f}{_option(rounding)}"
+            if _explains(step, SizeRule("resize", (nearest,), rounding), sizes):
+                return step
     return None

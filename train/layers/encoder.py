@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from collect import codecs
+from collect.codecs import quantisation
 from collect.codecs.encoders import encoder
 from train.layers.gradient_steering import Quantisation, steer
 from train.layers.jpeg import StraightThrough
@@ -22,22 +23,48 @@ class RealEncoder(nn.Module):
 
     Args:
         codec: of collect.codecs, one encoder without steps, such as `webp:50:m4`; raises ValueError for another.
+        tables: a JPEG's, of luma and chroma, 64 steps each in rows; other encoders' steps vary, and are not asked for.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, tables: quantisation.Tables | None = None) -> None:
         super().__init__()
-        codecs.check(codec)
-        transform = encoder(*codec.split(":")).transform
-        self.codec = codec
-        self.quantisation = Quantisation(*transform) if transform else None  # steps vary, and are not asked for
+        codecs.check(codec, tables)
+        self.codec, self.tables = codec, tables
+        self.transform = encoder(*codec.split(":"), tables=tables).transform
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what is decoded, whole grey levels over 255, of images [N, 3, H, W] in [0, 1], any H and W."""
-        return with_gradient(images, serve_all(self.decode, images), self.quantisation)
+        return with_gradient(images, serve_all(self.decode, images), self.quantisation_of(images))
 
     def decode(self, image: Image.Image) -> Image.Image:
         """Encode and decode one image."""
-        return codecs.decoded(image, self.codec)
+        return codecs.decoded(image, self.codec, self.tables)
+
+    def quantisation_of(self, images: Tensor) -> Quantisation | None:
+        """Return how images are quantised; None where the encoder transforms in no blocks of one size."""
+        if self.transform is None or self.tables is None:
+            return self.transform and Quantisation(*self.transform)
+        luma, chroma = (images.new_tensor(table).view(1, 8, 8).expand(len(images), 8, 8) for table in self.tables)
+        return Quantisation(*self.transform, (luma, chroma))
+
+
+class RealSteps(nn.Module):
+    """Do steps as the chain's own libraries do them, to the bit; the gradient is that of layers which come near.
+
+    Args:
+        steps: of collect.codecs, without the last encoder.
+        layers: the same steps, differentiable, with images of the same sizes.
+    """
+
+    def __init__(self, steps: str, layers: nn.Module) -> None:
+        super().__init__()
+        self.chain, self.layers = f"{steps}+png", layers
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return whole grey levels over 255, [N, 3, h, w], of images [N, 3, H, W] in [0, 1]."""
+        served = serve_all(lambda image: codecs.before_encoding(image, self.chain), images)
+        answer: Tensor = StraightThrough.apply(self.layers(images), served)
+        return answer
 
 
 def with_gradient(images: Tensor, served: Tensor, quantisation: Quantisation | None) -> Tensor:

@@ -7,29 +7,29 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from collect.codecs.kernels import kernel_matrix, resized
+from collect.codecs.kernels import SizeRule, kernel_matrix
 
 
 class Resize(nn.Module):
     """Scale as a kernel does: across, rounded to whole grey levels, then down.
 
     Args:
-        by: `resize` multiplies both sides; `fit` and `width` shrink the longest side or the width, and never enlarge.
-        number: the scale, or the pixels.
+        rule: to which size.
         kernel: its name in collect/codecs/kernels.
     """
 
-    def __init__(self, by: str, number: float, kernel: str = "lanczos") -> None:
+    def __init__(self, rule: SizeRule, kernel: str = "lanczos") -> None:
         super().__init__()
-        self.by, self.number, self.kernel = by, number, kernel
+        self.rule, self.kernel = rule, kernel
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        wide, high = resized((width, height), self.by, self.number)
-        if (wide, high) == (width, height):
-            return images
-        across, down = (_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
-        return whole(down @ whole(images @ across.T))
+        wide, high = self.rule.scaled((width, height))
+        if (wide, high) != (width, height):
+            across, down = (_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
+            images = whole(down @ whole(images @ across.T))
+        left, top, right, bottom = self.rule.kept((wide, high)) or (0, 0, wide, high)
+        return images[..., top:bottom, left:right]
 
 
 def whole(images: Tensor) -> Tensor:

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from collect.codecs import quantisation
-from train.layers.encoder import RealEncoder, with_gradient
+from collect.codecs.encoders import all_encoders
+from collect.codecs.filters import all_filters, filter_step
+from collect.codecs.kernels import SIZE_STEPS, all_kernels, resize_step
+from train.layers.encoder import RealEncoder, RealSteps, with_gradient
+from train.layers.filters import LinearFilter
 from train.layers.resize import Resize
 from train.layers.sharpen import Sharpen
 from train.layers.steps import Jpeg
@@ -30,7 +34,8 @@ class Hybrid(nn.Module):
     def __init__(self, emulator: Mapping[str, Any], *, residual: bool = True) -> None:
         super().__init__()
         *steps, encoder = emulator["chain"].split("+")
-        self.before = nn.Sequential(*(layer(step, emulator) for step in steps))
+        layers = nn.Sequential(*(layer(step, emulator) for step in steps))
+        self.before = layers if all(map(is_exact, steps)) else RealSteps("+".join(steps), layers)
         self.encoder = layer(encoder, emulator)
         self.residual = Residual() if residual and not emulator["identified"] else None
 
@@ -76,7 +81,7 @@ class Hybrid(nn.Module):
         if isinstance(self.encoder, Jpeg):
             transform = self.encoder.quantisation(before)
         elif isinstance(self.encoder, RealEncoder):
-            transform = self.encoder.quantisation
+            transform = self.encoder.quantisation_of(before)
         return with_gradient(before, served, transform)
 
     def still_right(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
@@ -84,7 +89,7 @@ class Hybrid(nn.Module):
 
         None: it learned what such a layer left, which the real encoder doesn't leave.
         """
-        if not any(isinstance(each, RealEncoder) for each in (*self.before, self.encoder)):
+        if not any(isinstance(each, RealEncoder) for each in self.modules()):
             return dict(tensors)
         kept = {name: each for name, each in tensors.items() if not name.startswith(("encoder.", "residual."))}
         if self.residual is not None and len(kept) < len(tensors):
@@ -96,10 +101,12 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
     """Build the layer of one step of a chain."""
     name, *arguments = step.split(":")
     match name:
-        case "resize" | "fit" | "width":
-            return Resize(name, float(arguments[0]), *arguments[1:])
         case "sharpen":
             return Sharpen(float(arguments[0]))
+        case _ if name in SIZE_STEPS:
+            return Resize(*resize_step(name, *arguments))
+        case _ if name in all_filters():
+            return LinearFilter(filter_step(name, *arguments).weights)
         case "jpeg":
             sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
             if arguments[0] != "tables":
@@ -110,7 +117,16 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
         case "webp" if arguments == ["lossless"]:
             return nn.Identity()
         case _:
-            return RealEncoder(step)
+            tables = max(emulator["tables"], key=lambda each: each["share"], default=None)
+            return RealEncoder(step, tables and (tables["luma"], tables["chroma"] or tables["luma"]))
+
+
+def is_exact(step: str) -> bool:
+    """Tell whether a step's layer gives what the step itself does, to the bit."""
+    name, *arguments = step.split(":")
+    if name in SIZE_STEPS:
+        return all_kernels()[resize_step(name, *arguments)[1]].is_product
+    return name == "sharpen" or name in all_encoders()
 
 
 def _jpeg(sampling: str, emulator: Mapping[str, Any]) -> Jpeg:

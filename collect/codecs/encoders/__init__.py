@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,9 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from PIL import Image
 
+from collect.codecs.arguments import number
 from collect.codecs.quantisation import Tables
 
-__all__ = ["BlockTransform", "Encoder", "Rendition", "all_encoders", "encoder", "number"]
+__all__ = ["BlockTransform", "Encoder", "Rendition", "all_encoders", "encoder"]
 
 SAMPLINGS: dict[str, dict[str, Any]] = {
     "444": {"subsampling": "4:4:4"},
@@ -54,7 +54,7 @@ class Encoder:
     lowest_quality: ClassVar[int | None] = 0  # None: it takes none
     fixed: ClassVar[dict[str, Any]] = {}  # what the library is always told
     choices: ClassVar[dict[str, dict[str, Any]]] = {}  # what it is told by arguments after the first
-    transform: ClassVar[BlockTransform | None] = None
+    transform: BlockTransform | None = None
     is_lossless = False
 
     def __init__(self, *arguments: str, tables: Tables | None = None) -> None:
@@ -117,12 +117,3 @@ def encoder(name: str, *arguments: str, tables: Tables | None = None) -> Encoder
     if name not in all_encoders():
         raise ValueError(f"{name!r} is no encoder")
     return all_encoders()[name](*arguments, tables=tables)
-
-
-def number(name: str, what: str, arguments: tuple[str, ...], low: float, high: float, whole: bool = False) -> float:
-    """Read the first argument as a number between two bounds; raises ValueError."""
-    pattern = r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?"
-    if not arguments or not re.fullmatch(pattern, arguments[0]) or not low <= float(arguments[0]) <= high:
-        given = f"{arguments[0]!r} is no {what}" if arguments else f"the {what} is missing"
-        raise ValueError(f"{name}: {given} ({'a whole number' if whole else 'a number'}, {low} to {high})")
-    return float(arguments[0])

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collect.codecs.encoders import Encoder, Rendition, number
+from collect.codecs.arguments import number
+from collect.codecs.encoders import Encoder, Rendition
 from collect.codecs.headers import jpeg2000
 from collect.codecs.quality_search import PROBES
 from collect.codecs.quantisation import Tables

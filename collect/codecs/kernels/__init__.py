@@ -12,20 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Edges", "Kernel", "all_kernels", "kernel_matrix", "resized"]
+from collect.codecs.arguments import number
+from collect.codecs.pixels import Pixels
+from collect.codecs.sizes import LARGEST_SIDE, ROUNDINGS, SIZE_STEPS, SizeRule
+
+__all__ = ["ROUNDINGS", "SIZE_STEPS", "Kernel", "SizeRule", "all_kernels", "kernel_matrix", "resize_step"]
 
 Edges = tuple[float, float, float, float]  # left, top, right, bottom; pixels
 
 
 class Kernel(NamedTuple):
-    """How an image is resized to a width and height; mode RGB in chains, F where the kernel's matrix is read off it.
+    """How an image is resized to a width and height.
+
+    `resize` takes an RGB image (where `matrix` is None one of mode F too) and the size. It returns an image, or an
+    array of grey levels where the library keeps more than 8 bits. `matrix` takes the lengths of a line before and
+    after, and returns the [after, before] matrix that resizes it; None: it is read off what `resize` does.
 
     Where `takes_box` is set, `resize` also takes the edges of the part to show, to a fraction of a pixel, and pairing
-    tries this kernel.
+    tries this kernel. `is_product` says that `resize` is the two matrices' product: across first, rounded, then down,
+    rounded. `package` is what has to be installed (`backends.py`).
     """
 
-    resize: Callable[..., Image.Image]
+    resize: Callable[..., Pixels]
+    matrix: Callable[[int, int], NDArray[np.float32]] | None = None
     takes_box: bool = False
+    is_product: bool = False
+    package: str | None = None
 
 
 @cache
@@ -35,14 +47,39 @@ def all_kernels() -> dict[str, Kernel]:
     return {name: kernel for file in files for name, kernel in file.KERNELS.items()}
 
 
-def resized(size: tuple[int, int], by: str, number: float) -> tuple[int, int]:
-    """Reckon the width and height that `resize`, `fit` or `width` makes of an image's."""
-    sides = {"fit": max(size), "width": size[0]}
-    scale = min(1.0, number / sides[by]) if by in sides else number
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
 def kernel_matrix(length: int, served: int, kernel: str) -> NDArray[np.float32]:
-    """Return the [served, length] matrix by which a kernel resizes a line of pixels, read off what it does."""
+    """Return the [served, length] matrix by which a kernel resizes a line of pixels."""
+    known = all_kernels()[kernel]
+    if known.matrix is not None:
+        return known.matrix(length, served)
     impulses = Image.fromarray(np.eye(length, dtype=np.float32))
-    return np.asarray(all_kernels()[kernel].resize(impulses, (served, length)), np.float32).T
+    return np.asarray(known.resize(impulses, (served, length)), np.float32).T
+
+
+def resize_step(name: str, *arguments: str) -> tuple[SizeRule, str]:
+    """Read a resize step: its rule and its kernel's name; raises ValueError, which names the part that is wrong."""
+    if name == "resize":
+        numbers: tuple[float, ...] = (number(name, "scale", arguments[:1], 0.01, 8),)
+    elif name in ("box", "cover", "size"):
+        sides = arguments[0].split("x") if arguments else []
+        if len(sides) != 2:
+            raise ValueError(f"{name}: {':'.join(arguments[:1])!r} is no width and height, such as 640x480")
+        numbers = tuple(number(name, "pixels", (side,), 1, LARGEST_SIDE, whole=True) for side in sides)
+    else:
+        numbers = (number(name, "pixels", arguments[:1], 1, LARGEST_SIDE, whole=True),)
+    kernel, rounding, enlarges = "lanczos", "even", False
+    kinds = []
+    for argument in arguments[1:]:
+        if argument in all_kernels():
+            kernel, kind = argument, "kernel"
+        elif argument in ROUNDINGS:
+            rounding, kind = argument, "rounding"
+        elif argument == "enlarge":
+            enlarges, kind = True, "enlarge"
+        else:
+            there_are = ", ".join([*all_kernels(), *ROUNDINGS, "enlarge"])
+            raise ValueError(f"{name} has no kernel or option {argument!r}; there are {there_are}")
+        kinds.append(kind)
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"{name}: {arguments[-1]!r} is one part too many")
+    return SizeRule(name, numbers, rounding, enlarges), kernel

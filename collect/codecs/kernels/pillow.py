@@ -13,4 +13,4 @@ def _resize(by: Image.Resampling, image: Image.Image, size: tuple[int, int], box
     return image.resize(size, by, box)
 
 
-KERNELS = {by.name.lower(): Kernel(partial(_resize, by), takes_box=True) for by in Image.Resampling}
+KERNELS = {by.name.lower(): Kernel(partial(_resize, by), takes_box=True, is_product=True) for by in Image.Resampling}

@@ -19,7 +19,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 from collect import codecs
-from collect.codecs import kernels
+from collect.codecs.kernels import ROUNDINGS, SizeRule, resize_step
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.__main__ import app, matching_files
@@ -300,7 +300,7 @@ def test_an_original_too_large_to_encode_is_named(tmp_path: Path) -> None:
 
 
 def test_a_scale_that_no_step_takes_explains_nothing() -> None:
-    assert resize_rules([((16, 16), (160, 160)), ((20, 16), (200, 160))]) == []
+    assert resize_rules([((16, 16), (160, 160)), ((20, 16), (200, 160)), ((16, 8), (160, 80))]) == []
 
 
 def test_a_limit_spares_large_images() -> None:
@@ -407,22 +407,29 @@ def decoded(content: bytes) -> Image.Image:
 
 
 SIDES = st.integers(20, 4000)
+PIXELS = st.integers(16, 3000)
+ROUNDED = st.sampled_from(list(ROUNDINGS))
 RULES = st.one_of(
-    st.tuples(st.sampled_from(("fit", "width")), st.integers(16, 3000)),
-    st.tuples(st.just("resize"), st.integers(5, 300).map(lambda hundredths: hundredths / 100)),
+    st.builds(
+        SizeRule, st.sampled_from(("fit", "short", "width", "height")), st.tuples(PIXELS), ROUNDED, st.booleans()
+    ),
+    st.builds(SizeRule, st.sampled_from(("box", "cover")), st.tuples(PIXELS, PIXELS), ROUNDED),
+    st.builds(
+        SizeRule, st.just("resize"), st.tuples(st.integers(5, 300).map(lambda hundredths: hundredths / 100)), ROUNDED
+    ),
 )
 
 
 @given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=8), RULES)
 def test_every_resize_rule_is_among_those_that_explain_its_sizes(
-    originals: list[tuple[int, int]], rule: tuple[str, float]
+    originals: list[tuple[int, int]], rule: SizeRule
 ) -> None:
-    sizes = [(size, kernels.resized(size, *rule)) for size in originals]
+    sizes = [(size, rule.served(size)) for size in originals]
     found = resize_rules(sizes)
     assert found
     for step in filter(None, found):
-        by, number = step.split(":")
-        assert all(kernels.resized(before, by, float(number)) == after for before, after in sizes)
+        explaining, _ = resize_step(*step.split(":"))
+        assert all(explaining.served(before) == after for before, after in sizes)
 
 
 def test_the_estimated_bitrate_foretells_a_file_s_bits_on_any_size() -> None:
