@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
+from collect.codecs import libjpeg
 from collect.codecs.encoders import Encoder, all_encoders, encoder
 from collect.codecs.filters import all_filters, filter_step
 from collect.codecs.kernels import SIZE_STEPS, Kernel, SizeRule, all_kernels, resize_step
@@ -20,19 +22,25 @@ RESIZE_FORMS = (
 )
 LARGEST_AREA = 100_000_000  # pixels
 
+DECODE = "decode:"  # begins a first step that names the decoder of JPEG uploads; Pillow's libjpeg-turbo unless given
+DECODERS = {"ijg": "9e"}  # and the version of libjpeg, as `libjpeg.py` names it
+
 Step = Callable[[Pixels], Pixels]
+Upload = Image.Image | Path
 
 
-def encode(image: Image.Image, codec: str, tables: Tables | None = None) -> bytes:
+def encode(image: Upload, codec: str, tables: Tables | None = None) -> bytes:
     """Apply a codec's steps and encode.
 
-    The image is taken as RGB, 8 bits (other modes are converted as Pillow does). Its colour profile
+    A file is read upright (where it is a JPEG, by the decoder that the codec begins with, if it does). An image is
+    taken as RGB, 8 bits (other modes are converted as Pillow does). Its colour profile
     (`image.info["icc_profile"]`) is kept, other metadata are not. Equal pixels give equal bytes.
     Raises ValueError when the codec is wrong (see `check`) or makes the image too large.
 
     - A resize step is a size rule (`SizeRule`) and a KERNEL, one of `all_kernels`, lanczos unless given; its
       ROUNDING is one of `ROUNDINGS`, even unless given. Only `resize` enlarges unless told to.
     - A filter is one of `all_filters`.
+    - `decode:ijg` stands first: JPEG uploads are decoded as the Independent JPEG Group's libjpeg 9 does it.
     - An encoder that is not the last encodes and decodes, as a platform does that keeps an upload first.
     - `jpeg` is 4:2:0, baseline, with the standard's Huffman tables unless told otherwise; `jpeg:tables`
       quantises by `tables`: luma and chroma, 64 numbers each, row by row.
@@ -41,15 +49,16 @@ def encode(image: Image.Image, codec: str, tables: Tables | None = None) -> byte
       PSNR. `irreversible` is the 9/7 wavelet in place of the 5/3.
     """
     steps, last = _parse(codec, tables)
+    image = _read(image, codec)
     profile = image.info.get("icc_profile")
     image = _apply(steps, image)
     image.info = {"icc_profile": profile} if profile else {}
     return _save(image, last)
 
 
-def before_encoding(image: Image.Image, codec: str) -> Image.Image:
+def before_encoding(image: Upload, codec: str) -> Image.Image:
     """Apply a codec's steps but not its last encoder; takes and raises what `encode` does."""
-    return _apply(_steps(codec.split("+")[:-1], None), image)
+    return _apply(_steps(codec.split("+")[:-1], None), _read(image, codec))
 
 
 def check(codec: str, tables: Tables | None = None) -> None:
@@ -74,7 +83,32 @@ def _parse(codec: str, tables: Tables | None) -> tuple[list[Step], Encoder]:
 
 
 def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
+    if parts and parts[0].startswith(DECODE):
+        _decoder(parts[0])
+        parts = parts[1:]
     return [_step(*part.split(":"), tables=tables) for part in parts]
+
+
+def _decoder(step: str) -> str:
+    """Return the version of libjpeg that a first step decodes JPEG uploads by; raises ValueError."""
+    name = step.removeprefix(DECODE)
+    if name not in DECODERS:
+        raise ValueError(f"{DECODE}{name}: no such decoder; there are {', '.join(DECODERS)}")
+    return DECODERS[name]
+
+
+def _read(upload: Upload, codec: str) -> Image.Image:
+    if isinstance(upload, Image.Image):
+        return upload
+    with Image.open(upload) as file:
+        first = codec.partition("+")[0]
+        if file.format != "JPEG" or not first.startswith(DECODE):
+            return ImageOps.exif_transpose(file)
+        turned = file.getexif()
+        image = libjpeg.decode(upload.read_bytes(), _decoder(first))
+        image.getexif().update(turned)
+        image.info["icc_profile"] = file.info.get("icc_profile")
+        return ImageOps.exif_transpose(image)
 
 
 def _step(name: str, *arguments: str, tables: Tables | None) -> Step:
@@ -107,7 +141,7 @@ def _resize(pixels: Pixels, rule: SizeRule, kernel: Kernel) -> Pixels:
     return scaled if kept is None else to_image(scaled).crop(kept)
 
 
-def decoded(image: Image.Image, codec: str, tables: Tables | None = None) -> Image.Image:
+def decoded(image: Upload, codec: str, tables: Tables | None = None) -> Image.Image:
     """Encode as `encode` does, and decode to RGB."""
     with Image.open(io.BytesIO(encode(image, codec, tables))) as served:
         return served.convert("RGB")
