@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from collect.codecs.kernels import all_kernels
+from collect import codecs
+from collect.codecs.kernels import all_kernels, kernel_matrix
 from collect.codecs.pixels import to_levels
 
 PHOTO = Image.fromarray(data.astronaut())
@@ -47,3 +48,22 @@ def test_gd_is_phps_imagecopyresampled(part: tuple[int, int, int, int], tmp_path
         )
         served = subprocess.run(["php", "-r", code], capture_output=True, check=True).stdout
         assert furthest("gd", image, Image.open(io.BytesIO(served))) == 0
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("side", [20, 60, 111])
+def test_libvips_is_vips_thumbnail(part: tuple[int, int, int, int], side: int) -> None:
+    vips = pytest.importorskip("pyvips", exc_type=ImportError)
+    image = PHOTO.crop(part)
+    pixels = vips.Image.new_from_array(np.asarray(image))
+    served = Image.fromarray(pixels.thumbnail_image(side, height=side, size="down").numpy())
+    assert codecs.before_encoding(image, f"fit:{side}:libvips:half_up+png").tobytes() == served.tobytes()
+
+
+@pytest.mark.parametrize("served", [1, 7, 25, 60, 61, 62, 140])
+def test_the_matrix_of_libvips_is_its_own(served: int) -> None:
+    vips = pytest.importorskip("pyvips", exc_type=ImportError)
+    line = np.random.default_rng(5).uniform(0, 255, (9, 61)).astype(np.float32)
+    line[1:] = line[0]
+    resized = vips.Image.new_from_array(line).resize(served / 61, vscale=1.0).numpy()[4]
+    assert np.allclose(line[0] @ kernel_matrix(61, served, "libvips").T, resized, atol=1e-3)
