@@ -136,7 +136,10 @@ def _resize(pixels: Pixels, rule: SizeRule, kernel: Kernel) -> Pixels:
     width, height = rule.scaled(image.size)
     if max(width, height) > LARGEST_SIDE or width * height > LARGEST_AREA:
         raise ValueError(f"{rule.by} would make the image {width}x{height} pixels, which is too large")
-    scaled = image if (width, height) == image.size else kernel.resize(image, (width, height))
+    scaled: Pixels = image
+    if (width, height) != image.size:
+        more = [rule.scales(image.size)] if kernel.takes_scales else []
+        scaled = kernel.resize(image, (width, height), *more)
     kept = rule.kept((width, height))
     return scaled if kept is None else to_image(scaled).crop(kept)
 

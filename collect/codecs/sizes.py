@@ -39,24 +39,30 @@ class SizeRule:
 
     def scaled(self, size: Size) -> Size:
         """Return the width and height of the whole image, before anything is cut off."""
-        width, height = size
         if self.by == "size":
             return int(self.numbers[0]), int(self.numbers[1])
-        if self.by == "resize":
-            scale = self.numbers[0]
-        else:
-            first, last = self.numbers[0], self.numbers[-1]
-            scale = {
-                "fit": first / max(size),
-                "short": first / min(size),
-                "width": first / width,
-                "height": first / height,
-                "box": min(first / width, last / height),
-                "cover": max(first / width, last / height),
-            }[self.by]
-            scale = scale if self.enlarges else min(1.0, scale)
         rounded = ROUNDINGS[self.rounding]
-        return max(1, rounded(width * scale)), max(1, rounded(height * scale))
+        width, height = (max(1, rounded(side * scale)) for side, scale in zip(size, self.scales(size), strict=True))
+        return width, height
+
+    def scales(self, size: Size) -> tuple[float, float]:
+        """Return the factors of the width and the height before the sides are rounded; they differ for `size` only."""
+        width, height = size
+        first, last = self.numbers[0], self.numbers[-1]
+        if self.by == "size":
+            return first / width, last / height
+        if self.by == "resize":
+            return first, first
+        scale = {
+            "fit": first / max(size),
+            "short": first / min(size),
+            "width": first / width,
+            "height": first / height,
+            "box": min(first / width, last / height),
+            "cover": max(first / width, last / height),
+        }[self.by]
+        scale = scale if self.enlarges else min(1.0, scale)
+        return scale, scale
 
     def kept(self, scaled: Size) -> tuple[int, int, int, int] | None:
         """Return the part of the scaled image that is served: left, top, right, bottom; None: all of it."""

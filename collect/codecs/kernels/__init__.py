@@ -29,13 +29,15 @@ class Kernel(NamedTuple):
     after, and returns the [after, before] matrix that resizes it; None: it is read off what `resize` does.
 
     Where `takes_box` is set, `resize` also takes the edges of the part to show, to a fraction of a pixel, and pairing
-    tries this kernel. `is_product` says that `resize` is the two matrices' product: across first, rounded, then down,
-    rounded. `package` is what has to be installed (`backends.py`).
+    tries this kernel. Where `takes_scales` is set, it also takes the factors of width and height before rounding, by
+    which a library places its pixels. `is_product` says that `resize` is the two matrices' product: across first,
+    rounded, then down, rounded. `package` is what has to be installed (`backends.py`).
     """
 
     resize: Callable[..., Pixels]
     matrix: Callable[[int, int], NDArray[np.float32]] | None = None
     takes_box: bool = False
+    takes_scales: bool = False
     is_product: bool = False
     package: str | None = None
 
