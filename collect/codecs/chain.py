@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from collect.codecs import libjpeg
+from collect.codecs.decoders import DECODE, all_decoders
 from collect.codecs.encoders import Encoder, all_encoders, encoder
 from collect.codecs.filters import all_filters, filter_step
 from collect.codecs.kernels import SIZE_STEPS, Kernel, SizeRule, all_kernels, resize_step
@@ -21,9 +21,6 @@ RESIZE_FORMS = (
     "resize:SCALE[:KERNEL][:ROUNDING]+, fit|short|width|height:PIXELS[:…][:enlarge]+, box|cover|size:WIDTHxHEIGHT[:…]+"
 )
 LARGEST_AREA = 100_000_000  # pixels
-
-DECODE = "decode:"  # begins a first step that names the decoder of JPEG uploads; Pillow's libjpeg-turbo unless given
-DECODERS = {"ijg": "9e"}  # and the version of libjpeg, as `libjpeg.py` names it
 
 Step = Callable[[Pixels], Pixels]
 Upload = Image.Image | Path
@@ -40,7 +37,7 @@ def encode(image: Upload, codec: str, tables: Tables | None = None) -> bytes:
     - A resize step is a size rule (`SizeRule`) and a KERNEL, one of `all_kernels`, lanczos unless given; its
       ROUNDING is one of `ROUNDINGS`, even unless given. Only `resize` enlarges unless told to.
     - A filter is one of `all_filters`.
-    - `decode:ijg` stands first: JPEG uploads are decoded as the Independent JPEG Group's libjpeg 9 does it.
+    - One of `all_decoders` may stand first: it decodes a file that is a JPEG; Pillow does it unless given.
     - An encoder that is not the last encodes and decodes, as a platform does that keeps an upload first.
     - `jpeg` is 4:2:0, baseline, with the standard's Huffman tables unless told otherwise; `jpeg:tables`
       quantises by `tables`: luma and chroma, 64 numbers each, row by row.
@@ -84,17 +81,10 @@ def _parse(codec: str, tables: Tables | None) -> tuple[list[Step], Encoder]:
 
 def _steps(parts: list[str], tables: Tables | None) -> list[Step]:
     if parts and parts[0].startswith(DECODE):
-        _decoder(parts[0])
+        if parts[0] not in all_decoders():
+            raise ValueError(f"there is no decoder {parts[0]!r}; there are {', '.join(all_decoders())}")
         parts = parts[1:]
     return [_step(*part.split(":"), tables=tables) for part in parts]
-
-
-def _decoder(step: str) -> str:
-    """Return the version of libjpeg that a first step decodes JPEG uploads by; raises ValueError."""
-    name = step.removeprefix(DECODE)
-    if name not in DECODERS:
-        raise ValueError(f"{DECODE}{name}: no such decoder; there are {', '.join(DECODERS)}")
-    return DECODERS[name]
 
 
 def _read(upload: Upload, codec: str) -> Image.Image:
@@ -105,7 +95,7 @@ def _read(upload: Upload, codec: str) -> Image.Image:
         if file.format != "JPEG" or not first.startswith(DECODE):
             return ImageOps.exif_transpose(file)
         turned = file.getexif()
-        image = libjpeg.decode(upload.read_bytes(), _decoder(first))
+        image = all_decoders()[first].decode(upload.read_bytes())
         image.getexif().update(turned)
         image.info["icc_profile"] = file.info.get("icc_profile")
         return ImageOps.exif_transpose(image)

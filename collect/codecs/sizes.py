@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 Size = tuple[int, int]  # width and height, pixels
 
@@ -31,6 +32,8 @@ class SizeRule:
         rounding: of the sides that follow from others, a name of ROUNDINGS.
         enlarges: whether an image that is smaller grows; `resize` always may.
     """
+
+    ROUNDINGS: ClassVar = ROUNDINGS
 
     by: str
     numbers: tuple[float, ...]

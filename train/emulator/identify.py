@@ -8,29 +8,34 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from collect import codecs
 from collect.codecs import quantisation
+from collect.codecs.decoders import DECODE, installed_decoders
+from collect.codecs.encoders import all_encoders
 from collect.terminal import terminal
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.encoder_guesses import alike, guesser
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
-from train.emulator.observations import Header, read_header, read_pair, read_upright, resize_rules
-from train.emulator.search import Candidate, Search, apply_chain, find_candidate
+from train.emulator.observations import Header, read_header, read_pair, read_upright, resize_rules, with_mask
+from train.emulator.search import OWN_SIZE, Candidate, Search, apply_chain, find_candidate
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
 MAX_RULE_PAIRS = 400  # pairs from which a rule is learned
 SEARCH_END, RULES_END, SCORE_END = 0.7, 0.8, 0.9  # shares of the time; then all pairs teach the rules
 
 
-def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emulator:
+def identify(
+    pairs: Sequence[tuple[Path, Path]], *, masks: Mapping[tuple[Path, Path], bytes] | None = None, seconds: float = 180
+) -> Emulator:
     """Find the chain of real encoders that best reproduces renditions from their originals.
 
     The first half of the pairs searches, the second scores what was found; so pairs of one photo belong side by
@@ -38,6 +43,8 @@ def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emu
 
     Args:
         pairs: original and rendition files, two at least.
+        masks: of pairs, as pairing found them: what of the original the rendition doesn't show. None: watermarks are
+            looked for where the renditions aren't reproduced at once.
         seconds: that search and scoring may take; the last image may pass them a little.
 
     Raises:
@@ -46,61 +53,94 @@ def identify(pairs: Sequence[tuple[Path, Path]], *, seconds: float = 180) -> Emu
     if len(pairs) < 2:
         raise UserError(f"{len(pairs)} pair is too few: one half searches, the other scores. Give at least two.")
     start = time.monotonic()
-    headers = [read_header(*files) for files in pairs]
-    half = (len(headers) + 1) // 2
+    headers = [read_header(*files, (masks or {}).get(files)) for files in pairs]
+    searching, scoring = _halves(headers)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=terminal(), transient=True) as progress:
         task = progress.add_task("searching")
-        found = _search_chain(
-            headers[:half],
+        found, is_stamped = _search_chain(
+            searching,
+            masks is None,
             start + SEARCH_END * seconds,
             start + RULES_END * seconds,
             lambda candidate, error: progress.update(task, description=f"{candidate.chain}: {error:.3f} grey levels"),
         )
         progress.update(task, description=f"scoring {found.chain}")
-        scored, score = _judge(found, headers[half:], start + SCORE_END * seconds)
+        scored, score = _judge(found, scoring, is_stamped, start + SCORE_END * seconds)
         progress.update(task, description="learning from all pairs")
         return _learn_from_all_pairs(scored, headers, score, start + seconds)
 
 
+def _halves(headers: Sequence[Header]) -> tuple[list[Header], list[Header]]:
+    """Part the pairs in two, and among them those that were resized."""
+    halves: tuple[list[Header], list[Header]] = [], []
+    for is_resized in (False, True):
+        alike = [header for header in headers if header.is_resized == is_resized]
+        middle = (len(alike) + (len(halves[0]) == len(halves[1]))) // 2
+        halves[0].extend(alike[:middle])
+        halves[1].extend(alike[middle:])
+    return halves
+
+
 def _search_chain(
-    headers: Sequence[Header], deadline: float, rule_deadline: float, on_best: Callable[[Candidate, float], None]
-) -> Emulator:
-    """Search on pairs; the emulator's score and verdict are still to come."""
+    headers: Sequence[Header],
+    look_for_watermark: bool,
+    deadline: float,
+    rule_deadline: float,
+    on_best: Callable[[Candidate, float], None],
+) -> tuple[Emulator, bool]:
+    """Search on pairs: the emulator, whose score and verdict are still to come, and whether a watermark was found."""
     formats = Counter(header.format for header in headers)
     kind = formats.most_common(1)[0][0]
     headers = _of_format(headers, kind)
-    telling = sorted(headers, key=lambda header: header.bytes_a_pixel, reverse=True)
-    observed = alike([read_pair(header) for header in telling[:: math.ceil(len(telling) / MAX_SEARCH_PAIRS)]])
+    telling = sorted(headers, key=lambda header: (header.is_resized, header.bytes_a_pixel), reverse=True)
+    chosen = telling[:: math.ceil(len(telling) / MAX_SEARCH_PAIRS)]
+    observed = alike([read_pair(header) for header in chosen])
     rules = resize_rules([header.sizes for header in headers])
     tables = table_sets(headers)
     encoders = guesser(observed, [each.steps for each in tables])
     search = Search(observed, deadline, on_best)
+    doubt, is_stamped = "the platform does something that this search doesn't know", False
     if encoders is None:
         candidate, doubt = Candidate("png"), f"no encoder here makes such {kind or 'unknown'} files"
-    elif not rules:
-        candidate = Candidate(next(iter(encoders(Candidate("png")))))
-        doubt = "no resize step here explains the served sizes"
     else:
-        candidate = find_candidate(search, rules[0], encoders)
-        doubt = "the platform does something that this search doesn't know"
+        first = Candidate(next(iter(encoders(Candidate("png")))))
+        is_plain = rules == [""] and search.is_found(first)
+        is_stamped = look_for_watermark and not is_plain and with_mask(chosen[0]).mask is not None
+        if is_stamped:
+            observed = alike([read_pair(with_mask(header)) for header in chosen])
+            search = Search(observed, deadline, on_best)
+            encoders = guesser(observed, [each.steps for each in tables]) or encoders
+        are_jpegs = all(header.original.suffix.lower() in (".jpg", ".jpeg") for header in headers)
+        candidate = find_candidate(
+            search, rules[0] if rules else OWN_SIZE, encoders, installed_decoders() if are_jpegs else [""]
+        )
         if search.is_late():
             doubt = "the search ran out of time"
+    if not rules:
+        scale = median(after / before for header in headers for before, after in zip(*header.sizes, strict=True))
+        candidate = replace(candidate, resize=f"resize:{min(max(scale, 0.01), 8):.6f}")
+        doubt += "; no size rule here explains the served sizes: each pair's own was searched with"
     if len(rules) > 1:
         doubt += f"; {' or '.join(rules[1:])} would explain the sizes as well as {rules[0]}"
+    error, identity = search.error(candidate), fmean(pair.identity_error for pair in observed)
+    if error > identity:
+        candidate = Candidate("png", candidate.resize, candidate.kernel)
+        doubt += "; what was nearest is farther off than the original itself, which stands for it"
     thresholds, limit = _learn_rules(headers, candidate.chain, tables, rule_deadline)
-    return Emulator(
+    found = Emulator(
         chain=candidate.chain,
-        tables=tables,
+        tables=tables if error <= identity else (),
         thresholds=thresholds,
         limit=limit,
         format=kind,
         identified=False,
-        mae=search.error(candidate),
+        mae=error,
         exact=0,
         pairs=0,
         why=doubt,
     )
+    return found, is_stamped
 
 
 def _of_format(headers: Sequence[Header], kind: str) -> list[Header]:
@@ -145,10 +185,10 @@ def _learn_from_all_pairs(scored: Emulator, headers: Sequence[Header], score: st
     tables = table_sets(headers)
     *steps, encoder = scored.chain.split("+")
     changed: dict[str, Any] = {}
-    if scored.tables:
-        name, _, *options = encoder.split(":")
+    name, _, *options = [*encoder.split(":"), ""]
+    if scored.tables and all_encoders()[name].takes_tables:
         argument = quantisation.tables_argument([each.steps for each in tables])
-        chain = "+".join([*steps, ":".join([name, argument, *options])])
+        chain = "+".join([*steps, ":".join(filter(None, [name, argument, *options]))])
         thresholds, limit = _learn_rules(headers, chain, tables, deadline)
         is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
         if time.monotonic() <= deadline and not is_lost:
@@ -160,43 +200,72 @@ def _learn_from_all_pairs(scored: Emulator, headers: Sequence[Header], score: st
     return refitted.model_copy(update={"why": why})
 
 
-def _judge(found: Emulator, headers: Sequence[Header], deadline: float) -> tuple[Emulator, str]:
-    """Measure the emulator on pairs that it hasn't seen, as many as there is time for; judge it, and say why."""
-    errors, same_sizes, with_own_tables = [], True, []
+def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadline: float) -> tuple[Emulator, str]:
+    """Measure the emulator on pairs that it hasn't seen, as many as there is time for; judge it, and say why.
+
+    Only pairs with something to tell count: every chain reproduces an image of one colour.
+    """
+    errors, identity, same_sizes = list[float](), list[float](), True
+    with_own_tables, covered, flat = list[float](), 0, 0
     for header in headers:
-        pair = read_pair(header)
-        served = found(pair.original)
+        pair = read_pair(with_mask(header) if is_stamped else header)
+        if pair.is_flat:
+            flat += 1
+            continue
+        served = found(pair.header.original if found.chain.startswith(DECODE) else pair.original)
         errors.append(pair.error(served))
+        identity.append(pair.identity_error)
         same_sizes &= served.size == pair.rendition.size
+        covered += pair.counts is not None
         if len(found.tables) > 1 and header.tables:
             with_own_tables.append(pair.error(apply_chain(pair, found.chain)))
         if time.monotonic() > deadline:
             break
+    if not errors:
+        return found, f"not identified: all {flat} unseen originals are of one colour, and tell nothing"
+    if fmean(errors) > fmean(identity) and found.chain != "png":
+        why = f"{found.chain} is farther off ({fmean(errors):.2g} grey levels) than the original itself; {found.why}"
+        plain = {"chain": "png", "tables": (), "thresholds": None, "limit": None, "why": why}
+        found, errors, same_sizes = found.model_copy(update=plain), identity, same_sizes
     mae, exact = fmean(errors), errors.count(0) / len(errors)
     is_identified = same_sizes and mae <= IDENTIFIED
     scored = found.model_copy(
-        update={"identified": is_identified, "mae": mae, "exact": exact, "pairs": len(errors)},
+        update={
+            "identified": is_identified,
+            "mae": mae,
+            "exact": exact,
+            "pairs": len(errors),
+            "identity_mae": fmean(identity),
+        },
     )
-    return scored, _describe_score(found, is_identified, errors, with_own_tables)
+    score = _describe_score(found, is_identified, errors, with_own_tables)
+    if covered:
+        score += f"; outside a watermark, on {covered} of {len(errors)}"
+    if flat:
+        score += f"; {flat} more of one colour, which tell nothing, are left out"
+    return scored, score
 
 
 def _describe_score(
     found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]
 ) -> str:
-    mae = fmean(errors)
+    mae, count = fmean(errors), len(errors)
     if not is_identified:
         text = f"not identified: nearest is {found.chain}, {mae:.2g} grey levels off; {found.why}"
         if with_own_tables and fmean(with_own_tables) <= IDENTIFIED:
             text = f"not identified: {mae:.2g} grey levels off, for want of a rule that names every image's tables"
-    elif mae == 0:
-        text = f"{len(errors)} of {len(errors)} unseen pairs reproduced pixel for pixel"
+    elif max(errors) == 0:
+        text = f"{count} of {count} unseen pairs reproduced pixel for pixel"
     else:
         text = (
-            f"{errors.count(0)} of {len(errors)} unseen pairs reproduced pixel for pixel, and the rest closely:"
+            f"{errors.count(0)} of {count} unseen pairs reproduced pixel for pixel, and the rest closely:"
             f" {mae:.2g} grey levels off on average, {max(errors):.2g} at worst"
         )
     if with_own_tables:
         text += f" ({fmean(with_own_tables):.2g} with each file's own tables)"
+    if is_identified:
+        # of count + 1 images in any order, the last is the worst with a probability of 1 / (count + 1)
+        text += f"; the next image is at most {max(errors):.2g} off, with a probability of {count / (count + 1):.0%}"
     return text
 
 

@@ -71,6 +71,7 @@ class Emulator(Block):
     mae: float  # grey levels, over the pairs that score
     exact: Share  # of those pairs: reproduced pixel for pixel
     pairs: int  # that scored
+    identity_mae: float | None = None  # of the originals as they were uploaded, over the same pairs
     why: str  # how sure the verdict is
 
     @model_validator(mode="after")
@@ -80,12 +81,15 @@ class Emulator(Block):
             raise ValueError(f"{len(self.tables)} tables need {len(self.tables) - 1} thresholds")
         return self
 
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """Return what the platform would serve, decoded to RGB; raises ValueError for an image too large."""
+    def __call__(self, image: Image.Image | Path) -> Image.Image:
+        """Return what the platform would serve of an image or a file; decoded to RGB.
+
+        Raises ValueError for an image too large.
+        """
         tables = self.choose(image)
         return codecs.decoded(image, self.chain, tables.steps if tables else None)
 
-    def choose(self, image: Image.Image) -> Tables | None:
+    def choose(self, image: Image.Image | Path) -> Tables | None:
         """Return the tables that an image gets: by a rule, else the commonest; None where there are none."""
         if len(self.tables) > 1 and (self.limit or self.thresholds):
             before = codecs.before_encoding(image, self.chain)

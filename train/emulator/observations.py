@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+from scipy import ndimage
 
 from collect import codecs
 from collect.codecs import quantisation
-from collect.codecs.kernels import ROUNDINGS, SizeRule
+from collect.codecs.kernels import SizeRule
 from collect.images import Unusable, decoding
-from params import UserError
+from pairing.alignment import mask_from_png, measure_pair
+from params import Pairing, UserError
 
 Size = tuple[int, int]  # width and height, pixels
 Steps = tuple[int, ...]  # a quantisation table, row by row
 
+UNIT = 16  # pixels, the largest block that an encoder of subsampled chroma codes at once
 TURNED = 5  # EXIF orientations from this on swap width and height
 MOST_DECIMALS = 6  # of a scale
 ROUND_DECIMALS = 2  # of one that a person would choose
@@ -34,9 +38,14 @@ class Header:
     sizes: tuple[Size, Size]
     format: str
     payload: int  # the rendition's bytes, but for its colour profile
-    tables: tuple[
-        Steps, ...
-    ] = ()  # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
+    # of a JPEG: luma and chroma; luma alone in grey; none if no encoder here could write them
+    tables: tuple[Steps, ...] = ()
+    mask: bytes | None = None  # as pairing has it: what of the original the rendition doesn't show; None: it shows all
+
+    @property
+    def is_resized(self) -> bool:
+        """Tell whether the rendition has another size than its original."""
+        return self.sizes[0] != self.sizes[1]
 
     @property
     def bytes_a_pixel(self) -> float:
@@ -44,7 +53,7 @@ class Header:
         return self.payload / math.prod(self.sizes[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observed:
     """A pair's images, upright and in RGB, with what its files told."""
 
@@ -53,14 +62,46 @@ class Observed:
     rendition: Image.Image
 
     def error(self, image: Image.Image) -> float:
-        """Measure how far an image is from the rendition, in grey levels; one of another size is scaled to it."""
+        """Measure how far an image is from the rendition, in grey levels; one of another size is scaled to it.
+
+        What a watermark covers doesn't count.
+        """
         if image.size != self.rendition.size:
             image = image.resize(self.rendition.size, Image.Resampling.LANCZOS)
-        return float(np.abs(_pixels(image) - _pixels(self.rendition)).mean())
+        difference = np.abs(_pixels(image) - _pixels(self.rendition))
+        return float(difference.mean() if self.counts is None else difference[self.counts].mean())
+
+    @cached_property
+    def counts(self) -> NDArray[np.bool_] | None:
+        """Tell which pixels of the rendition are the original's, [H, W]; None: all are."""
+        if self.header.mask is None:
+            return None
+        hidden = Image.fromarray(mask_from_png(self.header.mask)).convert("L")
+        hidden = hidden.resize(self.rendition.size, Image.Resampling.BOX)
+        # an encoder smears what it covers over whole blocks, and chroma's interpolation over their neighbours
+        spread = ndimage.maximum_filter(np.asarray(hidden) > 0, size=3)
+        height, width = spread.shape
+        padded = np.pad(spread, ((0, -height % UNIT), (0, -width % UNIT)))
+        blocks = padded.reshape(padded.shape[0] // UNIT, UNIT, padded.shape[1] // UNIT, UNIT).any((1, 3))
+        covered = ndimage.maximum_filter(blocks.repeat(UNIT, 0).repeat(UNIT, 1)[:height, :width], size=5)
+        return None if covered.all() else ~covered
+
+    @cached_property
+    def identity_error(self) -> float:
+        """Return the error of the original itself, as it was uploaded."""
+        return self.error(self.original)
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """Tell whether a pair tells nothing: the original has one colour all over."""
+        return bool((np.ptp(np.asarray(self.original), axis=(0, 1)) == 0).all())
 
 
-def read_header(original: Path, rendition: Path) -> Header:
-    """Read the files' headers; raise UserError for one that is no image, or an original too large to encode."""
+def read_header(original: Path, rendition: Path, mask: bytes | None = None) -> Header:
+    """Read the files' headers, and take a mask that pairing found.
+
+    Raises UserError for a file that is no image, or an original too large to encode.
+    """
     with _open(original) as first:
         size = _upright(first)
     if max(size) > codecs.LARGEST_SIDE:
@@ -70,7 +111,7 @@ def read_header(original: Path, rendition: Path) -> Header:
         )
     with _open(rendition) as second:
         payload = rendition.stat().st_size - len(second.info.get("icc_profile") or b"")
-        header = Header(original, rendition, (size, _upright(second)), second.format or "", payload)
+        header = Header(original, rendition, (size, _upright(second)), second.format or "", payload, mask=mask)
         if not isinstance(second, JpegImagePlugin.JpegImageFile):
             return header
         tables = tuple(tuple(second.quantization[key]) for key in sorted(second.quantization)[:2])
@@ -86,6 +127,15 @@ def read_header(original: Path, rendition: Path) -> Header:
 def read_pair(header: Header) -> Observed:
     """Decode a pair; raise UserError when a file is damaged."""
     return Observed(header, read_upright(header.original), read_upright(header.rendition))
+
+
+def with_mask(header: Header) -> Header:
+    """Look for a watermark, as pairing does; raise UserError when a file is damaged."""
+    try:
+        with decoding():
+            return replace(header, mask=measure_pair(header.original, header.rendition, Pairing()).mask)
+    except Unusable as error:
+        raise _unreadable(header.rendition, error) from None
 
 
 def read_upright(file: Path) -> Image.Image:
@@ -148,11 +198,12 @@ def resize_rules(sizes: Sequence[tuple[Size, Size]]) -> list[str]:
                 SizeRule(by, pixels, rounding, bool(enlarge)),
             )
             for enlarge in ("", ":enlarge")
-            for rounding in ROUNDINGS
+            for rounding in SizeRule.ROUNDINGS
         )
         explaining = (step for step, rule in steps if _explains(step, rule, sizes))
         found.append(next(explaining, None))
-    scaled = next(filter(None, (_scaled(sizes, rounding) for rounding in ROUNDINGS)), None)
+    factors = filter(None, (_scaled(sizes, rounding) for rounding in SizeRule.ROUNDINGS))
+    scaled = min(factors, key=lambda step: len(step.split(":")[1]), default=None)
     is_round = scaled is not None and len(scaled.split(":")[1].partition(".")[2]) <= ROUND_DECIMALS
     found.insert(0 if is_round else len(found), scaled)
     return [step for step in found if step is not None]

@@ -12,10 +12,15 @@ from statistics import fmean
 from PIL import Image
 
 from collect import codecs
+from collect.codecs.decoders import DECODE
 from collect.codecs.encoders import encoder
-from collect.codecs.kernels import all_kernels
+from collect.codecs.filters import all_filters
+from collect.codecs.kernels import installed_kernels
 from train.emulator.observations import Observed
 
+OWN_SIZE = "own"  # a resize step of the search alone: each rendition's own size
+MOST_KERNELS = 3  # that are tried with every encoder
+SHARPEN = "sharpen"  # the filter whose amount is refined
 KEPT_SHARE = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
 FOUND_MAE = 0.002  # grey levels; below this mean a chain is taken for the platform's own
 SHARPENING_AMOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)  # of sharpening
@@ -27,23 +32,21 @@ REFINING_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Candidate:
-    """A chain in its parts. `place` says where `earlier` encodes: first, after the resize, after the sharpening."""
+    """A chain in its parts. `place` says where `earlier` encodes: first, after the resize, after the filter."""
 
     encoder: str
     resize: str = ""  # without the kernel
     kernel: str = "lanczos"
-    amount: float = 0.0
+    filter: str = ""
     earlier: str = ""
     place: int = 0
+    decoder: str = ""  # of JPEG uploads
 
     @property
     def chain(self) -> str:
-        steps = [
-            f"{self.resize}:{self.kernel}" if self.resize else "",
-            f"sharpen:{self.amount:g}" if self.amount else "",
-        ]
+        steps = [f"{self.resize}:{self.kernel}" if self.resize else "", self.filter]
         steps.insert(self.place, self.earlier)
-        return "+".join(filter(None, [*steps, self.encoder]))
+        return "+".join(filter(None, [self.decoder, *steps, self.encoder]))
 
 
 class Search:
@@ -77,19 +80,23 @@ class Search:
 
         Stops at the first that reproduces all pairs.
         """
+        return self.best(candidates, 1)[0]
+
+    def best(self, candidates: Iterable[Candidate], most: int) -> list[Candidate]:
+        """Return at most so many candidates, the best first, as `best_of` has them."""
         left, count = candidates, 1
         while True:
             measured: dict[str, tuple[float, Candidate]] = {}
             for candidate in left:
                 measured.setdefault(candidate.chain, (self.error(candidate, count), candidate))
                 if self.is_late():
-                    return min(measured.values(), key=lambda each: each[0])[1]
+                    return [each for _, each in sorted(measured.values(), key=lambda each: each[0])][:most]
                 if count == 1 and self.is_found(candidate):
-                    return candidate
+                    return [candidate]
             ranked = sorted(measured.values(), key=lambda each: each[0])
             self.on_best(ranked[0][1], ranked[0][0])
-            if len(ranked) == 1 or count >= len(self.pairs):
-                return ranked[0][1]
+            if len(ranked) <= most or count >= len(self.pairs):
+                return [candidate for _, candidate in ranked[:most]]
             left, count = [candidate for _, candidate in ranked[: math.ceil(len(ranked) * KEPT_SHARE)]], 2 * count
 
     def is_found(self, candidate: Candidate) -> bool:
@@ -103,21 +110,39 @@ class Search:
 
 
 def apply_chain(pair: Observed, chain: str) -> Image.Image:
-    """Return what a chain makes of a pair's original; `jpeg:tables` takes the tables of the pair's own rendition."""
+    """Return what a chain makes of a pair's original.
+
+    `jpeg:tables` takes the tables of the pair's own rendition, and a resize step `OWN_SIZE` its size.
+    """
     tables = pair.header.tables or None
+    chain = chain.replace(f"{OWN_SIZE}:", f"size:{'x'.join(map(str, pair.rendition.size))}:")
+    upload = pair.header.original if chain.startswith(DECODE) else pair.original
     if encoder(*chain.split("+")[-1].split(":"), tables=tables).is_lossless:  # slow, and nothing changes
-        return codecs.before_encoding(pair.original, chain)
-    return codecs.decoded(pair.original, chain, tables)
+        return codecs.before_encoding(upload, chain)
+    return codecs.decoded(upload, chain, tables)
 
 
-def find_candidate(search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
+def find_candidate(
+    search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]], decoders: Sequence[str] = ("",)
+) -> Candidate:
     """Find the candidate that reproduces the pairs best, by one part after the other, until nothing gets better.
 
     Args:
         rule: the resize step, without its kernel.
         encoders: lists the encoders worth a try after the steps of a candidate, the likeliest first.
+        decoders: of JPEG uploads, the likeliest first.
     """
-    candidate = search.best_of(Candidate(encoder, rule) for encoder in encoders(Candidate("png", rule)))
+    plain = Candidate("png", rule)
+    kernels = [plain]
+    if rule:
+        likeliest = next(iter(encoders(plain)))
+        every = (replace(plain, encoder=likeliest, kernel=kernel) for kernel in installed_kernels())
+        kernels = search.best(every, MOST_KERNELS)
+    candidate = search.best_of(
+        replace(each, encoder=encoder, decoder=decoder)
+        for encoder in encoders(plain)
+        for decoder, each in product(decoders, kernels)
+    )
     candidate = _refine(search, candidate, encoders)
     if search.is_found(candidate) or search.is_late():
         return candidate
@@ -131,12 +156,15 @@ def _refine(search: Search, candidate: Candidate, encoders: Callable[[Candidate]
         if search.is_late() or search.is_found(candidate):
             break
         before = candidate
-        kernels = tuple(all_kernels()) if candidate.resize else (candidate.kernel,)
-        candidate = search.best_of(_sharpened(candidate, kernels, SHARPENING_AMOUNTS))
+        kernels = installed_kernels() if candidate.resize else [candidate.kernel]
+        known = [
+            f"{name}:{setting}" for name, each in all_filters().items() if name != SHARPEN for setting in each.usual
+        ]
+        amounts = [f"{SHARPEN}:{amount:g}" if amount else "" for amount in SHARPENING_AMOUNTS]
+        candidate = search.best_of(_filtered(candidate, kernels, [*amounts, *known]))
         for step in FINER_STEPS:
             # the kernel again, since a little more sharpening can pass for another kernel
-            amounts = (max(0.0, round(candidate.amount + steps * step, 2)) for steps in (0, -1, 1, -2, 2))
-            candidate = search.best_of(_sharpened(candidate, kernels, amounts))
+            candidate = search.best_of(_filtered(candidate, kernels, _finer(candidate.filter, step)))
         candidate = search.best_of(
             [candidate, *(replace(candidate, encoder=encoder) for encoder in encoders(candidate))]
         )
@@ -145,10 +173,19 @@ def _refine(search: Search, candidate: Candidate, encoders: Callable[[Candidate]
     return candidate
 
 
-def _sharpened(candidate: Candidate, kernels: Iterable[str], amounts: Iterable[float]) -> Iterator[Candidate]:
+def _finer(by: str, step: float) -> list[str]:
+    """List amounts of sharpening around one; other filters have none."""
+    name, _, setting = by.partition(":")
+    if name not in ("", SHARPEN):
+        return [by]
+    amounts = {max(0.0, round(float(setting or 0) + steps * step, 2)) for steps in (0, -1, 1, -2, 2)}
+    return [f"{SHARPEN}:{amount:g}" if amount else "" for amount in sorted(amounts)]
+
+
+def _filtered(candidate: Candidate, kernels: Iterable[str], filters: Iterable[str]) -> Iterator[Candidate]:
     yield candidate
-    for kernel, amount in product(kernels, amounts):
-        yield replace(candidate, kernel=kernel, amount=amount)
+    for kernel, by in product(kernels, filters):
+        yield replace(candidate, kernel=kernel, filter=by)
 
 
 def _with_earlier(candidate: Candidate) -> Iterator[Candidate]:

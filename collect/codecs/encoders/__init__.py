@@ -54,6 +54,7 @@ class Encoder:
     lowest_quality: ClassVar[int | None] = 0  # None: it takes none
     fixed: ClassVar[dict[str, Any]] = {}  # what the library is always told
     choices: ClassVar[dict[str, dict[str, Any]]] = {}  # what it is told by arguments after the first
+    takes_tables: ClassVar[bool] = False  # `NAME:tables`
     transform: BlockTransform | None = None
     is_lossless = False
 

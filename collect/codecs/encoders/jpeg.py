@@ -16,6 +16,7 @@ class Jpeg(Encoder):
     forms = "jpeg:QUALITY[:444|422|420][:progressive][:optimised], jpeg:tables[:444|…]"
     format, media_type = "JPEG", "image/jpeg"
     lowest_quality = 1
+    takes_tables = True
     fixed = SAMPLINGS["420"]
     choices = SAMPLINGS | {"progressive": {"progressive": True}, "optimised": {"optimize": True}}
 

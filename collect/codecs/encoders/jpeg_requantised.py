@@ -90,4 +90,4 @@ def _shrunk(plane: NDArray[np.float64], down: int, across: int) -> NDArray[np.fl
     plane = np.pad(plane, ((0, -height % down), (0, -width % across)), mode="edge")
     sums = np.sum([plane[row::down, column::across] for row in range(down) for column in range(across)], axis=0)
     lean = np.resize([0, 1] if down == 1 else [1, 2], sums.shape[1])
-    return np.floor((sums + lean) / (down * across))
+    return np.asarray(np.floor((sums + lean) / (down * across)))

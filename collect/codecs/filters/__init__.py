@@ -22,6 +22,7 @@ class Filter:
     """
 
     forms: ClassVar[str]  # as chains write it, for messages
+    usual: ClassVar[tuple[str, ...]] = ()  # settings that sites are known to use, for the search
     weights: NDArray[np.float64]  # [odd, odd], of the filter where nothing is clipped: its gradient
 
     def __init__(self, *arguments: str) -> None:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.arguments import number
+from collect.codecs.backends import is_installed
 from collect.codecs.pixels import Pixels
 from collect.codecs.sizes import LARGEST_SIDE, ROUNDINGS, SIZE_STEPS, SizeRule
 
-__all__ = ["ROUNDINGS", "SIZE_STEPS", "Kernel", "SizeRule", "all_kernels", "kernel_matrix", "resize_step"]
+__all__ = ["SIZE_STEPS", "Kernel", "SizeRule", "all_kernels", "installed_kernels", "kernel_matrix", "resize_step"]
 
 Edges = tuple[float, float, float, float]  # left, top, right, bottom; pixels
 
@@ -47,6 +48,11 @@ def all_kernels() -> dict[str, Kernel]:
     """List the kernels of every file in this folder, by the name that chains know them by."""
     files = [import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__)]
     return {name: kernel for file in files for name, kernel in file.KERNELS.items()}
+
+
+def installed_kernels() -> list[str]:
+    """List the kernels whose libraries are there."""
+    return [name for name, kernel in all_kernels().items() if is_installed(kernel.package)]
 
 
 def kernel_matrix(length: int, served: int, kernel: str) -> NDArray[np.float32]:

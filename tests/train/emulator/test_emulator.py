@@ -19,7 +19,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 from collect import codecs
-from collect.codecs.kernels import ROUNDINGS, SizeRule, resize_step
+from collect.codecs.kernels import SizeRule, resize_step
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.__main__ import app, matching_files
@@ -408,7 +408,7 @@ def decoded(content: bytes) -> Image.Image:
 
 SIDES = st.integers(20, 4000)
 PIXELS = st.integers(16, 3000)
-ROUNDED = st.sampled_from(list(ROUNDINGS))
+ROUNDED = st.sampled_from(list(SizeRule.ROUNDINGS))
 RULES = st.one_of(
     st.builds(
         SizeRule, st.sampled_from(("fit", "short", "width", "height")), st.tuples(PIXELS), ROUNDED, st.booleans()
