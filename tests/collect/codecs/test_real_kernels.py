@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 from collect import codecs
+from collect.browser import launch
 from collect.codecs.kernels import all_kernels, kernel_matrix
 from collect.codecs.pixels import to_levels
 
@@ -67,3 +71,47 @@ def test_the_matrix_of_libvips_is_its_own(served: int) -> None:
     line[1:] = line[0]
     resized = vips.Image.new_from_array(line).resize(served / 61, vscale=1.0).numpy()[4]
     assert np.allclose(line[0] @ kernel_matrix(61, served, "libvips").T, resized, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """Open a page of a browser that paints without a graphics card."""
+    with sync_playwright() as playwright:
+        browsers = launch.find_browsers(playwright, whole=False)
+        if not browsers:
+            pytest.skip("no Chromium is installed")
+        with playwright.chromium.launch(executable_path=browsers[0], args=["--disable-gpu"]) as browser:
+            yield browser.new_page()
+
+
+PAINT = """async ([png, width, height, quality, source]) => {
+    const image = new Image();
+    image.src = "data:image/png;base64," + png;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = quality;
+    context.drawImage(source == "bitmap" ? await createImageBitmap(image) : image, 0, 0, width, height);
+    return canvas.toDataURL("image/png").split(",")[1];
+}"""
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("kernel", "quality", "source"),
+    [("canvas", "low", "img"), ("canvas", "high", "img")]
+    + [(f"canvas_{quality}", quality, "bitmap") for quality in ("low", "medium", "high")],
+)
+def test_canvas_is_chromiums(
+    kernel: str, quality: str, source: str, part: tuple[int, int, int, int], page: Page
+) -> None:
+    photo = PHOTO.crop(part)
+    for turn, (width, height) in enumerate(SIZES):
+        # a browser keeps the halved copies of an image, and makes the next from them: each size gets its own image
+        image = photo.transpose(Image.Transpose(turn))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        png = base64.b64encode(file.getvalue()).decode()
+        painted = base64.b64decode(page.evaluate(PAINT, [png, width, height, quality, source]))
+        assert furthest(kernel, image, Image.open(io.BytesIO(painted))) == 0
