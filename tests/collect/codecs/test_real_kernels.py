@@ -17,16 +17,13 @@ from skimage import data
 
 from collect import codecs
 from collect.browser import launch
+from collect.codecs.filters import filter_step
 from collect.codecs.kernels import all_kernels, kernel_matrix
-from collect.codecs.pixels import to_levels
+from collect.codecs.pixels import Levels, Pixels, to_image, to_levels
 
 PHOTO = Image.fromarray(data.astronaut())
 PARTS = [(100, 80, 257, 201), (380, 20, 413, 69), (0, 0, 512, 300)]
 SIZES = [(50, 33), (31, 48), (156, 119), (211, 170), (13, 200), (1, 1)]
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
 def has_gd() -> bool:
@@ -115,3 +112,81 @@ def test_canvas_is_chromiums(
         png = base64.b64encode(file.getvalue()).decode()
         painted = base64.b64decode(page.evaluate(PAINT, [png, width, height, quality, source]))
         assert furthest(kernel, image, Image.open(io.BytesIO(painted))) == 0
+
+
+def imagemagick() -> str | None:
+    """Find the ImageMagick that ours follows: 6, with 16 bits a colour."""
+    program = shutil.which("convert")
+    if program is None:
+        return None
+    about = subprocess.run([program, "-version"], capture_output=True, text=True).stdout
+    return program if "ImageMagick 6" in about and " Q16 " in about and "HDRI" not in about else None
+
+
+CONVERT = imagemagick()
+needs_imagemagick = pytest.mark.skipif(CONVERT is None, reason="ImageMagick 6 with 16 bits is not installed")
+
+
+def converted(image: Image.Image, size: tuple[int, int], *options: str) -> Levels:
+    """Return what ImageMagick makes of an image, grey levels with fractions."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    command = [str(CONVERT), "png:-", *options, "-depth", "16", "-endian", "LSB", "rgb:-"]
+    raw = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True).stdout
+    return np.frombuffer(raw, "<u2").reshape(size[1], size[0], 3) / 257
+
+
+def check_equal(ours: Pixels, real: Levels) -> None:
+    """Let a few pixels differ by 1 of 65535, and none of those that are served."""
+    difference = np.abs(to_levels(ours) - real)
+    assert difference.max() < 1.01 / 257
+    assert (difference > 0.01 / 257).mean() < 0.001
+    assert to_image(ours).tobytes() == to_image(real).tobytes()
+
+
+@needs_imagemagick
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ("imagemagick", ["-resize"]),
+        ("imagemagick_triangle", ["-filter", "Triangle", "-define", "filter:support=2", "-resize"]),
+        ("imagemagick_thumbnail", ["-thumbnail"]),
+    ],
+)
+def test_imagemagicks_kernels(kernel: str, options: list[str], part: tuple[int, int, int, int]) -> None:
+    image = PHOTO.crop(part)
+    for width, height in [*SIZES, (80, 47)]:
+        real = converted(image, (width, height), *options, f"{width}x{height}!")
+        check_equal(all_kernels()[kernel].resize(image, (width, height)), real)
+
+
+@needs_imagemagick
+@pytest.mark.parametrize("sigma", ["0.4", "1.5"])
+def test_what_mediawiki_asks_of_imagemagick(sigma: str) -> None:
+    image, size = PHOTO.crop(PARTS[0]), (118, 91)
+    real = converted(image, size, "-thumbnail", "118x91!", "-depth", "8", "-sharpen", f"0x{sigma}")
+    ours = filter_step("gaussian_sharpen", sigma)(all_kernels()["imagemagick_8bit"].resize(image, size))
+    assert np.abs(ours - real).max() < 1e-6
+
+
+@needs_imagemagick
+@pytest.mark.parametrize(
+    ("chain", "option"),
+    [
+        ("unsharp:0.75:0.75:0.008", "0x0.75+0.75+0.008"),
+        ("unsharp:0.25:8:0.065", "0.25x0.25+8+0.065"),
+        ("unsharp:3:1.5", "0x3+1.5+0"),
+        ("unsharp:2:1:0:2", "2x2+1+0"),
+        ("gaussian_sharpen:0.4", "0x0.4"),
+        ("gaussian_sharpen:2", "0x2"),
+    ],
+)
+def test_imagemagicks_filters(chain: str, option: str) -> None:
+    image, size = PHOTO.crop(PARTS[1]), PHOTO.crop(PARTS[1]).size
+    name, *arguments = chain.split(":")
+    command = "-unsharp" if name == "unsharp" else "-sharpen"
+    by = filter_step(name, *arguments)
+    assert np.abs(to_levels(by(image)) - converted(image, size, command, option)).max() < 1e-6
+    finer = all_kernels()["imagemagick"].resize(image, (384, 225))
+    check_equal(by(finer), converted(image, (384, 225), "-resize", "384x225!", command, option))
