@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.kernels import Kernel
+from collect.codecs.matrices import weighed
 
 Single = NDArray[np.float32]  # C's float; GD's sums are taken in it, and their order decides about ties
 OPAQUE = np.float32(127)  # GD's scale of opacity; it weighs every pixel
@@ -41,9 +42,7 @@ def _shares(length: int, served: int) -> tuple[NDArray[np.intp], Single]:
 
 def _matrix(length: int, served: int) -> Single:
     covered, share = _shares(length, served)
-    matrix = np.zeros((served, length), np.float32)
-    np.add.at(matrix, (np.arange(served), covered), share / share.sum(0))
-    return matrix
+    return weighed(length, covered, share / share.sum(0))
 
 
 KERNELS = {"gd": Kernel(_resize, _matrix)}

@@ -10,6 +10,7 @@ from PIL import Image
 
 from collect.codecs.backends import backend
 from collect.codecs.kernels import Kernel
+from collect.codecs.matrices import weighed
 
 LOBES = 3
 PHASES = 64  # positions between two pixels that libvips tells apart
@@ -29,9 +30,8 @@ def _matrix(length: int, served: int) -> NDArray[np.float32]:
         return _weighed(_bicubic, length, 1, places * step - 0.5)
     whole = max(1, int(step / GAP))
     boxes = -(-length // whole)
-    averaged = np.zeros((boxes, length), np.float32)
-    covered = np.arange(boxes * whole)
-    np.add.at(averaged, (covered // whole, covered.clip(0, length - 1)), 1 / whole)
+    covered = np.arange(boxes * whole).reshape(boxes, whole).T
+    averaged = weighed(length, covered, np.full(covered.shape, 1 / whole))
     centres = (places + 0.5) * step / whole - 0.5
     return _weighed(_lanczos, boxes, step / whole, centres) @ averaged
 
@@ -43,14 +43,11 @@ def _weighed(
     centres: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Return the matrix of a kernel, `width` times as wide as it is by itself; beyond the edges stand their pixels."""
-    centres = (np.floor(centres * PHASES + 0.5) / PHASES)[:, None]
+    centres = np.floor(centres * PHASES + 0.5) / PHASES
     reach = int(np.ceil(LOBES * width))
-    taps = np.floor(centres) + np.arange(-reach, reach + 2)
+    taps = (np.floor(centres) + np.arange(-reach, reach + 2)[:, None]).astype(np.intp)
     weights = kernel((taps - centres) / width)
-    matrix = np.zeros((len(centres), length), np.float32)
-    rows = np.arange(len(centres))[:, None]
-    np.add.at(matrix, (rows, taps.clip(0, length - 1).astype(np.intp)), weights / weights.sum(1, keepdims=True))
-    return matrix
+    return weighed(length, taps, weights / weights.sum(0))
 
 
 def _lanczos(at: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 from collect import codecs
+from collect.browser import launch
+from collect.codecs.filters import filter_step
 from collect.codecs.kernels import all_kernels, kernel_matrix
-from collect.codecs.pixels import to_levels
+from collect.codecs.pixels import Levels, Pixels, to_image, to_levels
 
 PHOTO = Image.fromarray(data.astronaut())
 PARTS = [(100, 80, 257, 201), (380, 20, 413, 69), (0, 0, 512, 300)]
 SIZES = [(50, 33), (31, 48), (156, 119), (211, 170), (13, 200), (1, 1)]
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
 def has_gd() -> bool:
@@ -67,3 +68,125 @@ def test_the_matrix_of_libvips_is_its_own(served: int) -> None:
     line[1:] = line[0]
     resized = vips.Image.new_from_array(line).resize(served / 61, vscale=1.0).numpy()[4]
     assert np.allclose(line[0] @ kernel_matrix(61, served, "libvips").T, resized, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """Open a page of a browser that paints without a graphics card."""
+    with sync_playwright() as playwright:
+        browsers = launch.find_browsers(playwright, whole=False)
+        if not browsers:
+            pytest.skip("no Chromium is installed")
+        with playwright.chromium.launch(executable_path=browsers[0], args=["--disable-gpu"]) as browser:
+            yield browser.new_page()
+
+
+PAINT = """async ([png, width, height, quality, source]) => {
+    const image = new Image();
+    image.src = "data:image/png;base64," + png;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = quality;
+    context.drawImage(source == "bitmap" ? await createImageBitmap(image) : image, 0, 0, width, height);
+    return canvas.toDataURL("image/png").split(",")[1];
+}"""
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("kernel", "quality", "source"),
+    [("canvas", "low", "img"), ("canvas", "high", "img")]
+    + [(f"canvas_{quality}", quality, "bitmap") for quality in ("low", "medium", "high")],
+)
+def test_canvas_is_chromiums(
+    kernel: str, quality: str, source: str, part: tuple[int, int, int, int], page: Page
+) -> None:
+    photo = PHOTO.crop(part)
+    for turn, (width, height) in enumerate(SIZES):
+        # a browser keeps the halved copies of an image, and makes the next from them: each size gets its own image
+        image = photo.transpose(Image.Transpose(turn))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        png = base64.b64encode(file.getvalue()).decode()
+        painted = base64.b64decode(page.evaluate(PAINT, [png, width, height, quality, source]))
+        assert furthest(kernel, image, Image.open(io.BytesIO(painted))) == 0
+
+
+def imagemagick() -> str | None:
+    """Find the ImageMagick that ours follows: 6, with 16 bits a colour."""
+    program = shutil.which("convert")
+    if program is None:
+        return None
+    about = subprocess.run([program, "-version"], capture_output=True, text=True).stdout
+    return program if "ImageMagick 6" in about and " Q16 " in about and "HDRI" not in about else None
+
+
+CONVERT = imagemagick()
+needs_imagemagick = pytest.mark.skipif(CONVERT is None, reason="ImageMagick 6 with 16 bits is not installed")
+
+
+def converted(image: Image.Image, size: tuple[int, int], *options: str) -> Levels:
+    """Return what ImageMagick makes of an image, grey levels with fractions."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    command = [str(CONVERT), "png:-", *options, "-depth", "16", "-endian", "LSB", "rgb:-"]
+    raw = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True).stdout
+    return np.frombuffer(raw, "<u2").reshape(size[1], size[0], 3) / 257
+
+
+def check_equal(ours: Pixels, real: Levels) -> None:
+    """Let a few pixels differ by 1 of 65535, and none of those that are served."""
+    difference = np.abs(to_levels(ours) - real)
+    assert difference.max() < 1.01 / 257
+    assert (difference > 0.01 / 257).mean() < 0.001
+    assert to_image(ours).tobytes() == to_image(real).tobytes()
+
+
+@needs_imagemagick
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ("imagemagick", ["-resize"]),
+        ("imagemagick_triangle", ["-filter", "Triangle", "-define", "filter:support=2", "-resize"]),
+        ("imagemagick_thumbnail", ["-thumbnail"]),
+    ],
+)
+def test_imagemagicks_kernels(kernel: str, options: list[str], part: tuple[int, int, int, int]) -> None:
+    image = PHOTO.crop(part)
+    for width, height in [*SIZES, (80, 47)]:
+        real = converted(image, (width, height), *options, f"{width}x{height}!")
+        check_equal(all_kernels()[kernel].resize(image, (width, height)), real)
+
+
+@needs_imagemagick
+@pytest.mark.parametrize("sigma", ["0.4", "1.5"])
+def test_what_mediawiki_asks_of_imagemagick(sigma: str) -> None:
+    image, size = PHOTO.crop(PARTS[0]), (118, 91)
+    real = converted(image, size, "-thumbnail", "118x91!", "-depth", "8", "-sharpen", f"0x{sigma}")
+    ours = filter_step("gaussian_sharpen", sigma)(all_kernels()["imagemagick_8bit"].resize(image, size))
+    assert np.abs(ours - real).max() < 1e-6
+
+
+@needs_imagemagick
+@pytest.mark.parametrize(
+    ("chain", "option"),
+    [
+        ("unsharp:0.75:0.75:0.008", "0x0.75+0.75+0.008"),
+        ("unsharp:0.25:8:0.065", "0.25x0.25+8+0.065"),
+        ("unsharp:3:1.5", "0x3+1.5+0"),
+        ("unsharp:2:1:0:2", "2x2+1+0"),
+        ("gaussian_sharpen:0.4", "0x0.4"),
+        ("gaussian_sharpen:2", "0x2"),
+    ],
+)
+def test_imagemagicks_filters(chain: str, option: str) -> None:
+    image, size = PHOTO.crop(PARTS[1]), PHOTO.crop(PARTS[1]).size
+    name, *arguments = chain.split(":")
+    command = "-unsharp" if name == "unsharp" else "-sharpen"
+    by = filter_step(name, *arguments)
+    assert np.abs(to_levels(by(image)) - converted(image, size, command, option)).max() < 1e-6
+    finer = all_kernels()["imagemagick"].resize(image, (384, 225))
+    check_equal(by(finer), converted(image, (384, 225), "-resize", "384x225!", command, option))
