@@ -1,4 +1,4 @@
-"""libjpeg's other versions, and JPEG files written by their coefficients; by jpeglib, of the extra `stacks`."""
+"""libjpeg's other versions, and JPEG files written by their coefficients; by jpeglib."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.backends import backend
+from collect.codecs.profiles import in_jpeg
 from collect.codecs.quantisation import Tables
 
 PACKAGE = "jpeglib"
@@ -31,9 +32,16 @@ def _version(version: str) -> Iterator[Any]:
 
 
 def encode(
-    image: Image.Image, tables: Tables, halved: tuple[int, int], *, version: str, transform: str = "ISLOW"
+    image: Image.Image,
+    tables: Tables,
+    halved: tuple[int, int],
+    *,
+    version: str,
+    transform: str = "ISLOW",
+    progressive: bool = False,
+    optimised: bool = False,
 ) -> bytes:
-    """Encode an RGB image as a version of libjpeg does.
+    """Encode an RGB image, with its colour profile, as a version of libjpeg does.
 
     Args:
         tables: luma and chroma.
@@ -48,8 +56,14 @@ def encode(
         file = Path(folder, "image.jpg")
         encoded = library.from_spatial(np.array(image))
         encoded.samp_factor = [list(halved), [1, 1], [1, 1]]
-        encoded.write_spatial(str(file), qt=_array(tables), dct_method=getattr(library, f"JDCT_{transform}"))
-        return file.read_bytes()
+        encoded.progressive_mode = progressive
+        encoded.write_spatial(
+            str(file),
+            qt=_array(tables),
+            dct_method=getattr(library, f"JDCT_{transform}"),
+            flags=["+OPTIMIZE_CODING"] if optimised else [],
+        )
+        return in_jpeg(file.read_bytes(), image.info.get("icc_profile"))
 
 
 def decode(data: bytes, version: str) -> Image.Image:

@@ -10,8 +10,10 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
+from collect.codecs.headers.jpeg import sampling
+
 LARGEST_STEP = 32767  # that a table may have
-SAMPLINGS = {-1: "other", 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # that are told apart
 
 Tables = Sequence[Sequence[int]]  # luma and chroma; 64 numbers each, row by row (not zigzag)
 
@@ -23,7 +25,7 @@ def read_codec(file: Path) -> dict[str, Any]:
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             tables = [list(image.quantization[key]) for key in sorted(image.quantization)]
             codec |= {
-                "sampling": SAMPLINGS[JpegImagePlugin.get_sampling(image)],
+                "sampling": named if (named := sampling([each[1:3] for each in image.layer])) in SAMPLINGS else "other",
                 "progressive": "progressive" in image.info or "progression" in image.info,
                 "quality": nearest_quality(tables[0]),
                 "tables": tables,

@@ -34,9 +34,9 @@ def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> G
 
 
 def _variants(pair: Observed) -> tuple[tuple[type[Encoder], str], ...]:
-    """List the encoders that may have made a file, and which of its variants it is."""
+    """List the encoders that may have made a file, the likeliest first, and which of its variants it is."""
     variants = []
-    for encoder in all_encoders().values():
+    for encoder in sorted(all_encoders().values(), key=lambda encoder: encoder.place):
         if encoder.format == pair.header.format:
             with suppress(ValueError):  # a file of a kind that it doesn't make, such as a moving WebP
                 variants.append((encoder, encoder.variant(pair.header.rendition)))

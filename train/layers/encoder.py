@@ -23,14 +23,15 @@ class RealEncoder(nn.Module):
 
     Args:
         codec: of collect.codecs, one encoder without steps, such as `webp:50:m4`; raises ValueError for another.
-        tables: a JPEG's, of luma and chroma, 64 steps each in rows; other encoders' steps vary, and are not asked for.
+        tables: of luma and chroma, 64 steps each in rows, where the codec has a part `tables`.
     """
 
     def __init__(self, codec: str, tables: quantisation.Tables | None = None) -> None:
         super().__init__()
         codecs.check(codec, tables)
         self.codec, self.tables = codec, tables
-        self.transform = encoder(*codec.split(":"), tables=tables).transform
+        made = encoder(*codec.split(":"), tables=tables)
+        self.transform, self.steps = made.transform, made.steps()
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what is decoded, whole grey levels over 255, of images [N, 3, H, W] in [0, 1], any H and W."""
@@ -42,9 +43,10 @@ class RealEncoder(nn.Module):
 
     def quantisation_of(self, images: Tensor) -> Quantisation | None:
         """Return how images are quantised; None where the encoder transforms in no blocks of one size."""
-        if self.transform is None or self.tables is None:
+        if self.transform is None or self.steps is None:
             return self.transform and Quantisation(*self.transform)
-        luma, chroma = (images.new_tensor(table).view(1, 8, 8).expand(len(images), 8, 8) for table in self.tables)
+        tables = (self.steps[0], self.steps[-1])
+        luma, chroma = (images.new_tensor(table).view(1, 8, 8).expand(len(images), 8, 8) for table in tables)
         return Quantisation(*self.transform, (luma, chroma))
 
 

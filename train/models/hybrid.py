@@ -107,7 +107,7 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
             return Resize(*resize_step(name, *arguments))
         case _ if name in all_filters():
             return LinearFilter(filter_step(name, *arguments).weights)
-        case "jpeg":
+        case "jpeg" if "ifast" not in arguments:
             sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
             if arguments[0] != "tables":
                 return Jpeg(sampling, [quantisation.standard_tables(int(arguments[0]))])

@@ -55,6 +55,7 @@ class Encoder:
     fixed: ClassVar[dict[str, Any]] = {}  # what the library is always told
     choices: ClassVar[dict[str, dict[str, Any]]] = {}  # what it is told by arguments after the first
     takes_tables: ClassVar[bool] = False  # `NAME:tables`
+    place: ClassVar[int] = 0  # of its guesses among those of all encoders: those of lower places are tried first
     transform: BlockTransform | None = None
     is_lossless = False
 
@@ -77,6 +78,10 @@ class Encoder:
         if self.lowest_quality is None:
             return {}
         return {"quality": int(number(self.name, "quality", arguments, self.lowest_quality, 100, whole=True))}
+
+    def steps(self) -> Tables | None:
+        """Return the quantisation tables that all images get, in rows; None where they vary or aren't known."""
+        return None
 
     def encode(self, image: Image.Image) -> bytes:
         """Encode an RGB image, with its colour profile."""

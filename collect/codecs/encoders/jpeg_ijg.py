@@ -13,20 +13,18 @@ from collect.codecs import libjpeg
 from collect.codecs.backends import is_installed
 from collect.codecs.encoders import Rendition
 from collect.codecs.encoders.jpeg import Jpeg
-from collect.codecs.quantisation import Tables, standard_tables
+from collect.codecs.quantisation import Tables
 
 VERSION = "9e"
-HALVED = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
 
 
 class JpegIjg(Jpeg):
-    forms = "jpeg_ijg:QUALITY|tables[:444|422|420]"
+    forms = "jpeg_ijg:QUALITY|tables[:444|422|420][:progressive][:optimised][:ifast]"
 
     def encode(self, image: Image.Image) -> bytes:
-        tables: Tables = self.options.get("qtables") or standard_tables(self.options["quality"])
-        return libjpeg.encode(image, tables, HALVED[self.options["subsampling"]], version=VERSION)
+        return self.encode_by(VERSION, image)
 
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterator[str]:
         if is_installed(libjpeg.PACKAGE):
-            yield from (guess.replace("jpeg:", "jpeg_ijg:", 1) for guess in super().guesses(seen, tables))
+            yield f"jpeg_ijg:{cls.settings(seen, tables)}"

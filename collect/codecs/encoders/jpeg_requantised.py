@@ -16,10 +16,10 @@ from PIL import Image
 
 from collect.codecs import libjpeg
 from collect.codecs.backends import is_installed
-from collect.codecs.encoders import Rendition
+from collect.codecs.encoders import SAMPLINGS, Rendition
 from collect.codecs.encoders.jpeg import Jpeg
 from collect.codecs.libjpeg import Coefficients
-from collect.codecs.quantisation import Tables, standard_tables
+from collect.codecs.quantisation import Tables
 
 RECIPROCALS = 1 << 15
 FIXED_POINT = 1 << 16
@@ -45,10 +45,10 @@ DCT = np.hstack([HALF, HALF[:, ::-1] * np.array([1, -1] * 4)[:, None]]) / 8192  
 
 class JpegRequantised(Jpeg):
     forms = "jpeg_requantised:QUALITY|tables[:444|422|420]"
+    choices = SAMPLINGS | {"progressive": {}}  # as guesses have it; it changes no pixel
 
     def encode(self, image: Image.Image) -> bytes:
-        tables: Tables = self.options.get("qtables") or standard_tables(self.options["quality"])
-        sampling: str = self.options["subsampling"]
+        tables, sampling = self.steps(), self.options["subsampling"]
         return libjpeg.with_coefficients(
             image, tables, sampling, partial(_requantised, image, tables, sampling), image.info.get("icc_profile")
         )
@@ -56,7 +56,7 @@ class JpegRequantised(Jpeg):
     @classmethod
     def guesses(cls, seen: Sequence[Rendition], tables: Sequence[Tables]) -> Iterator[str]:
         if is_installed(libjpeg.PACKAGE):
-            yield from (guess.replace("jpeg:", "jpeg_requantised:", 1) for guess in super().guesses(seen, tables))
+            yield f"jpeg_requantised:{cls.settings(seen, tables)}"
 
 
 def _requantised(

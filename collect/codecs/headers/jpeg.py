@@ -110,6 +110,8 @@ def sampling(factors: list[tuple[int, int]]) -> str:
     if len(factors) == 1:
         return "grey"
     (across, down), *chroma = factors
+    if any(0 in pair for pair in factors):  # a damaged file
+        return "other"
     if len(factors) != 3 or chroma[0] != chroma[1] or across % chroma[0][0] or down % chroma[0][1]:
         return "other"
     return SAMPLINGS.get((across // chroma[0][0], down // chroma[0][1]), "other")

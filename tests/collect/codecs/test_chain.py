@@ -83,7 +83,7 @@ def test_png_keeps_every_pixel_and_only_the_profile_of_the_metadata() -> None:
     image = PHOTO.copy()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.info = {"icc_profile": profile, "comment": b"private", "exif": b"Exif\0\0private", "xmp": b"private"}
-    for codec in ("png", "jpeg:75", "webp:80", "avif:80"):
+    for codec in ("png", "jpeg:75", "jpeg:75:ifast", "webp:80", "avif:80"):
         data = codecs.encode(image, codec)
         assert b"private" not in data
         assert Image.open(io.BytesIO(data)).info["icc_profile"] == profile

@@ -16,7 +16,9 @@ TABLES = ((11,) * 64, (17,) * 64)
 MADE = {
     "avif": ["avif:60:444:s6", "avif:30:420:s8"],
     "jp2": ["jp2:10", "jp2:15:irreversible", "jp2:35dB"],
-    "jpeg": ["jpeg:75:420", "jpeg:90:444:progressive", "jpeg:tables:422"],
+    "jpeg": ["jpeg:75:420", "jpeg:90:444:progressive", "jpeg:tables:422", "jpeg:82:420:ifast"],
+    "jpeg_ijg": ["jpeg_ijg:75:420"],
+    "jpeg_requantised": ["jpeg_requantised:75:420"],
     "png": ["png"],
     "webp": ["webp:50:m4", "webp:80:m0", "webp:lossless"],
 }

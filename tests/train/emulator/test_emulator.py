@@ -67,6 +67,7 @@ def upload(tmp_path: Path) -> Callable[..., Path]:
     [
         "jpeg:63:422",
         "jpeg:87:444:progressive",
+        "jpeg:82:420:ifast",
         "webp:37:m4",
         "webp:81:m2",
         "webp:20:m0",

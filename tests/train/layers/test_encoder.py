@@ -13,7 +13,16 @@ from train.layers.encoder import RealEncoder, serve_all
 from train.layers.gradient_steering import Quantisation, steer
 from train.tensors import from_pixels, to_picture
 
-CODECS = ("webp:50", "webp:30:m0", "jp2:10", "jp2:15:irreversible", "jp2:35dB", "avif:50", "avif:40:444:s8")
+CODECS = (
+    "webp:50",
+    "webp:30:m0",
+    "jp2:10",
+    "jp2:15:irreversible",
+    "jp2:35dB",
+    "avif:50",
+    "avif:40:444:s8",
+    "jpeg:75:ifast",
+)
 
 
 def batch(count: int = 3, side: int = 48) -> Tensor:
@@ -39,7 +48,7 @@ def test_anything_is_served_to_the_bit(codec: str, height: int, width: int, seed
     assert torch.equal(RealEncoder(codec)(images), real(images, codec))
 
 
-@pytest.mark.parametrize("codec", [codec for codec in CODECS if not codec.startswith("webp")])
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if not codec.startswith(("webp", "jpeg"))])
 def test_the_gradient_is_the_identitys(codec: str) -> None:
     images, upstream = batch().requires_grad_(), torch.rand(3, 3, 48, 48)
     assert torch.equal(torch.autograd.grad(RealEncoder(codec)(images), images, upstream)[0], upstream)
@@ -52,6 +61,16 @@ def test_the_gradient_of_webp_is_steered(codec: str) -> None:
     expected = steer(images, real(images.detach(), codec), Quantisation(4, (2, 2)))
     assert torch.equal(gradient, torch.autograd.grad(expected, images, upstream)[0])
     assert not torch.equal(gradient, upstream)
+
+
+@pytest.mark.parametrize(("sampling", "halved"), [("444", (1, 1)), ("422", (1, 2)), ("420", (2, 2))])
+def test_the_gradient_of_a_jpeg_is_steered_by_its_tables(sampling: str, halved: tuple[int, int]) -> None:
+    images, upstream = batch().requires_grad_(), torch.rand(3, 3, 48, 48)
+    steps = [torch.tensor(table).view(1, 8, 8).expand(3, 8, 8) for table in codecs.quantisation.standard_tables(60)]
+    codec = f"jpeg:60:{sampling}:ifast"
+    (gradient,) = torch.autograd.grad(RealEncoder(codec)(images), images, upstream)
+    expected = steer(images, real(images.detach(), codec), Quantisation(8, halved, (steps[0], steps[1])))
+    assert torch.equal(gradient, torch.autograd.grad(expected, images, upstream)[0])
 
 
 def test_values_between_and_beyond_grey_levels_are_rounded_and_clipped_for_the_encoder_alone() -> None:

@@ -60,6 +60,7 @@ def error(first: Tensor, second: Tensor) -> float:
         "sharpen:0.5+jp2:33dB",
         "jpeg:75",
         "jpeg:40:444:progressive",
+        "jpeg:82:ifast",
         "jpeg:90+resize:0.5:box+jpeg:60:422",
         "fit:50:bicubic+jpeg:80",
         "width:40:hamming+png",
