@@ -213,10 +213,12 @@ def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadlin
             flat += 1
             continue
         served = found(pair.header.original if found.chain.startswith(DECODE) else pair.original)
-        errors.append(pair.error(served))
+        error, whole = pair.error(served), pair.whole_error(served)
+        is_covered = pair.counts is not None and whole > IDENTIFIED
+        errors.append(error if is_covered else whole)
         identity.append(pair.identity_error)
         same_sizes &= served.size == pair.rendition.size
-        covered += pair.counts is not None
+        covered += is_covered
         if len(found.tables) > 1 and header.tables:
             with_own_tables.append(pair.error(apply_chain(pair, found.chain)))
         if time.monotonic() > deadline:

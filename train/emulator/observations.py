@@ -66,10 +66,17 @@ class Observed:
 
         What a watermark covers doesn't count.
         """
+        difference = self._difference(image)
+        return float(difference.mean() if self.counts is None else difference[self.counts].mean())
+
+    def whole_error(self, image: Image.Image) -> float:
+        """Measure the same with what a watermark covers."""
+        return float(self._difference(image).mean())
+
+    def _difference(self, image: Image.Image) -> NDArray[np.int16]:
         if image.size != self.rendition.size:
             image = image.resize(self.rendition.size, Image.Resampling.LANCZOS)
-        difference = np.abs(_pixels(image) - _pixels(self.rendition))
-        return float(difference.mean() if self.counts is None else difference[self.counts].mean())
+        return np.asarray(np.abs(_pixels(image) - _pixels(self.rendition)))
 
     @cached_property
     def counts(self) -> NDArray[np.bool_] | None:

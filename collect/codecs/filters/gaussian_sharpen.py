@@ -13,6 +13,7 @@ from collect.codecs.quantum import convolved, from_quanta, reach, to_quanta
 class GaussianSharpen(Filter):
     """Take a Gaussian, of sigma pixels, from the pixel itself. `-sharpen 0x0.4` is `gaussian_sharpen:0.4`."""
 
+    usual = ("0.4", "0.5", "0.8", "1")  # MediaWiki's first
     forms = "gaussian_sharpen:SIGMA"
 
     def __init__(self, *arguments: str) -> None:

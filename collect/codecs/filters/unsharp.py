@@ -19,6 +19,7 @@ class Unsharp(Filter):
     many as matter unless given. `-unsharp 0x0.75+0.75+0.008` is `unsharp:0.75:0.75:0.008`.
     """
 
+    usual = ("0.25:8:0.065:1", "0.75:0.75:0.008", "0.5:0.5:0.008", "0.5:1:0.05", "1:1:0.05")  # WordPress's first
     forms = "unsharp:SIGMA:AMOUNT[:THRESHOLD[:RADIUS]]"
 
     def __init__(self, *arguments: str) -> None:
