@@ -6,6 +6,7 @@ import typer
 
 from collect.command_line import command_line
 from params import UserError
+from train.emulator.folders import matching_files
 from train.emulator.identify import identify
 
 
@@ -22,7 +23,7 @@ def main(
     _check_writable(out)
     found = identify(matching_files(pairs), seconds=seconds)
     found.save(out)
-    typer.echo(f"chain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
+    typer.echo(f"{found.words}\nchain {found.chain}\n{found.why}\nmae {found.mae:.4f}")
 
 
 def _check_writable(out: Path) -> None:
@@ -35,27 +36,6 @@ def _check_writable(out: Path) -> None:
         raise UserError(f"--out {out} is a folder. Give the file to write, such as {out / 'emulator.json'}.")
     if not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out}: its folder may not be written to. Give another file.")
-
-
-def matching_files(folder: Path) -> list[tuple[Path, Path]]:
-    """List the (original, rendition) files of equal stems, in their order; raise UserError when there are none."""
-    originals, renditions = _by_stem(folder / "originals"), _by_stem(folder / "renditions")
-    stems = sorted(originals.keys() & renditions.keys())
-    if not stems:
-        raise UserError(f"{folder}: no file of originals/ has the stem of one of renditions/. Name the two alike.")
-    return [(originals[stem], renditions[stem]) for stem in stems]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. --pairs takes a folder with originals/ and renditions/ in it.")
-    files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            if file.stem in files:
-                raise UserError(f"{file} and {files[file.stem].name} have one stem. Keep one of them.")
-            files[file.stem] = file
-    return files
 
 
 app = command_line(main)

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from collect import codecs
 from collect.files import read_json, to_json, write_atomically
 from params import Block, Count, Positive, Share
+from train.emulator.words import describe_chain
 from train.layers.bitrate import image_bitrate
 
 IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own
@@ -99,6 +100,11 @@ class Emulator(Block):
             if self.thresholds is not None:
                 return self.tables[choose_by_bitrate(image_bitrate(before, self.tables[0].luma), self.thresholds)]
         return max(self.tables, key=lambda each: each.share, default=None)
+
+    @property
+    def words(self) -> str:
+        """The chain in words: the software behind it."""
+        return describe_chain(self.chain)
 
     @property
     def encoder(self) -> str:

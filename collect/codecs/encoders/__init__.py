@@ -49,6 +49,7 @@ class Encoder:
     """
 
     forms: ClassVar[str]  # as chains write it, for messages
+    software: ClassVar[str] = ""  # in words; "": as the encoder's name says
     format: ClassVar[str]  # of its files, Pillow's name
     media_type: ClassVar[str]
     lowest_quality: ClassVar[int | None] = 0  # None: it takes none

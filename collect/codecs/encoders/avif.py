@@ -19,6 +19,7 @@ SPEEDS = (6, 8, 9, 10, 7, 5, 4)  # the likeliest first; the others take seconds 
 
 
 class Avif(Encoder):
+    software = "libavif"
     forms = "avif:QUALITY[:444|422|420][:sSPEED]"
     format, media_type = "AVIF", "image/avif"
     fixed: ClassVar = {"max_threads": 1}  # their number can change the bytes

@@ -20,6 +20,7 @@ RATES = 0.92, 1.15  # times raw over encoded bytes: where a rate is looked for; 
 
 
 class Jpeg2000(Encoder):
+    software = "OpenJPEG"
     forms = "jp2:RATE[:irreversible], jp2:DECIBELSdB[:irreversible]"
     format, media_type = "JPEG2000", "image/jp2"
     choices: ClassVar = {"irreversible": {"irreversible": True}}

@@ -19,6 +19,7 @@ VERSION = "turbo210"  # of the libjpeg that has `ifast`; all the older ones comp
 
 
 class Jpeg(Encoder):
+    software = "libjpeg"
     forms = "jpeg:QUALITY[:444|422|420][:progressive][:optimised][:ifast], jpeg:tables[:444|…]"
     format, media_type = "JPEG", "image/jpeg"
     lowest_quality = 1

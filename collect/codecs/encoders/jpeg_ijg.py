@@ -19,6 +19,7 @@ VERSION = "9e"
 
 
 class JpegIjg(Jpeg):
+    software = "libjpeg 9 of the IJG"
     forms = "jpeg_ijg:QUALITY|tables[:444|422|420][:progressive][:optimised][:ifast]"
 
     def encode(self, image: Image.Image) -> bytes:

@@ -44,6 +44,7 @@ DCT = np.hstack([HALF, HALF[:, ::-1] * np.array([1, -1] * 4)[:, None]]) / 8192  
 
 
 class JpegRequantised(Jpeg):
+    software = "JPEG rounded twice, as Facebook did"
     forms = "jpeg_requantised:QUALITY|tables[:444|422|420]"
     choices = SAMPLINGS | {"progressive": {}}  # as guesses have it; it changes no pixel
 

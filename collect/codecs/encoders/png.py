@@ -10,6 +10,7 @@ from collect.codecs.quantisation import Tables
 
 
 class Png(Encoder):
+    software = "PNG"
     forms = "png"
     format, media_type = "PNG", "image/png"
     lowest_quality = None

@@ -19,6 +19,7 @@ METHODS = (4, 6, 5, 3, 2, 1, 0)  # the likeliest first; each cuts an image into 
 
 
 class Webp(Encoder):
+    software = "libwebp"
     forms = "webp:QUALITY[:mMETHOD], webp:lossless"
     format, media_type = "WEBP", "image/webp"
     choices: ClassVar = {f"m{method}": {"method": method} for method in range(7)}

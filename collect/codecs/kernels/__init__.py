@@ -41,6 +41,7 @@ class Kernel(NamedTuple):
     takes_scales: bool = False
     is_product: bool = False
     package: str | None = None
+    software: str = ""  # in words; "": as the kernel's name says
 
 
 @cache

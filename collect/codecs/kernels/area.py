@@ -45,4 +45,4 @@ def _matrix(length: int, served: int) -> Single:
     return weighed(length, covered, share / share.sum(0))
 
 
-KERNELS = {"gd": Kernel(_resize, _matrix)}
+KERNELS = {"gd": Kernel(_resize, _matrix, software="GD (PHP)")}

@@ -60,4 +60,4 @@ def _bicubic(at: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(far < 1, near, np.where(far < 2, ((-0.5 * far + 2.5) * far - 4) * far + 2, 0))
 
 
-KERNELS = {"libvips": Kernel(_resize, _matrix, takes_scales=True, package="pyvips")}
+KERNELS = {"libvips": Kernel(_resize, _matrix, takes_scales=True, package="pyvips", software="libvips or sharp")}

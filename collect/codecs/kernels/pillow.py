@@ -13,4 +13,9 @@ def _resize(by: Image.Resampling, image: Image.Image, size: tuple[int, int], box
     return image.resize(size, by, box)
 
 
-KERNELS = {by.name.lower(): Kernel(partial(_resize, by), takes_box=True, is_product=True) for by in Image.Resampling}
+KERNELS = {
+    by.name.lower(): Kernel(
+        partial(_resize, by), takes_box=True, is_product=True, software=f"Pillow's {by.name.lower()}"
+    )
+    for by in Image.Resampling
+}
