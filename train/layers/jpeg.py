@@ -29,6 +29,7 @@ def jpeg(
     *,
     sampling: Sampling = "4:2:0",
     rounding: Rounding = "straight_through",
+    biases: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Encode and decode images as libjpeg-turbo does.
 
@@ -37,6 +38,8 @@ def jpeg(
         luma: quantisation table, [8, 8] or [N, 8, 8], in rows and columns (not zigzag), 1 and more.
         chroma: the same for colour; needed unless grey.
         rounding: of the quantised coefficients; everything else is rounded straight through.
+        biases: what is added to the size of luma's and chroma's coefficients, [8, 8] each, before their fraction is
+            cut off: 0.5 in libjpeg, less where an encoder has a dead zone; with the gradient of the identity.
 
     Returns:
         float, the images' shape, in [0, 1]; whole grey levels over 255 with `straight_through`.
@@ -47,7 +50,8 @@ def jpeg(
         levels = _round(images * 255)
         if chroma is None or sampling == "grey":
             return (_compress(levels - 128, luma, ROUNDINGS[rounding]) + 128) / 255
-        return _colour(levels, luma, chroma, *HALVED[sampling], ROUNDINGS[rounding]) / 255
+        quantisers = (ROUNDINGS[rounding],) * 2 if biases is None else (_cut_off(biases[0]), _cut_off(biases[1]))
+        return _colour(levels, luma, chroma, *HALVED[sampling], quantisers) / 255
 
 
 class StraightThrough(torch.autograd.Function):
@@ -87,10 +91,45 @@ ROUNDINGS: dict[Rounding, Quantiser] = {
 }
 
 
+def _cut_off(bias: Tensor) -> Quantiser:
+    def quantised(x: Tensor) -> Tensor:
+        """Cut off the fractions of coefficients [N, rows of blocks, 8, W]."""
+        added = torch.copysign(bias.to(x).repeat(1, x.shape[-1] // BLOCK), x.detach())
+        rounded: Tensor = StraightThrough.apply(x, added.add_(x.detach()).trunc_())
+        return rounded
+
+    return quantised
+
+
 def _round(x: Tensor) -> Tensor:
     """Round halves up, as libjpeg's shifts do, with the gradient of the identity."""
     rounded: Tensor = StraightThrough.apply(x, (x.detach() + 0.5).floor_())
     return rounded
+
+
+def unquantised(levels: Tensor, luma: Tensor, chroma: Tensor, down: int, across: int) -> tuple[Tensor, Tensor]:
+    """Return the coefficients that a JPEG encoder would round, in steps; nothing is rounded on the way to them.
+
+    Args:
+        levels: [1, 3, H, W] grey levels from 0 to 255.
+
+    Returns:
+        luma's [1, rows, columns, 8, 8] and chroma's [2, …]: blocks, and in each down and across.
+    """
+    to_ycc = levels.new_tensor(LIBJPEG_TO_YCC) / FIXED_POINT
+    ycc = torch.einsum("kc,nchw->nkhw", to_ycc, levels)
+    height, width = levels.shape[-2:]
+    padded = _pad(ycc, -width % (BLOCK * across), -height % (BLOCK * down))
+    small = F.avg_pool2d(padded[:, 1:], (down, across))
+    planes = (padded[0, :1] - 128, luma), (small[0], chroma)
+    dct = libjpeg_dct_matrix(levels) / math.sqrt(BLOCK)
+    y, colours = (dct @ _blocks(plane) @ dct.T / table.to(levels) for plane, table in planes)
+    return y, colours
+
+
+def _blocks(planes: Tensor) -> Tensor:
+    count, height, width = planes.shape
+    return planes.view(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
 
 
 def _mix(images: Tensor, matrix: tuple[tuple[int, ...], ...], offset: tuple[float, ...]) -> Tensor:
@@ -100,13 +139,15 @@ def _mix(images: Tensor, matrix: tuple[tuple[int, ...], ...], offset: tuple[floa
     return torch.baddbmm(images.new_tensor(offset).view(3, 1), weights, images.flatten(2)).view(images.shape)
 
 
-def _colour(levels: Tensor, luma: Tensor, chroma: Tensor, down: int, across: int, quantised: Quantiser) -> Tensor:
+def _colour(
+    levels: Tensor, luma: Tensor, chroma: Tensor, down: int, across: int, quantisers: tuple[Quantiser, Quantiser]
+) -> Tensor:
     """Compress colour, [N, 3, H, W] in grey levels, a chroma sample standing for `down` × `across` pixels."""
     height, width = levels.shape[-2:]
     halves_down = -1 / FIXED_POINT  # as libjpeg rounds chroma
     ycc = _round(_mix(levels, LIBJPEG_TO_YCC, (-128, halves_down, halves_down)))
-    y = _compress(ycc[:, :1], luma, quantised)
-    colours = _compress(_shrink(ycc[:, 1:], down, across), chroma, quantised)
+    y = _compress(ycc[:, :1], luma, quantisers[0])
+    colours = _compress(_shrink(ycc[:, 1:], down, across), chroma, quantisers[1])
     colours = _grow(colours[..., : math.ceil(height / down), : math.ceil(width / across)], down, across)
     rgb = _mix(torch.cat([y, colours[..., :height, :width]], dim=1), LIBJPEG_TO_RGB, (128, 128, 128))
     return _round(rgb).clamp(0, 255)

@@ -26,6 +26,7 @@ class Jpeg(nn.Module):
         thresholds: the estimated bits a pixel above which the next tables are taken, one fewer than there are tables;
             empty: the first tables, whatever the image.
         rounding: of the quantised coefficients, as `train.layers.jpeg.jpeg` has it.
+        biases: of luma and chroma, 64 each in rows, as it has them too.
     """
 
     luma: Tensor
@@ -39,18 +40,25 @@ class Jpeg(nn.Module):
         thresholds: Sequence[float] = (),
         *,
         rounding: Rounding = "straight_through",
+        biases: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.sampling, self.rounding = SAMPLINGS[sampling], rounding
         luma, chroma = (torch.tensor([pair[kind] for pair in tables]).float().view(-1, 8, 8) for kind in (0, 1))
         self.register_buffer("luma", luma, persistent=False)
         self.register_buffer("chroma", chroma, persistent=False)
+        self.biases = None if biases is None else tuple(torch.tensor(each).view(8, 8) for each in biases)
         self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         chosen = self.choose(images)
         return jpeg(
-            images.clamp(0, 1), self.luma[chosen], self.chroma[chosen], sampling=self.sampling, rounding=self.rounding
+            images.clamp(0, 1),
+            self.luma[chosen],
+            self.chroma[chosen],
+            sampling=self.sampling,
+            rounding=self.rounding,
+            biases=self.biases,
         )
 
     @torch.no_grad()
