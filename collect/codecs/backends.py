@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,7 @@ class BackendMissing(ValueError):
 
 def backend(module: str) -> Any:
     """Import a library of the extra `stacks`; raises BackendMissing."""
+    logging.getLogger(module).setLevel(logging.WARNING)  # pyvips tells each step at INFO
     try:
         return import_module(module)
     except ImportError:  # its own shared libraries can be missing too

@@ -26,7 +26,8 @@ class Resize(nn.Module):
         height, width = images.shape[-2:]
         wide, high = self.rule.scaled((width, height))
         if (wide, high) != (width, height):
-            across, down = (_matrix(*lengths, self.kernel).to(images) for lengths in ((width, wide), (height, high)))
+            lines = zip((width, height), (wide, high), self.rule.scales((width, height)), strict=True)
+            across, down = (_matrix(length, served, self.kernel, scale).to(images) for length, served, scale in lines)
             images = whole(down @ whole(images @ across.T))
         left, top, right, bottom = self.rule.kept((wide, high)) or (0, 0, wide, high)
         return images[..., top:bottom, left:right]
@@ -39,6 +40,6 @@ def whole(images: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _matrix(length: int, served: int, kernel: str) -> Tensor:
+def _matrix(length: int, served: int, kernel: str, scale: float) -> Tensor:
     """Return the float [served, length] matrix by which a kernel resizes a line of pixels."""
-    return torch.from_numpy(kernel_matrix(length, served, kernel).copy())
+    return torch.from_numpy(kernel_matrix(length, served, kernel, scale).copy())

@@ -31,12 +31,13 @@ class Kernel(NamedTuple):
 
     Where `takes_box` is set, `resize` also takes the edges of the part to show, to a fraction of a pixel, and pairing
     tries this kernel. Where `takes_scales` is set, it also takes the factors of width and height before rounding, by
-    which a library places its pixels. `is_product` says that `resize` is the two matrices' product: across first,
-    rounded, then down, rounded. `package` is what has to be installed (`backends.py`).
+    which a library places its pixels, and `matrix` that of its line; None: as the sizes have it. `is_product` says
+    that `resize` is the two matrices' product: across first, rounded, then down, rounded. `package` is what has to be
+    installed (`backends.py`).
     """
 
     resize: Callable[..., Pixels]
-    matrix: Callable[[int, int], NDArray[np.float32]] | None = None
+    matrix: Callable[..., NDArray[np.float32]] | None = None
     takes_box: bool = False
     takes_scales: bool = False
     is_product: bool = False
@@ -56,11 +57,11 @@ def installed_kernels() -> list[str]:
     return [name for name, kernel in all_kernels().items() if is_installed(kernel.package)]
 
 
-def kernel_matrix(length: int, served: int, kernel: str) -> NDArray[np.float32]:
-    """Return the [served, length] matrix by which a kernel resizes a line of pixels."""
+def kernel_matrix(length: int, served: int, kernel: str, scale: float | None = None) -> NDArray[np.float32]:
+    """Return the [served, length] matrix by which a kernel resizes a line of pixels; scale is that before rounding."""
     known = all_kernels()[kernel]
     if known.matrix is not None:
-        return known.matrix(length, served)
+        return known.matrix(length, served, *([scale] if known.takes_scales else []))
     impulses = Image.fromarray(np.eye(length, dtype=np.float32))
     return np.asarray(known.resize(impulses, (served, length)), np.float32).T
 

@@ -19,20 +19,25 @@ GAP = 2  # libvips averages whole pixels first where as much of the shrinking is
 
 def _resize(image: Image.Image, size: tuple[int, int], scales: tuple[float, float] | None = None) -> Image.Image:
     pixels = backend("pyvips").Image.new_from_array(np.asarray(image.convert("RGB")))
-    if scales is None or tuple(int(side * by + 0.5) for side, by in zip(image.size, scales, strict=True)) != size:
-        scales = size[0] / image.width, size[1] / image.height
-    return Image.fromarray(pixels.resize(scales[0], vscale=scales[1]).numpy())
+    wide, high = map(_scale, image.size, size, scales or (None, None))
+    return Image.fromarray(pixels.resize(wide, vscale=high).numpy())
 
 
-def _matrix(length: int, served: int) -> NDArray[np.float32]:
-    step, places = length / served, np.arange(served, dtype=np.float64)
+def _scale(length: int, served: int, scale: float | None) -> float:
+    """Return a scale that libvips rounds to the length served."""
+    return scale if scale and int(length * scale + 0.5) == served else served / length
+
+
+def _matrix(length: int, served: int, scale: float | None = None) -> NDArray[np.float32]:
+    step, places = 1 / _scale(length, served, scale), np.arange(served, dtype=np.float64)
     if step < 1:
         return _weighed(_bicubic, length, 1, places * step - 0.5)
     whole = max(1, int(step / GAP))
     boxes = -(-length // whole)
     covered = np.arange(boxes * whole).reshape(boxes, whole).T
     averaged = weighed(length, covered, np.full(covered.shape, 1 / whole))
-    centres = (places + 0.5) * step / whole - 0.5
+    unused = length - served * step
+    centres = ((places + 0.5) * step + unused / 2) / whole - 0.5
     return _weighed(_lanczos, boxes, step / whole, centres) @ averaged
 
 

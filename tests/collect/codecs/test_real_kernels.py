@@ -190,3 +190,19 @@ def test_imagemagicks_filters(chain: str, option: str) -> None:
     assert np.abs(to_levels(by(image)) - converted(image, size, command, option)).max() < 1e-6
     finer = all_kernels()["imagemagick"].resize(image, (384, 225))
     check_equal(by(finer), converted(image, (384, 225), "-resize", "384x225!", command, option))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
+@pytest.mark.parametrize("part", PARTS)
+def test_swscale_comes_near_ffmpegs(part: tuple[int, int, int, int]) -> None:
+    image = PHOTO.crop(part).convert("L")
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    for width, height in SIZES[:-1]:
+        scaler = f"scale={width}:{height}:flags=bicubic+accurate_rnd"
+        command = ["ffmpeg", "-loglevel", "error", "-f", "png_pipe", "-i", "-", "-vf", scaler]
+        command += ["-pix_fmt", "gray", "-f", "rawvideo", "-"]
+        raw = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True).stdout
+        ours = to_image(all_kernels()["swscale"].resize(image, (width, height))).convert("L")
+        difference = np.abs(np.asarray(ours, int) - np.frombuffer(raw, np.uint8).reshape(height, width))
+        assert difference.max() <= 5 and difference.mean() < 0.02

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from collect import codecs
 from collect.codecs.quantisation import Tables
+from train.layers.encoder import RealSteps
 from train.models import checkpoint
 from train.models.hybrid import Hybrid
 from train.models.residual import Residual
@@ -112,6 +113,33 @@ def test_tables_that_vary_are_chosen_by_bitrate_or_else_the_commonest() -> None:
 def test_the_gradient_passes_the_whole_chain() -> None:
     images = batch(photo_crop(2, 64)).requires_grad_()
     (gradient,) = torch.autograd.grad(Hybrid(emulator("resize:0.5+sharpen:0.5+jpeg:70"))(images).square().sum(), images)
+    assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "fit:50:gd:half_up+jpeg:82",
+        "resize:0.75:imagemagick+unsharp:0.75:0.75:0.008+jpeg:82",
+        "fit:40:imagemagick_8bit+gaussian_sharpen:0.4+png",
+        "resize:1.4:imagemagick+png",
+        "resize:0.4:canvas+jpeg:92+jpeg:75",
+        "resize:0.6:canvas_medium+png",
+        "resize:1.5:canvas_high+png",
+        "resize:0.4:libvips:half_up+jpeg:80",
+    ],
+)
+def test_a_chain_of_other_software_is_really_run_with_a_gradient_that_comes_near(chain: str) -> None:
+    if "libvips" in chain:
+        pytest.importorskip("pyvips", exc_type=ImportError)
+    image = photo_crop(3, 96).crop((0, 0, 61, 47))
+    images = batch(image).requires_grad_()
+    model = Hybrid(emulator(chain))
+    served = model(images)
+    assert error(served[0].detach(), real(image, chain)) < 0.002
+    assert isinstance(model.before, RealSteps)
+    assert error(model.before.layers(images.detach()), model.before(images.detach())) < 1.7
+    (gradient,) = torch.autograd.grad(served.square().sum(), images)
     assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.9
 
 
