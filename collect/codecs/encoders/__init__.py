@@ -55,6 +55,7 @@ class Encoder:
     fixed: ClassVar[dict[str, Any]] = {}  # what the library is always told
     choices: ClassVar[dict[str, dict[str, Any]]] = {}  # what it is told by arguments after the first
     place: ClassVar[int] = 0  # of its guesses among those of all encoders: those of lower places are tried first
+    takes_tables: ClassVar[bool] = False  # an argument `tables` stands for those of files
     transform: BlockTransform | None = None
     is_lossless = False
 

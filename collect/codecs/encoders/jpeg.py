@@ -22,6 +22,7 @@ class Jpeg(Encoder):
     forms = "jpeg:QUALITY[:444|422|420][:progressive][:optimised][:ifast], jpeg:tables[:444|…]"
     format, media_type = "JPEG", "image/jpeg"
     lowest_quality = 1
+    takes_tables = True
     fixed = SAMPLINGS["420"]
     choices = SAMPLINGS | {
         "progressive": {"progressive": True},
