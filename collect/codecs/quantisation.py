@@ -51,9 +51,15 @@ def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return libjpeg's own luma and chroma tables of a quality, in rows, read off a file that it wrote."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as image:
+    luma, chroma = read_tables(buffer.getvalue())
+    return luma, chroma
+
+
+def read_tables(data: bytes) -> tuple[tuple[int, ...], ...]:
+    """Read a JPEG's tables, in rows."""
+    with Image.open(io.BytesIO(data)) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        return tuple(image.quantization[0]), tuple(image.quantization[1])
+        return tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
 
 
 def exact_quality(tables: Tables) -> int | None:

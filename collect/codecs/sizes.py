@@ -72,7 +72,7 @@ class SizeRule:
         if self.by != "cover":
             return None
         width, height = (min(side, int(most)) for side, most in zip(scaled, self.numbers, strict=True))
-        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+        left, top = (scaled[0] - width + 1) // 2, (scaled[1] - height + 1) // 2  # as sharp has it where a cut is odd
         return None if (width, height) == scaled else (left, top, left + width, top + height)
 
     def served(self, size: Size) -> Size:

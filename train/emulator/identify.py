@@ -170,7 +170,7 @@ def _learn_rules(
     """Learn which tables an image gets, by the estimated bitrate and by the file's size."""
     places = {each.steps: place for place, each in enumerate(tables)}
     known = [header for header in headers if header.tables in places]
-    if len(tables) < 2 or len(known) < 2:
+    if len(tables) < 2 or len(known) < 2 or not _takes_tables(chain):
         return None, None
     known = known[:: math.ceil(len(known) / MAX_RULE_PAIRS)]
     images = (codecs.before_encoding(read_upright(header.original), chain) for header in known)
@@ -185,10 +185,12 @@ def _learn_from_all_pairs(scored: Emulator, headers: Sequence[Header], score: st
     tables = table_sets(headers)
     *steps, encoder = scored.chain.split("+")
     changed: dict[str, Any] = {}
-    name, _, *options = [*encoder.split(":"), ""]
-    if scored.tables and all_encoders()[name].takes_tables:
-        argument = quantisation.tables_argument([each.steps for each in tables])
-        chain = "+".join([*steps, ":".join(filter(None, [name, argument, *options]))])
+    if scored.tables:
+        chain = scored.chain
+        if _takes_tables(chain):
+            name, _, *options = encoder.split(":")
+            argument = quantisation.tables_argument([each.steps for each in tables])
+            chain = "+".join([*steps, ":".join([name, argument, *options])])
         thresholds, limit = _learn_rules(headers, chain, tables, deadline)
         is_lost = bool(scored.thresholds or scored.limit) and not (thresholds or limit)
         if time.monotonic() <= deadline and not is_lost:
@@ -281,3 +283,8 @@ def _describe_table_rule(found: Emulator) -> str:
     elif found.thresholds:
         told = "an estimate of its bits a pixel tells which an image gets"
     return f"; there are {len(found.tables)} sets of tables, and {told}"
+
+
+def _takes_tables(chain: str) -> bool:
+    """Tell whether a chain's last encoder takes the tables of files for its own."""
+    return all_encoders()[chain.split("+")[-1].split(":")[0]].takes_tables

@@ -47,7 +47,7 @@ class Jpeg(nn.Module):
         luma, chroma = (torch.tensor([pair[kind] for pair in tables]).float().view(-1, 8, 8) for kind in (0, 1))
         self.register_buffer("luma", luma, persistent=False)
         self.register_buffer("chroma", chroma, persistent=False)
-        self.biases = None if biases is None else tuple(torch.tensor(each).view(8, 8) for each in biases)
+        self.biases = biases and (torch.tensor(biases[0]).view(8, 8), torch.tensor(biases[1]).view(8, 8))
         self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -55,8 +55,8 @@ class Encoder:
     lowest_quality: ClassVar[int | None] = 0  # None: it takes none
     fixed: ClassVar[dict[str, Any]] = {}  # what the library is always told
     choices: ClassVar[dict[str, dict[str, Any]]] = {}  # what it is told by arguments after the first
-    takes_tables: ClassVar[bool] = False  # `NAME:tables`
     place: ClassVar[int] = 0  # of its guesses among those of all encoders: those of lower places are tried first
+    takes_tables: ClassVar[bool] = False  # an argument `tables` stands for those of files
     transform: BlockTransform | None = None
     is_lossless = False
 

@@ -20,12 +20,13 @@ SAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420"}
 
 
 class AVIF(NamedTuple):
-    """An AVIF's pixel format and quantiser."""
+    """An AVIF's pixel format, quantiser and number of tiles."""
 
     sampling: str  # 444, 422 or 420
     bits: int
     grey: bool
     quantiser: int  # 0–255, a coarser step the higher
+    tiles: int = 1
 
 
 class Bits:
@@ -44,8 +45,8 @@ class Bits:
         return value
 
 
-def quantiser(data: bytes) -> int:
-    """Return base_q_idx, 0–255, of OBUs that hold a still picture; raises ValueError for any others."""
+def _quantiser_and_tiles(data: bytes) -> tuple[int, int]:
+    """Return base_q_idx, 0–255, and the number of tiles of OBUs that hold a still picture; ValueError for others."""
     units = _units(data)
     frame = units.get(FRAME, units.get(FRAME_HEADER))
     if frame is None or SEQUENCE not in units:
@@ -63,8 +64,8 @@ def quantiser(data: bytes) -> int:
         bits(32)
     if for_screens and not is_superres:
         bits()  # block copy
-    _tiles(bits, width, height, 7 if is_wide_block else 6)
-    return bits(8)
+    tiles = _tiles(bits, width, height, 7 if is_wide_block else 6)
+    return bits(8), tiles
 
 
 def _units(data: bytes) -> dict[int, bytes]:
@@ -100,8 +101,8 @@ def _sequence(bits: Bits) -> tuple[int, int, int, int]:
     return width, height, is_wide_block, bits()
 
 
-def _tiles(bits: Bits, width: int, height: int, block: int) -> None:
-    """Pass over how a picture is cut into tiles; `block` is the logarithm of a superblock's side."""
+def _tiles(bits: Bits, width: int, height: int, block: int) -> int:
+    """Read into how many tiles a picture is cut; `block` is the logarithm of a superblock's side."""
     columns, rows = (math.ceil(side / (1 << block)) for side in (width, height))
     if not bits():
         raise ValueError("an AV1 picture with tiles of different sizes")
@@ -111,6 +112,7 @@ def _tiles(bits: Bits, width: int, height: int, block: int) -> None:
     down = _count_up(bits, max(least - across, 0), _log2(1, min(rows, MOST_TILES)))
     if across or down:
         bits(across + down + 2)
+    return 1 << across + down
 
 
 def _count_up(bits: Bits, number: int, most: int) -> int:
@@ -128,7 +130,7 @@ def _log2(size: int, target: int) -> int:
 
 
 def avif(data: bytes) -> AVIF:
-    """Read an AVIF's pixel format and quantiser; raises ValueError for another or a damaged file."""
+    """Read an AVIF's pixel format, quantiser and number of tiles; raises ValueError for another or a damaged file."""
     if data[4:8] != b"ftyp":
         raise ValueError("no AVIF")
     found = dict(boxes(data))
@@ -137,8 +139,8 @@ def avif(data: bytes) -> AVIF:
         raise ValueError("an AVIF without its configuration")
     flags = settings[2]
     sampling = SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "other")
-    step = quantiser(_picture(data, found))
-    return AVIF(sampling, (8, 10, 8, 12)[flags >> 5 & 3], bool(flags >> 4 & 1), step)
+    step, tiles = _quantiser_and_tiles(_picture(data, found))
+    return AVIF(sampling, (8, 10, 8, 12)[flags >> 5 & 3], bool(flags >> 4 & 1), step, tiles)
 
 
 def _picture(data: bytes, found: dict[bytes, bytes]) -> bytes:

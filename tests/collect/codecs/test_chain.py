@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from collect import codecs
+from collect.codecs.backends import is_installed
 
 RANDOM = np.random.default_rng(2012)
 PIXELS = np.kron(RANDOM.integers(0, 256, (12, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)
 PHOTO = Image.fromarray(np.clip(PIXELS + RANDOM.normal(0, 6, PIXELS.shape), 0, 255).astype(np.uint8))
+
+FOREIGN = [
+    chain
+    for chain, package in (("mozjpeg:75", "pyvips"), ("jpegli:75", "pyjpegli"), ("vips_avif:75:e0", "pyvips"))
+    if is_installed(package)
+]
 
 
 def opened(codec: str, image: Image.Image = PHOTO) -> Image.Image:
@@ -83,7 +90,7 @@ def test_png_keeps_every_pixel_and_only_the_profile_of_the_metadata() -> None:
     image = PHOTO.copy()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.info = {"icc_profile": profile, "comment": b"private", "exif": b"Exif\0\0private", "xmp": b"private"}
-    for codec in ("png", "jpeg:75", "jpeg:75:ifast", "webp:80", "avif:80"):
+    for codec in ("png", "jpeg:75", "jpeg:75:ifast", "go:75", *FOREIGN, "webp:80", "avif:80"):
         data = codecs.encode(image, codec)
         assert b"private" not in data
         assert Image.open(io.BytesIO(data)).info["icc_profile"] == profile

@@ -19,9 +19,16 @@ MADE = {
     "jpeg": ["jpeg:75:420", "jpeg:90:444:progressive", "jpeg:tables:422", "jpeg:82:420:ifast"],
     "jpeg_ijg": ["jpeg_ijg:75:420"],
     "jpeg_requantised": ["jpeg_requantised:75:420"],
+    "jpegli": ["jpegli:80", "jpegli:1"],
+    "go": ["go:75", "go:tables"],
+    "mozjpeg": ["mozjpeg:80:420", "mozjpeg:92:444:baseline:noovershoot", "mozjpeg:70:420:baseline:table0"],
+    "vips_avif": ["vips_avif:50:444:e1", "vips_avif:80:420:e0"],
     "png": ["png"],
     "webp": ["webp:50:m4", "webp:80:m0", "webp:lossless"],
 }
+
+
+NEEDS = {"jpegli": "pyjpegli", "mozjpeg": "pyvips", "vips_avif": "pyvips"}
 
 
 def made(chain: str, folder: Path) -> Rendition:
@@ -36,7 +43,10 @@ def test_every_encoder_is_tried_here() -> None:
 
 @pytest.mark.parametrize("chain", [chain for chains in MADE.values() for chain in chains])
 def test_an_encoder_is_guessed_from_its_file_alone(chain: str, tmp_path: Path) -> None:
-    seen, maker = made(chain, tmp_path), all_encoders()[chain.split(":")[0]]
+    name = chain.split(":")[0]
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], exc_type=ImportError)
+    seen, maker = made(chain, tmp_path), all_encoders()[name]
     tables: list[Tables] = [codecs.quantisation.read_codec(seen.file)["tables"]] if maker.format == "JPEG" else []
     assert maker.variant(seen.file)
     assert chain in maker.guesses([seen], tables)
@@ -54,6 +64,16 @@ def test_what_changes_no_pixel_says_so() -> None:
     lossless = ("png", "webp:lossless")
     for chain in (chain for chains in MADE.values() for chain in chains):
         assert encoder(*chain.split(":"), tables=TABLES).is_lossless == (chain in lossless)
+
+
+def test_nothing_is_guessed_of_an_encoder_whose_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for chain, names in (("jpeg:75", ("jpegli", "mozjpeg")), ("avif:60:444:s9", ("vips_avif",))):
+        seen = made(chain, tmp_path)
+        for name in names:
+            monkeypatch.setattr(f"collect.codecs.encoders.{name}.is_installed", lambda _: False)
+            assert [*all_encoders()[name].guesses([seen], [TABLES])] == []
 
 
 def test_a_quality_is_found_by_a_measure_that_rises_with_it() -> None:

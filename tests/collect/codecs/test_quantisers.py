@@ -59,6 +59,13 @@ def test_avif_tells_its_sampling(sampling: str) -> None:
     assert found == AVIF(sampling, bits=8, grey=False, quantiser=120)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_avif_tells_its_tiles(threads: int) -> None:
+    pytest.importorskip("pyvips", exc_type=ImportError)
+    data = codecs.encode(PHOTO.resize((500, 300)), f"vips_avif:50:e0:t{threads}")
+    assert avif(data) == AVIF("444", bits=8, grey=False, quantiser=148, tiles=threads)
+
+
 @pytest.mark.parametrize("size", [(16, 16), (301, 150), (4500, 40), (2000, 1300)])
 @pytest.mark.parametrize("speed", [9, 10])
 def test_avif_tells_its_quantiser_which_is_the_quality_s_whatever_the_image(size: tuple[int, int], speed: int) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from skimage import data
 
 from collect import codecs
+from collect.codecs import backends
 from collect.codecs.quantisation import read_codec
 
 PHOTOS = [
@@ -21,6 +22,21 @@ PHOTOS = [
     Image.fromarray(np.random.default_rng(8).integers(0, 256, (19, 34, 3), np.uint8)),
     Image.new("RGB", (1, 3), (250, 3, 90)),
 ]
+
+
+GO = """
+package main
+
+import ("fmt"; "image/jpeg"; "image/png"; "os")
+
+func main() {
+    image, err := png.Decode(os.Stdin)
+    if err != nil { panic(err) }
+    var quality int
+    fmt.Sscan(os.Args[1], &quality)
+    jpeg.Encode(os.Stdout, image, &jpeg.Options{Quality: quality})
+}
+"""
 
 
 def image_magick() -> str | None:
@@ -33,6 +49,12 @@ def image_magick() -> str | None:
 
 def pixels(data: bytes) -> bytes:
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def as_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(params=range(len(PHOTOS)))
@@ -55,3 +77,59 @@ def test_ifast_is_image_magicks_transform_up_to_quality_90(
     tables = read_codec(after)["tables"]
     by_tables = chain.replace(str(quality), "tables")
     assert pixels(codecs.encode(photo, by_tables, tables)) == pixels(after.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def go(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("go") is None:
+        pytest.skip("Go is not installed")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "main.go").write_text(GO)
+    subprocess.run(["go", "build", "-o", "encode", "main.go"], cwd=folder, check=True)
+    return folder / "encode"
+
+
+@pytest.mark.parametrize("quality", [5, 75, 98])
+def test_go_is_gos_image_jpeg(photo: Image.Image, quality: int, go: Path) -> None:
+    real = subprocess.run([go, str(quality)], input=as_png(photo), capture_output=True, check=True).stdout
+    assert pixels(codecs.encode(photo, f"go:{quality}")) == pixels(real)
+
+
+def test_mozjpegs_options_reach_it(photo: Image.Image) -> None:
+    vips = pytest.importorskip("pyvips", exc_type=ImportError)
+    handed = vips.Image.new_from_array(np.asarray(photo))
+    plain = {"Q": 80, "optimize_coding": True, "trellis_quant": True, "subsample_mode": "on", "keep": "none"}
+    progressive = {"optimize_scans": True, "interlace": True}
+    deringing = {"overshoot_deringing": True}
+    for options, real in (
+        ("", {"quant_table": 3} | progressive | deringing),
+        (":444:noovershoot", {"quant_table": 3, "subsample_mode": "off"} | progressive),
+        (":baseline:table0", deringing),
+    ):
+        assert codecs.encode(photo, f"mozjpeg:80{options}") == handed.jpegsave_buffer(**plain | real)
+
+
+def test_jpegli_is_its_wheels(photo: Image.Image) -> None:
+    jpegli = pytest.importorskip("pyjpegli")
+    assert codecs.encode(photo, "jpegli:80") == jpegli.encode(photo.tobytes(), *photo.size, 80)
+
+
+def test_vips_avif_is_what_sharp_has_libvips_write(photo: Image.Image) -> None:
+    vips = pytest.importorskip("pyvips", exc_type=ImportError)
+    handed = vips.Image.new_from_array(np.asarray(photo))
+    for threads in (1, 4):
+        vips.concurrency_set(threads)
+        real = handed.heifsave_buffer(Q=50, compression="av1", effort=1, subsample_mode="off", bitdepth=8, keep="none")
+        vips.concurrency_set(2)
+        assert pixels(codecs.encode(photo, f"vips_avif:50:444:e1:t{threads}")) == pixels(real)
+
+
+@pytest.mark.parametrize("chain", ["mozjpeg:80", "jpegli:80", "vips_avif:50:e0"])
+def test_a_missing_library_is_named_with_what_installs_it(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str) -> None:
+        raise ImportError(module)
+
+    codecs.check(chain)
+    monkeypatch.setattr(backends, "import_module", missing)
+    with pytest.raises(backends.BackendMissing, match=r"is not installed: pip install 'comreadv\[stacks\]'"):
+        codecs.encode(PHOTOS[0], chain)

@@ -19,6 +19,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 from collect import codecs
+from collect.codecs.backends import is_installed
 from collect.codecs.kernels import SizeRule, resize_step
 from params import UserError
 from train.emulator import table_rules
@@ -35,6 +36,16 @@ Platform = Callable[[Image.Image], bytes]
 PHOTOS = [Image.fromarray(photo).convert("RGB") for photo in (data.astronaut(), data.coffee(), data.cat())]
 RANDOM = np.random.default_rng(3)
 LUMA, CHROMA = (tuple(map(int, RANDOM.integers(low, 60, 64))) for low in (3, 9))
+FOREIGN = [  # by libraries that need not be installed
+    chain
+    for chain, package in (
+        ("mozjpeg:80:420", "pyvips"),
+        ("mozjpeg:77:444:baseline:table0:noovershoot", "pyvips"),
+        ("jpegli:80", "pyjpegli"),
+        ("vips_avif:50:444:e1", "pyvips"),
+    )
+    if is_installed(package)
+]
 
 
 def photo(index: int) -> Image.Image:
@@ -68,6 +79,8 @@ def upload(tmp_path: Path) -> Callable[..., Path]:
         "jpeg:63:422",
         "jpeg:87:444:progressive",
         "jpeg:82:420:ifast",
+        "go:75",
+        *FOREIGN,
         "webp:37:m4",
         "webp:81:m2",
         "webp:20:m0",
