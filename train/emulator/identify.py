@@ -24,6 +24,7 @@ from collect.terminal import terminal
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.encoder_guesses import alike, guesser
+from train.emulator.fit import fit
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
 from train.emulator.observations import Header, read_header, read_pair, read_upright, resize_rules, with_mask
 from train.emulator.search import OWN_SIZE, Candidate, Search, apply_chain, find_candidate
@@ -140,6 +141,8 @@ def _search_chain(
         pairs=0,
         why=doubt,
     )
+    if encoders is not None and error <= identity and not search.is_found(candidate):
+        found = fit(found, observed, deadline)
     return found, is_stamped
 
 

@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from PIL import Image
 from pydantic import Field, model_validator
 
@@ -17,6 +18,8 @@ from collect.files import read_json, to_json, write_atomically
 from params import Block, Count, Positive, Share
 from train.emulator.words import describe_chain
 from train.layers.bitrate import image_bitrate
+from train.models.hybrid import Hybrid
+from train.tensors import from_pixels, to_levels, to_picture
 
 IDENTIFIED = 0.05  # grey levels of mean error up to which a chain is taken for the platform's own
 
@@ -55,6 +58,20 @@ class Limit(Block):
         return min(too_large, count - 1)
 
 
+Biases = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=64, max_length=64)]
+Row = tuple[float, ...]
+
+
+class Fitted(Block):
+    """Numbers of a chain that were fitted to its pairs, as `train.layers.fitted` has them; None: as the chain's own."""
+
+    taps: Row | None = None  # of the kernel
+    filter: tuple[Row, ...] | None = None  # between the resize and the encoder
+    colours: tuple[Row, Row, Row] | None = None  # how they mix after the filter
+    offset: Row | None = None  # grey levels
+    biases: tuple[Biases, Biases] | None = None  # of a JPEG's rounding
+
+
 class Emulator(Block):
     """A chain of real encoders, and how well it reproduces the platform it was found from.
 
@@ -67,6 +84,7 @@ class Emulator(Block):
     tables: tuple[Tables, ...] = ()
     thresholds: tuple[float, ...] | None = None
     limit: Limit | None = None
+    fitted: Fitted | None = None
     format: str  # of the renditions: JPEG, WEBP, JPEG2000, AVIF, PNG
     identified: bool
     mae: float  # grey levels, over the pairs that score
@@ -87,8 +105,17 @@ class Emulator(Block):
 
         Raises ValueError for an image too large.
         """
+        if self.fitted is not None:
+            return self._served_by_layers(image)
         tables = self.choose(image)
         return codecs.decoded(image, self.chain, tables.steps if tables else None)
+
+    @torch.no_grad()
+    def _served_by_layers(self, image: Image.Image | Path) -> Image.Image:
+        """Return what the chain serves where numbers of it are fitted, which only its layers have."""
+        upright = codecs.before_encoding(image, "png")
+        layers = Hybrid(self.model_dump(mode="json"), residual=False)
+        return to_picture(to_levels(layers(from_pixels(upright)[None] / 255))[0])
 
     def choose(self, image: Image.Image | Path) -> Tables | None:
         """Return the tables that an image gets: by a rule, else the commonest; None where there are none."""
@@ -104,7 +131,7 @@ class Emulator(Block):
     @property
     def words(self) -> str:
         """The chain in words: the software behind it."""
-        return describe_chain(self.chain)
+        return describe_chain(self.chain) + ("; numbers of it fitted to the pairs" if self.fitted else "")
 
     @property
     def encoder(self) -> str:

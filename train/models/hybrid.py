@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from collect.codecs.filters import all_filters, filter_step
 from collect.codecs.kernels import SIZE_STEPS, all_kernels, resize_step
 from train.layers.encoder import RealEncoder, RealSteps, with_gradient
 from train.layers.filters import LinearFilter
+from train.layers.fitted import FittedFilter, FittedResize, Whole
 from train.layers.resize import Resize
 from train.layers.sharpen import Sharpen
 from train.layers.steps import Jpeg
@@ -35,7 +36,9 @@ class Hybrid(nn.Module):
         super().__init__()
         *steps, encoder = emulator["chain"].split("+")
         layers = nn.Sequential(*(layer(step, emulator) for step in steps))
-        self.before = layers if all(map(is_exact, steps)) else RealSteps("+".join(steps), layers)
+        self.before: nn.Module = layers if all(map(is_exact, steps)) else RealSteps("+".join(steps), layers)
+        if fitted := emulator.get("fitted"):
+            self.before = fitted_steps(self.before, steps, fitted)
         self.encoder = layer(encoder, emulator)
         self.residual = Residual() if residual and not emulator["identified"] else None
 
@@ -110,7 +113,7 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
         case "jpeg" if "ifast" not in arguments:
             sampling = next((each for each in arguments[1:] if each.isdigit()), "420")
             if arguments[0] != "tables":
-                return Jpeg(sampling, [quantisation.standard_tables(int(arguments[0]))])
+                return Jpeg(sampling, [quantisation.standard_tables(int(arguments[0]))], biases=_biases(emulator))
             return _jpeg(sampling, emulator)
         case "png":
             return nn.Identity()
@@ -119,6 +122,17 @@ def layer(step: str, emulator: Mapping[str, Any]) -> nn.Module:
         case _:
             tables = max(emulator["tables"], key=lambda each: each["share"], default=None)
             return RealEncoder(step, tables and (tables["luma"], tables["chroma"] or tables["luma"]))
+
+
+def fitted_steps(before: nn.Module, steps: Sequence[str], fitted: Mapping[str, Any]) -> nn.Module:
+    """Put the numbers that were fitted in place of the kernel, or behind the steps."""
+    if fitted["taps"] is not None:
+        name, *arguments = steps[0].split(":")
+        before = nn.Sequential(FittedResize(resize_step(name, *arguments)[0], torch.tensor(fitted["taps"])), Whole())
+    if fitted["filter"] is not None:
+        numbers = (torch.tensor(fitted[name]) for name in ("filter", "colours", "offset"))
+        before = nn.Sequential(before, FittedFilter(*numbers), Whole())
+    return before.requires_grad_(False)
 
 
 def is_exact(step: str) -> bool:
@@ -134,4 +148,9 @@ def _jpeg(sampling: str, emulator: Mapping[str, Any]) -> Jpeg:
     found, thresholds = emulator["tables"], emulator.get("thresholds") or ()
     if not thresholds:
         found = [max(found, key=lambda each: each["share"])]
-    return Jpeg(sampling, [(each["luma"], each["chroma"] or each["luma"]) for each in found], thresholds)
+    tables = [(each["luma"], each["chroma"] or each["luma"]) for each in found]
+    return Jpeg(sampling, tables, thresholds, biases=_biases(emulator))
+
+
+def _biases(emulator: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]] | None:
+    return (emulator.get("fitted") or {}).get("biases")

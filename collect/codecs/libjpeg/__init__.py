@@ -18,6 +18,8 @@ from collect.codecs.backends import backend
 from collect.codecs.profiles import in_jpeg
 from collect.codecs.quantisation import Tables
 
+__all__ = ["PACKAGE", "Coefficients", "decode", "encode", "read_coefficients", "with_coefficients"]
+
 PACKAGE = "jpeglib"
 Coefficients = NDArray[np.int16]  # [rows of blocks, blocks in a row, 8, 8]: quantised, down and across
 
