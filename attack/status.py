@@ -37,7 +37,7 @@ class Status:
     generation: int | None  # of the codec
     last_probe: str | None  # ISO 8601, UTC
     pairs: dict[str, int] | None  # generation, accepted by split, rejected
-    model: dict[str, Any] | None  # name, generation, mae in grey levels, codec, identified
+    model: dict[str, Any] | None  # name, generation, mae in grey levels, codec, its software in words, identified
     success: dict[str, Any] | None  # of the strongest attack after the round trip
     stale: tuple[Stale, ...]
 
@@ -175,7 +175,9 @@ def _model(platform: str) -> dict[str, Any] | None:
     if model is None:
         return None
     found = model.emulator
-    codec = {"codec": found.chain, "identified": found.identified} if found else {"codec": None, "identified": False}
+    codec: dict[str, Any] = {"codec": None, "software": None, "identified": False}
+    if found:
+        codec = {"codec": found.chain, "software": found.words, "identified": found.identified}
     return {"name": model.model, "generation": model.generation, "mae": model.mae, "put_back": model.put_back} | codec
 
 

@@ -93,7 +93,7 @@ class Bench:
         pairs = synthetic_pairs.encode_all(training, codec, self.work / file_name(codec) / "training")
         minutes, paper_minutes = self.settings.minutes, self.settings.paper_minutes
         hybrid = compare.train_model(pairs, "hybrid", minutes)
-        known = hybrid.emulator if hybrid.emulator and hybrid.emulator.identified else None
+        known = hybrid.emulator if hybrid.emulator and hybrid.emulator.is_known else None
         paper = compare.train_model(pairs, "paper", paper_minutes).model if paper_minutes else None
         return Learned(
             _ready(hybrid.model, self.device),

@@ -76,7 +76,7 @@ def _model(status: Status) -> str:
     model = status.model
     if model is None:
         return "none"
-    codec = f"{model['codec']} identified" if model["identified"] else "codec not identified"
+    codec = f"{model['software'] or model['codec']} identified" if model["identified"] else "codec not identified"
     return _numbered(f"{model['name']}, MAE {model['mae']:.2f}, {codec}", model["generation"])
 
 

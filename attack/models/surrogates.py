@@ -50,7 +50,7 @@ def fixed(name: str) -> list[nn.Module]:
 
 
 def real(checkpoint_file: Path, device: torch.device) -> Bpda:
-    """Return a platform's own encoders in front of its ComModel's gradient, where they were identified.
+    """Return a platform's own encoders in front of its ComModel's gradient, where they are known.
 
     Raises:
         UserError: there is no ComModel, or a file is damaged.
@@ -58,7 +58,7 @@ def real(checkpoint_file: Path, device: torch.device) -> Bpda:
     com_model = checkpoint.load(checkpoint_file, device)
     emulator_file = checkpoint_file.with_suffix(".emulator.json")
     emulator = Emulator.load(emulator_file) if emulator_file.exists() else None
-    return Bpda(emulator if emulator and emulator.identified else None, com_model)
+    return Bpda(emulator if emulator and emulator.is_known else None, com_model)
 
 
 def through(name: str, checkpoints: Sequence[Path], device: torch.device) -> list[nn.Module]:

@@ -37,7 +37,7 @@ class Processing:
         """Read a platform's models; raise UserError when there are none, or they are damaged."""
         emulator_file, file = models / f"{platform}.emulator.json", models / f"{platform}.safetensors"
         emulator = Emulator.load(emulator_file) if emulator_file.exists() else None
-        known = emulator if emulator and emulator.identified else None
+        known = emulator if emulator and emulator.is_known else None
         if not file.exists() and known is None:
             raise UserError(
                 f"There is no model of {platform} in {models}, so nobody can tell what it does to a photo. Run"

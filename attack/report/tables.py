@@ -48,7 +48,10 @@ def model_table(models: Sequence[TrainingMetrics]) -> Table:
     laid.add_column("codec", overflow="fold")
     for model in models:
         emulator = model.emulator
-        chain = f"{emulator.chain}{'' if emulator.identified else ', not identified'}" if emulator else "unknown"
+        chain = "unknown"
+        if emulator:
+            verdict = emulator.verdict or ("identified" if emulator.identified else "not identified")
+            chain = emulator.chain if emulator.identified else f"{emulator.chain}, {verdict}"
         errors = (model.mae, model.mae_adversarial, model.paper_mae, model.identity_mae)
         shown = ("–" if error is None else f"{error:.2f}" for error in errors)
         laid.add_row(f"[bold]{model.platform}[/bold]", *shown, chain)

@@ -143,7 +143,7 @@ def train_model(training: Files, name: str, minutes: float) -> TrainedModel:
         emulator = identify(training, seconds=min(MAX_SEARCH_S, 30 * minutes))
     left = minutes - (time.monotonic() - start) / 60
     settings = settings.model_copy(update={"minutes": max(left, 1e-6)})
-    real = emulator if emulator and emulator.identified else None
+    real = emulator if emulator and emulator.is_known else None
     trainer = Trainer(networks.build(settings, emulator), Pairs(learned), Pairs(held), settings, chain=real)
     trainer.train()
     seconds = time.monotonic() - start

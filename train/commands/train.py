@@ -87,7 +87,7 @@ def _fit(jobs: Sequence[Job], on: Executor, ranks: int) -> Iterator[tuple[Job, T
 
 def _print_result(platform: str, found: TrainingMetrics) -> None:
     if emulator := found.emulator:
-        typer.echo(f"{platform}: {emulator.chain}, {'' if emulator.identified else 'not '}identified.")
+        typer.echo(f"{platform}: {emulator.words} ({emulator.chain}), {emulator.verdict}.")
     paper = "" if found.paper_mae is None else f" {found.paper_mae:.2f} by the paper's net,"
     typer.echo(
         f"{platform}: mean absolute error {found.mae:.2f} grey levels on the test images;{paper}"

@@ -58,9 +58,10 @@ class Pairs:
         count = min(count, len(self))
         return Pairs([self.files[place * len(self) // count] for place in range(count)], self.remedy, self.placed)
 
-    def plain(self) -> list[tuple[Path, Path]]:
-        """List the files of the pairs that show their originals whole, unmoved and without a watermark."""
-        return [files for files in self.files if files not in self.placed]
+    def unmoved(self) -> dict[tuple[Path, Path], bytes | None]:
+        """Map the files of pairs that show their originals whole and unmoved to the mask of their watermark, if any."""
+        shown = ((files, self.placed.get(files)) for files in self.files)
+        return {files: pair.mask if pair else None for files, pair in shown if pair is None or pair.is_whole}
 
 
 class Cache:

@@ -66,8 +66,8 @@ def _tensor(image: Image.Image) -> Tensor:
 
 
 def _changed(found: Emulator, **parts: object) -> Emulator:
-    fitted = (found.fitted or Fitted()).model_copy(update=parts)
-    return found.model_copy(update={"fitted": Fitted.model_validate(fitted.model_dump())})
+    fitted = Fitted.model_validate((found.fitted or Fitted()).model_dump() | parts)
+    return found.model_copy(update={"fitted": fitted})
 
 
 def _with_biases(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
@@ -83,12 +83,13 @@ def _with_biases(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
 
 
 def _best_biases(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[float]:
-    """Return for each frequency the bias that makes the fewest mistakes; of equally good ones, their mean."""
+    """Return for each frequency the bias that makes the fewest mistakes; of equally good ones, the one most usual."""
     sizes, wanted = torch.cat(list(before)), torch.cat(list(after))
     wrong = torch.stack([((sizes + bias).floor() - wanted).abs().sum(0) for bias in BIASES])
-    best = (wrong == wrong.amin(0)).float()
-    mean: list[float] = ((best * BIASES.view(-1, 1, 1)).sum(0) / best.sum(0)).ravel().tolist()
-    return mean
+    usual = BIASES[wrong.sum((1, 2)).argmin()]
+    far = torch.where(wrong == wrong.amin(0), (BIASES - usual).abs().view(-1, 1, 1), torch.inf)
+    best: list[float] = BIASES[far.argmin(0)].ravel().tolist()
+    return best
 
 
 def _with_filter(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:

@@ -26,7 +26,8 @@ from train.emulator import table_rules
 from train.emulator.encoder_guesses import alike, guesser
 from train.emulator.fit import fit
 from train.emulator.model import IDENTIFIED, Emulator, Limit, Tables
-from train.emulator.observations import Header, read_header, read_pair, read_upright, resize_rules, with_mask
+from train.emulator.noise import MOST_PAIRS, noise_share
+from train.emulator.observations import Header, Observed, read_header, read_pair, read_upright, resize_rules, with_mask
 from train.emulator.search import OWN_SIZE, Candidate, Search, apply_chain, find_candidate
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
@@ -102,10 +103,11 @@ def _search_chain(
     encoders = guesser(observed, [each.steps for each in tables])
     search = Search(observed, deadline, on_best)
     doubt, is_stamped = "the platform does something that this search doesn't know", False
+    first = Candidate("png")
     if encoders is None:
-        candidate, doubt = Candidate("png"), f"no encoder here makes such {kind or 'unknown'} files"
+        candidate, doubt = first, f"no encoder here makes such {kind or 'unknown'} files"
     else:
-        first = Candidate(next(iter(encoders(Candidate("png")))))
+        first = replace(first, encoder=next(iter(encoders(first))))
         is_plain = rules == [""] and search.is_found(first)
         is_stamped = look_for_watermark and not is_plain and with_mask(chosen[0]).mask is not None
         if is_stamped:
@@ -141,9 +143,19 @@ def _search_chain(
         pairs=0,
         why=doubt,
     )
-    if encoders is not None and error <= identity and not search.is_found(candidate):
-        found = fit(found, observed, deadline)
-    return found, is_stamped
+    is_known = encoders is None or search.is_found(candidate) or noise_share(found, observed) is not None
+    return found if is_known else _fitted(found, candidate, first.encoder, search, deadline), is_stamped
+
+
+def _fitted(found: Emulator, candidate: Candidate, encoder: str, search: Search, deadline: float) -> Emulator:
+    """Fit numbers to the pairs with the encoder that is likeliest by the files; keep what comes nearer."""
+    error = min(search.error(candidate), fmean(pair.identity_error for pair in search.pairs))
+    plain = replace(candidate, encoder=encoder)
+    tables = table_sets([pair.header for pair in search.pairs])
+    fitted = fit(found.model_copy(update={"chain": plain.chain, "tables": tables}), search.pairs, deadline)
+    if fitted.fitted is None or fmean(pair.error(fitted(pair.original)) for pair in search.pairs) >= error:
+        return found
+    return fitted
 
 
 def _of_format(headers: Sequence[Header], kind: str) -> list[Header]:
@@ -210,7 +222,7 @@ def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadlin
 
     Only pairs with something to tell count: every chain reproduces an image of one colour.
     """
-    errors, identity, same_sizes = list[float](), list[float](), True
+    errors, identity, same_sizes, judged = list[float](), list[float](), True, list[Observed]()
     with_own_tables, covered, flat = list[float](), 0, 0
     for header in headers:
         pair = read_pair(with_mask(header) if is_stamped else header)
@@ -222,6 +234,7 @@ def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadlin
         is_covered = pair.counts is not None and whole > IDENTIFIED
         errors.append(error if is_covered else whole)
         identity.append(pair.identity_error)
+        judged = [*judged, pair][:MOST_PAIRS]
         same_sizes &= served.size == pair.rendition.size
         covered += is_covered
         if len(found.tables) > 1 and header.tables:
@@ -230,14 +243,17 @@ def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadlin
             break
     if not errors:
         return found, f"not identified: all {flat} unseen originals are of one colour, and tell nothing"
-    if fmean(errors) > fmean(identity) and found.chain != "png":
+    is_worse = fmean(with_own_tables or errors) > fmean(identity)  # where only the rule is wrong, the chain is not
+    if is_worse and found.chain != "png":
         why = f"{found.chain} is farther off ({fmean(errors):.2g} grey levels) than the original itself; {found.why}"
         plain = {"chain": "png", "tables": (), "thresholds": None, "limit": None, "why": why}
         found, errors, same_sizes = found.model_copy(update=plain), identity, same_sizes
     mae, exact = fmean(errors), errors.count(0) / len(errors)
     is_identified = same_sizes and mae <= IDENTIFIED
+    noise = None if is_identified or covered or not same_sizes else noise_share(found, judged)
     scored = found.model_copy(
         update={
+            "noise": noise,
             "identified": is_identified,
             "mae": mae,
             "exact": exact,
@@ -245,7 +261,7 @@ def _judge(found: Emulator, headers: Sequence[Header], is_stamped: bool, deadlin
             "identity_mae": fmean(identity),
         },
     )
-    score = _describe_score(found, is_identified, errors, with_own_tables)
+    score = _describe_score(scored, is_identified, errors, with_own_tables)
     if covered:
         score += f"; outside a watermark, on {covered} of {len(errors)}"
     if flat:
@@ -257,7 +273,9 @@ def _describe_score(
     found: Emulator, is_identified: bool, errors: Sequence[float], with_own_tables: Sequence[float]
 ) -> str:
     mae, count = fmean(errors), len(errors)
-    if not is_identified:
+    if found.noise is not None:
+        text = f"{found.verdict}: {mae:.2g} grey levels off on average, {max(errors):.2g} at worst of {count}"
+    elif not is_identified:
         text = f"not identified: nearest is {found.chain}, {mae:.2g} grey levels off; {found.why}"
         if with_own_tables and fmean(with_own_tables) <= IDENTIFIED:
             text = f"not identified: {mae:.2g} grey levels off, for want of a rule that names every image's tables"

@@ -90,6 +90,7 @@ class Emulator(Block):
     mae: float  # grey levels, over the pairs that score
     exact: Share  # of those pairs: reproduced pixel for pixel
     pairs: int  # that scored
+    noise: Share | None = None  # of a JPEG's coefficients, where they are off by 1 at random
     identity_mae: float | None = None  # of the originals as they were uploaded, over the same pairs
     why: str  # how sure the verdict is
 
@@ -127,6 +128,20 @@ class Emulator(Block):
             if self.thresholds is not None:
                 return self.tables[choose_by_bitrate(image_bitrate(before, self.tables[0].luma), self.thresholds)]
         return max(self.tables, key=lambda each: each.share, default=None)
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the chain is the platform's own, as far as it isn't random."""
+        return self.identified or self.noise is not None
+
+    @property
+    def verdict(self) -> str:
+        """How far the chain is the platform's own."""
+        if self.identified:
+            return "identified"
+        if self.noise is not None:
+            return f"identified but for noise of ±1 in {self.noise:.2%} of the coefficients"
+        return "not identified"
 
     @property
     def words(self) -> str:

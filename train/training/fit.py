@@ -133,8 +133,10 @@ def _emulator(resume_file: ResumeFile, splits: Splits) -> Emulator:
     """Identify the codec, or read from an unfinished run's file what was."""
     if unfinished := resume_file.read():
         return Emulator.model_validate(unfinished["emulator"])
-    plain = [*splits.train.plain(), *splits.validation.plain()]
-    return identify(plain if len(plain) > 1 else [*splits.train.files, *splits.validation.files])
+    unmoved = splits.train.unmoved() | splits.validation.unmoved()
+    if len(unmoved) < 2:
+        return identify([*splits.train.files, *splits.validation.files])
+    return identify(list(unmoved), masks={files: mask for files, mask in unmoved.items() if mask})
 
 
 def paper_net(
@@ -188,7 +190,7 @@ def _measure(
     """Measure the network that is kept; `about` has the metrics that are known already."""
 
     def error_with(kind: Kind) -> float | None:
-        if not emulator.identified:
+        if not emulator.is_known:
             return None
         return perturbed_error(own.model, splits.test, emulator, settings.perturbed_eps, kind, settings.seed)
 

@@ -10,6 +10,8 @@ class EmulatorMetrics(BaseModel):
 
     chain: str
     identified: bool
+    verdict: str | None = None  # in words; an earlier version's file has none
+    words: str | None = None  # the software behind the chain
     mae: float | None = None  # grey levels
     exact: float | None = None  # share of the pairs
 

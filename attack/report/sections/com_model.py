@@ -31,7 +31,7 @@ Trained for {{ "%.0f" | format(model.seconds) }} s on {{ model.images.train }} p
 {% if loop.first %}<p>On test images that the emulator processed: {% endif %}{{ "%.2f" | format(model[key]) }} {{ what }}{{ ".</p>" | safe if loop.last else ", " }}
 {% endfor %}
 {% if emulator %}
-<p>Codec: {% if emulator.identified %}<code>{{ emulator.chain }}</code>, identified{% else %}<span class="lost">not identified</span>; at best <code>{{ emulator.chain }}</code>{% endif %}:
+<p>Codec: {{ emulator.words }} (<code>{{ emulator.chain }}</code>), {% if emulator.is_known %}{{ emulator.verdict }}{% else %}<span class="lost">not identified</span>, at best{% endif %}:
 {{ emulator.why.removeprefix("not identified: ") }}.</p>
 {% endif %}
 {% if model.steps %}

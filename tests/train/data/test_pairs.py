@@ -154,7 +154,9 @@ def test_what_a_rendition_does_not_show_carries_no_loss_and_no_error(tmp_path: P
         assert counted == (rendition[3] == 255).sum()
         assert (error / counted).item() == pytest.approx(0.1, abs=1e-5)
         assert outputs.grad is not None and torch.equal(outputs.grad[0, 0] != 0, rendition[3] == 255)
-    assert loaded.plain() == [(original, files[0])]
+    unmoved = loaded.unmoved()
+    assert list(unmoved) == [(original, files[0]), (original, files[1])]
+    assert [mask is None for mask in unmoved.values()] == [True, False]
 
 
 def test_a_mask_follows_its_rendition_to_another_size() -> None:
