@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from statistics import fmean
 
 import numpy as np
@@ -35,25 +36,31 @@ FILTER_SIDE = 5
 BIASES = torch.arange(0.0, 0.75, 0.025)  # of a coefficient's rounding
 
 
-def fit(found: Emulator, pairs: Sequence[Observed], deadline: float) -> Emulator:
-    """Fit what is left of a JPEG chain to pairs; return the emulator as it was where nothing gained.
+def fit(starts: Sequence[Emulator], pairs: Sequence[Observed], deadline: float) -> Emulator:
+    """Fit what is left of a JPEG chain to pairs; return the first start as it was where nothing gained.
 
     Args:
-        found: a chain that ends in plain `jpeg`, with its tables.
+        starts: chains that end in plain `jpeg`, with their tables; the one that a fitted rounding brings nearest is
+            fitted further.
         pairs: that the chain was searched with; every second one judges what is fitted on the others.
         deadline: of `time.monotonic`, after which no further part is begun.
     """
+    found = starts[0]
     if not found.encoder.startswith("jpeg:") or len(pairs) < 2 or not found.tables:
         return found
     learning, judging = pairs[::2][:MOST_PAIRS], pairs[1::2][:MOST_PAIRS]
     error = _error(found, judging)
-    for part in (_with_biases, _with_filter, _with_taps):
+    rounded = (_with_biases(start, learning) for start in starts)
+    for candidate in takewhile(lambda _: time.monotonic() <= deadline, rounded):
+        if (gained := _error(candidate, judging)) < (1 - MIN_GAIN) * error:
+            found, error = candidate, gained
+    for part in (_with_filter, _with_taps):
         if time.monotonic() > deadline:
             break
-        changed = part(found, learning)
-        for candidate in (changed, changed and _with_biases(changed, learning)):
-            if candidate is not None and (gained := _error(candidate, judging)) < (1 - MIN_GAIN) * error:
-                found, error = candidate, gained
+        if changed := part(found, learning):
+            for candidate in (changed, _with_biases(changed, learning)):
+                if (gained := _error(candidate, judging)) < (1 - MIN_GAIN) * error:
+                    found, error = candidate, gained
     return found
 
 
@@ -70,7 +77,7 @@ def _changed(found: Emulator, **parts: object) -> Emulator:
     return found.model_copy(update={"fitted": fitted})
 
 
-def _with_biases(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
+def _with_biases(found: Emulator, pairs: Sequence[Observed]) -> Emulator:
     """Choose for each frequency the bias of rounding that explains the most of the files' coefficients."""
     layers = Hybrid(found.model_dump(mode="json"), residual=False)
     sizes: tuple[list[Tensor], ...] = [], [], [], []  # of luma's coefficients, of those in the file; of chroma's
@@ -92,7 +99,7 @@ def _best_biases(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[floa
     return best
 
 
-def _with_filter(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
+def _with_filter(found: Emulator, pairs: Sequence[Observed]) -> Emulator:
     """Fit a filter of all colours, and how they mix."""
     centre = torch.zeros(FILTER_SIDE, FILTER_SIDE)
     centre[FILTER_SIDE // 2, FILTER_SIDE // 2] = 1

@@ -20,6 +20,7 @@ from collect import codecs
 from collect.codecs import quantisation
 from collect.codecs.decoders import DECODE, installed_decoders
 from collect.codecs.encoders import all_encoders
+from collect.codecs.kernels import installed_kernels
 from collect.terminal import terminal
 from params import UserError
 from train.emulator import table_rules
@@ -32,7 +33,8 @@ from train.emulator.search import OWN_SIZE, Candidate, Search, apply_chain, find
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
 MAX_RULE_PAIRS = 400  # pairs from which a rule is learned
-SEARCH_END, RULES_END, SCORE_END = 0.7, 0.8, 0.9  # shares of the time; then all pairs teach the rules
+# shares of the time; then all pairs teach the rules
+SEARCH_END, FIT_END, RULES_END, SCORE_END = 0.55, 0.75, 0.8, 0.9
 
 
 def identify(
@@ -64,6 +66,7 @@ def identify(
             searching,
             masks is None,
             start + SEARCH_END * seconds,
+            start + FIT_END * seconds,
             start + RULES_END * seconds,
             lambda candidate, error: progress.update(task, description=f"{candidate.chain}: {error:.3f} grey levels"),
         )
@@ -88,6 +91,7 @@ def _search_chain(
     headers: Sequence[Header],
     look_for_watermark: bool,
     deadline: float,
+    fit_deadline: float,
     rule_deadline: float,
     on_best: Callable[[Candidate, float], None],
 ) -> tuple[Emulator, bool]:
@@ -144,15 +148,18 @@ def _search_chain(
         why=doubt,
     )
     is_known = encoders is None or search.is_found(candidate) or noise_share(found, observed) is not None
-    return found if is_known else _fitted(found, candidate, first.encoder, search, deadline), is_stamped
+    return found if is_known else _fitted(found, candidate, first.encoder, search, fit_deadline), is_stamped
 
 
 def _fitted(found: Emulator, candidate: Candidate, encoder: str, search: Search, deadline: float) -> Emulator:
     """Fit numbers to the pairs with the encoder that is likeliest by the files; keep what comes nearer."""
     error = min(search.error(candidate), fmean(pair.identity_error for pair in search.pairs))
-    plain = replace(candidate, encoder=encoder)
     tables = table_sets([pair.header for pair in search.pairs])
-    fitted = fit(found.model_copy(update={"chain": plain.chain, "tables": tables}), search.pairs, deadline)
+    plain = [replace(candidate, encoder=encoder)]
+    if candidate.resize and candidate.resize != OWN_SIZE:  # an encoder that isn't known misleads about the kernel
+        plain += [replace(plain[0], kernel=kernel, filter="") for kernel in installed_kernels()]
+    starts = [found.model_copy(update={"chain": each.chain, "tables": tables}) for each in plain]
+    fitted = fit(starts, search.pairs, deadline)
     if fitted.fitted is None or fmean(pair.error(fitted(pair.original)) for pair in search.pairs) >= error:
         return found
     return fitted

@@ -19,7 +19,7 @@ from collect.codecs.kernels import installed_kernels
 from train.emulator.observations import Observed
 
 OWN_SIZE = "own"  # a resize step of the search alone: each rendition's own size
-MOST_KERNELS = 3  # that are tried with every encoder
+MOST_KERNELS = 5  # that are tried with every encoder and filter
 SHARPEN = "sharpen"  # the filter whose amount is refined
 KEPT_SHARE = 1 / 3  # share of the candidates that go on to be measured on twice as many pairs
 FOUND_MAE = 0.002  # grey levels; below this mean a chain is taken for the platform's own
@@ -143,20 +143,22 @@ def find_candidate(
         for encoder in encoders(plain)
         for decoder, each in product(decoders, kernels)
     )
-    candidate = _refine(search, candidate, encoders)
+    names = [each.kernel for each in kernels]
+    candidate = _refine(search, candidate, encoders, names)
     if search.is_found(candidate) or search.is_late():
         return candidate
     second = search.best_of(_with_earlier(candidate))
-    second = _refine(search, second, encoders)
+    second = _refine(search, second, encoders, names)
     return second if search.error(second) <= (1 - MIN_EARLIER_GAIN) * search.error(candidate) else candidate
 
 
-def _refine(search: Search, candidate: Candidate, encoders: Callable[[Candidate], Iterable[str]]) -> Candidate:
+def _refine(
+    search: Search, candidate: Candidate, encoders: Callable[[Candidate], Iterable[str]], kernels: Sequence[str]
+) -> Candidate:
     for _ in range(REFINING_ROUNDS):
         if search.is_late() or search.is_found(candidate):
             break
         before = candidate
-        kernels = installed_kernels() if candidate.resize else [candidate.kernel]
         known = [
             f"{name}:{setting}" for name, each in all_filters().items() if name != SHARPEN for setting in each.usual
         ]
