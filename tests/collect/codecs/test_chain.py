@@ -19,7 +19,12 @@ PHOTO = Image.fromarray(np.clip(PIXELS + RANDOM.normal(0, 6, PIXELS.shape), 0, 2
 
 FOREIGN = [
     chain
-    for chain, package in (("mozjpeg:75", "pyvips"), ("jpegli:75", "pyjpegli"), ("vips_avif:75:e0", "pyvips"))
+    for chain, package in (
+        ("mozjpeg:75", "pyvips"),
+        ("jpegli:75", "pyjpegli"),
+        ("vips_avif:75:e0", "pyvips"),
+        ("webp:75:f9", "webp"),
+    )
     if is_installed(package)
 ]
 

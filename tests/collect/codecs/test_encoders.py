@@ -13,6 +13,7 @@ from collect.codecs.quantisation import Tables
 
 PHOTO = Image.fromarray(data.coffee()).crop((100, 100, 220, 200))
 TABLES = ((11,) * 64, (17,) * 64)
+TUNED = ("m4:f10", "m4:f0", "m6:s2", "m2:photo", "m4:drawing", "m4:af", "m4:sharp_yuv", "m4:f20:sharp_yuv")
 MADE = {
     "avif": ["avif:60:444:s6", "avif:30:420:s8"],
     "jp2": ["jp2:10", "jp2:15:irreversible", "jp2:35dB"],
@@ -24,7 +25,7 @@ MADE = {
     "mozjpeg": ["mozjpeg:80:420", "mozjpeg:92:444:baseline:noovershoot", "mozjpeg:70:420:baseline:table0"],
     "vips_avif": ["vips_avif:50:444:e1", "vips_avif:80:420:e0"],
     "png": ["png"],
-    "webp": ["webp:50:m4", "webp:80:m0", "webp:lossless"],
+    "webp": ["webp:50:m4", "webp:80:m0", "webp:lossless", *(f"webp:70:{options}" for options in TUNED)],
 }
 
 
@@ -43,9 +44,9 @@ def test_every_encoder_is_tried_here() -> None:
 
 @pytest.mark.parametrize("chain", [chain for chains in MADE.values() for chain in chains])
 def test_an_encoder_is_guessed_from_its_file_alone(chain: str, tmp_path: Path) -> None:
-    name = chain.split(":")[0]
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name], exc_type=ImportError)
+    name, *options = chain.split(":")
+    if package := "webp" if name == "webp" and len(options) > 2 else NEEDS.get(name):
+        pytest.importorskip(package, exc_type=ImportError)
     seen, maker = made(chain, tmp_path), all_encoders()[name]
     tables: list[Tables] = [codecs.quantisation.read_codec(seen.file)["tables"]] if maker.format == "JPEG" else []
     assert maker.variant(seen.file)

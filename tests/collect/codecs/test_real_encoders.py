@@ -124,7 +124,28 @@ def test_vips_avif_is_what_sharp_has_libvips_write(photo: Image.Image) -> None:
         assert pixels(codecs.encode(photo, f"vips_avif:50:444:e1:t{threads}")) == pixels(real)
 
 
-@pytest.mark.parametrize("chain", ["mozjpeg:80", "jpegli:80", "vips_avif:50:e0"])
+@pytest.mark.skipif(shutil.which("cwebp") is None, reason="cwebp is not installed")
+@pytest.mark.parametrize(
+    ("chain", "options"),
+    [
+        ("webp:80:f0", "-q 80 -f 0"),
+        ("webp:80:f90:s3", "-q 80 -f 90 -sharpness 3"),
+        ("webp:60:m6:af", "-q 60 -m 6 -af"),
+        ("webp:80:photo", "-preset photo -q 80"),
+        ("webp:40:text:m2", "-preset text -q 40 -m 2"),
+        ("webp:70:sns0", "-q 70 -sns 0"),
+        ("webp:80:sharp_yuv", "-q 80 -sharp_yuv"),
+    ],
+)
+def test_webps_options_are_cwebps(photo: Image.Image, chain: str, options: str, tmp_path: Path) -> None:
+    pytest.importorskip("webp")
+    before, after = tmp_path / "photo.png", tmp_path / "photo.webp"
+    photo.save(before)
+    subprocess.run(["cwebp", "-quiet", *options.split(), before, "-o", after], check=True)
+    assert pixels(codecs.encode(photo, chain)) == pixels(after.read_bytes())
+
+
+@pytest.mark.parametrize("chain", ["mozjpeg:80", "webp:80:f0", "jpegli:80", "vips_avif:50:e0"])
 def test_a_missing_library_is_named_with_what_installs_it(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(module: str) -> None:
         raise ImportError(module)

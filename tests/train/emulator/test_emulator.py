@@ -43,6 +43,10 @@ FOREIGN = [  # by libraries that need not be installed
         ("mozjpeg:77:444:baseline:table0:noovershoot", "pyvips"),
         ("jpegli:80", "pyjpegli"),
         ("vips_avif:50:444:e1", "pyvips"),
+        ("webp:70:m4:f20", "webp"),
+        ("webp:80:m4:af", "webp"),
+        ("webp:60:m4:photo", "webp"),
+        ("webp:75:m4:sharp_yuv", "webp"),
     )
     if is_installed(package)
 ]
