@@ -25,6 +25,7 @@ THREADS = (1, 2, 4, 8, 16)  # an image is cut into as many tiles, where it is la
 
 
 class VipsAvif(Encoder):
+    software = "AVIF by libvips or sharp"
     forms = "vips_avif:QUALITY[:444|420][:eEFFORT][:tTHREADS]"
     format, media_type = "AVIF", "image/avif"
     lowest_quality = 1
