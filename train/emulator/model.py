@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
@@ -115,7 +117,7 @@ class Emulator(Block):
     def _served_by_layers(self, image: Image.Image | Path) -> Image.Image:
         """Return what the chain serves where numbers of it are fitted, which only its layers have."""
         upright = codecs.before_encoding(image, "png")
-        layers = Hybrid(self.model_dump(mode="json"), residual=False)
+        layers = _layers(self.model_dump_json())
         return to_picture(to_levels(layers(from_pixels(upright)[None] / 255))[0])
 
     def choose(self, image: Image.Image | Path) -> Tables | None:
@@ -161,6 +163,11 @@ class Emulator(Block):
     def load(cls, path: Path) -> Emulator:
         """Read an emulator; raise UserError for a missing or damaged file."""
         return read_json(path, cls, "Run `python -m train.emulator` to find it anew.")
+
+
+@lru_cache(maxsize=8)  # an attack asks for the same one at each step
+def _layers(emulator: str) -> Hybrid:
+    return Hybrid(json.loads(emulator), residual=False).eval()
 
 
 def bits_a_pixel(image: Image.Image, encoder: str, tables: Tables) -> float:

@@ -87,8 +87,8 @@ def _matrix_of_high(length: int, served: int) -> Matrix:
 
 
 KERNELS = {
-    "canvas": Kernel(partial(_resize, _image), _matrix_of_image),
-    "canvas_low": Kernel(partial(_resize, _low), skia.sixteenths_matrix),
-    "canvas_medium": Kernel(partial(_resize, _medium), _matrix_of_medium),
-    "canvas_high": Kernel(partial(_resize, _high), _matrix_of_high),
+    "canvas": Kernel(partial(_resize, _image), _matrix_of_image, software="Chromium's canvas"),
+    "canvas_low": Kernel(partial(_resize, _low), skia.sixteenths_matrix, software="Chromium's canvas, low"),
+    "canvas_medium": Kernel(partial(_resize, _medium), _matrix_of_medium, software="Chromium's canvas, medium"),
+    "canvas_high": Kernel(partial(_resize, _high), _matrix_of_high, software="Chromium's canvas, high"),
 }

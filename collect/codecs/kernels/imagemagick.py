@@ -116,8 +116,8 @@ def _matrix_of_thumbnail(length: int, served: int) -> Matrix:
 
 
 KERNELS = {
-    "imagemagick": Kernel(_resize, _matrix),
-    "imagemagick_thumbnail": Kernel(_thumbnail, _matrix_of_thumbnail),
-    "imagemagick_8bit": Kernel(_thumbnail_8bit, _matrix_of_thumbnail),
-    "imagemagick_triangle": Kernel(_resize_by_triangle, _matrix_of_triangle),
+    "imagemagick": Kernel(_resize, _matrix, software="ImageMagick"),
+    "imagemagick_thumbnail": Kernel(_thumbnail, _matrix_of_thumbnail, software="ImageMagick -thumbnail"),
+    "imagemagick_8bit": Kernel(_thumbnail_8bit, _matrix_of_thumbnail, software="ImageMagick -thumbnail -depth 8"),
+    "imagemagick_triangle": Kernel(_resize_by_triangle, _matrix_of_triangle, software="ImageMagick -filter triangle"),
 }

@@ -18,5 +18,8 @@ def _resize(interpolation: str, image: Image.Image, size: tuple[int, int]) -> Im
 
 
 KERNELS = {
-    f"opencv_{name.lower()}": Kernel(partial(_resize, f"INTER_{name}"), package="cv2") for name in ("AREA", "LINEAR")
+    f"opencv_{name.lower()}": Kernel(
+        partial(_resize, f"INTER_{name}"), package="cv2", software=f"OpenCV, {name.lower()}"
+    )
+    for name in ("AREA", "LINEAR")
 }

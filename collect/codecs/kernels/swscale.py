@@ -38,4 +38,4 @@ def _cubic(at: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(at < 1, near, np.where(at < 2, far, 0))
 
 
-KERNELS = {"swscale": Kernel(_resize, _matrix)}
+KERNELS = {"swscale": Kernel(_resize, _matrix, software="ffmpeg")}
