@@ -1,21 +1,31 @@
 """What every test needs."""
 
+from __future__ import annotations
+
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from databases import new_database
 
 import params
 
+if TYPE_CHECKING:
+    from train.cluster.executor import Ray
+
 for variable in params.ENVIRONMENT.values():
     os.environ.pop(variable, None)  # no test writes into a team's databases
 # Small networks gain nothing by threads, and lose much where other work has the cores; commands that tests start too.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Hundreds of commands start, faster where what was compiled is kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +47,21 @@ def postgresql() -> Iterator[str]:
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def on_ray() -> Iterator[Ray]:
+    """Run a Ray cluster of two nodes with a worker each; tests that want it are of the xdist group "ray"."""
+    import ray  # slow to import
+    from ray.cluster_utils import Cluster
+
+    from train.cluster.executor import Ray
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield Ray(cluster.address)
+    ray.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
