@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,22 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests, those that wait for a browser and those that compute in turn."""
-    slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
-    waiting = [path for path in slow if path.parent.name == "collect"]
-    computing = [path for path in reversed(slow) if path.parent.name != "collect"]  # the longest stand last
-    first = [path for pair in zip_longest(waiting, computing) for path in pair if path]
-    items.sort(key=lambda item: first.index(item.path) if item.path in slow else len(first))
+    """Have xdist deal out files whole, or in as many parts as they allow; begin with slow ones, then with browsers'."""
+    count: Counter[Path] = Counter()
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            parts = item.get_closest_marker("parts")
+            number = count[item.path] % (parts.args[0] if parts else 1)
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{number}"))
+            count[item.path] += 1
+    paths = list(dict.fromkeys(item.path for item in items))
+    slow, browsers = ({item.path for item in items if item.get_closest_marker(name)} for name in ("slow", "browser"))
+    first = [path for path in reversed(paths) if path in slow]  # the longest stand last
+    turns = dict.fromkeys([*first, *(path for path in paths if path in browsers), *paths])
+    turn = {path: number for number, path in enumerate(turns)}
+    items.sort(key=lambda item: turn[item.path])
 
 
 @pytest.fixture(scope="session")
