@@ -1,30 +1,49 @@
 """What every test needs."""
 
+from __future__ import annotations
+
 import os
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from databases import new_database
 
 import params
 
+if TYPE_CHECKING:
+    from train.cluster.executor import Ray
+
 for variable in params.ENVIRONMENT.values():
     os.environ.pop(variable, None)  # no test writes into a team's databases
 # Small networks gain nothing by threads, and lose much where other work has the cores; commands that tests start too.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Hundreds of commands start, faster where what was compiled is kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests, those that wait for a browser and those that compute in turn."""
-    slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
-    waiting = [path for path in slow if path.parent.name == "collect"]
-    computing = [path for path in reversed(slow) if path.parent.name != "collect"]  # the longest stand last
-    first = [path for pair in zip_longest(waiting, computing) for path in pair if path]
-    items.sort(key=lambda item: first.index(item.path) if item.path in slow else len(first))
+    """Have xdist deal out files whole, or in as many parts as they allow; begin with slow ones, then with browsers'."""
+    count: Counter[Path] = Counter()
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            parts = item.get_closest_marker("parts")
+            number = count[item.path] % (parts.args[0] if parts else 1)
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{number}"))
+            count[item.path] += 1
+    paths = list(dict.fromkeys(item.path for item in items))
+    slow, browsers = ({item.path for item in items if item.get_closest_marker(name)} for name in ("slow", "browser"))
+    first = [path for path in reversed(paths) if path in slow]  # the longest stand last
+    turns = dict.fromkeys([*first, *(path for path in paths if path in browsers), *paths])
+    turn = {path: number for number, path in enumerate(turns)}
+    items.sort(key=lambda item: turn[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +56,21 @@ def postgresql() -> Iterator[str]:
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def on_ray() -> Iterator[Ray]:
+    """Run a Ray cluster of two nodes with a worker each; tests that want it are of the xdist group "ray"."""
+    import ray  # slow to import
+    from ray.cluster_utils import Cluster
+
+    from train.cluster.executor import Ray
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield Ray(cluster.address)
+    ray.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import sqrt
 from operator import attrgetter
-
-from scipy.stats import binomtest
+from statistics import NormalDist
 
 from attack.evaluation.figures import BEST, Figures, Success, eps_of
 from attack.evaluation.outcomes import Outcome
@@ -42,8 +42,11 @@ def summarise(
 
 def wilson(successes: int, images: int, confidence: float) -> tuple[float, float]:
     """Return Wilson's score interval of a share."""
-    interval = binomtest(successes, images).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = successes / images, z**2 / images
+    centre = (share + weight / 2) / (1 + weight)
+    half = sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    return (max(0.0, centre - half) if successes else 0.0), (min(1.0, centre + half) if successes < images else 1.0)
 
 
 def _groups(outcomes: Sequence[Outcome], by: Callable[[Outcome], str]) -> Iterator[tuple[int, str, list[Outcome]]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from shared_browser import shared_browser
 
 from collect.browser import launch, login, storage_state
 from collect.platform import Site
@@ -33,6 +34,13 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def browsers() -> Iterator[None]:
+    """Let the tests of a module hand a browser on to each other."""
+    with shared_browser():
+        yield
 
 
 @pytest.fixture

@@ -6,16 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-import ray
 import torch
 from PIL import Image
-from ray.cluster_utils import Cluster
 from torchvision import models
 
 import params
@@ -26,16 +23,8 @@ from train.cluster.executor import Ray
 from train.models import checkpoint
 from train.models.com_model import ComModel
 
+pytestmark = pytest.mark.xdist_group("ray")
 IMAGES = 32
-
-
-@pytest.fixture(scope="module")
-def on_ray() -> Iterator[Ray]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield Ray(cluster.address)
-    ray.shutdown()
-    cluster.shutdown()
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-import ray
 import torch
 from PIL import Image
-from ray.cluster_utils import Cluster
 
 from attack.models import classifiers
 from attack.protect import photo
@@ -20,16 +17,8 @@ from attack.protect.protector import ProtectionRequest, Protector
 from train.cluster.executor import Local, Ray
 from train.emulator.model import Emulator
 
+pytestmark = pytest.mark.xdist_group("ray")
 PHOTOS = 8
-
-
-@pytest.fixture
-def on_ray() -> Iterator[Ray]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield Ray(cluster.address)
-    ray.shutdown()
-    cluster.shutdown()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ from collect import fingerprint, sandbox
 from collect.drift import detect, probe, probe_images
 from params import UserError
 
-BASE = "fit:1600:lanczos+jpeg:85:444"
+BASE = "fit:400:lanczos+jpeg:85:444"
 CHANGES = {
-    "fit:1600:lanczos+jpeg:75:444": ("header", "luma table: quality 85 → 75"),
-    "fit:1600:lanczos+jpeg:85:420": ("header", "sampling 4:4:4 → 4:2:0"),
-    "fit:1600:lanczos+webp:80": ("header", "format JPEG → WEBP"),
-    "fit:1200:lanczos+jpeg:85:444": ("header", "longest side of a large image: 1600 → 1200 pixels"),
-    "fit:1600:lanczos+jpeg:85:444:progressive": ("header", "baseline → progressive"),
-    "fit:1600:bicubic+jpeg:85:444": ("pixels", "images over the size limit look different: another resize kernel"),
-    "fit:1600:lanczos+sharpen:0.3+jpeg:85:444": ("pixels", "images come back sharper"),
+    "fit:400:lanczos+jpeg:75:444": ("header", "luma table: quality 85 → 75"),
+    "fit:400:lanczos+jpeg:85:420": ("header", "sampling 4:4:4 → 4:2:0"),
+    "fit:400:lanczos+webp:80": ("header", "format JPEG → WEBP"),
+    "fit:300:lanczos+jpeg:85:444": ("header", "longest side of a large image: 400 → 300 pixels"),
+    "fit:400:lanczos+jpeg:85:444:progressive": ("header", "baseline → progressive"),
+    "fit:400:bicubic+jpeg:85:444": ("pixels", "images over the size limit look different: another resize kernel"),
+    "fit:400:lanczos+sharpen:0.3+jpeg:85:444": ("pixels", "images come back sharper"),
 }
 
 
@@ -38,19 +39,31 @@ def settings_for(folder: Path, **row: str) -> params.Params:
     return params.load(folder / "params.yaml")
 
 
+LESS_LARGE = {"LARGE": (560, 280), "_drawn": cache(probe_images._drawn.__wrapped__)}
+
+
+@pytest.fixture
+def less_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the large probe a quarter as large as for sites, as the codecs here have a size limit as much smaller."""
+    for name, value in LESS_LARGE.items():
+        monkeypatch.setattr(probe_images, name, value)
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> detect.Drift:
     """Probe a local encoder that nobody has seen before."""
     folder = tmp_path_factory.mktemp("first")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        for name, value in LESS_LARGE.items():
+            patch.setattr(probe_images, name, value)
         found = detect.examine("site", settings_for(folder, adapter="codec", codec=BASE))
     assert (found.kind, found.is_change) == ("first", False)
     return found
 
 
 @pytest.fixture
-def seen(first: detect.Drift, workplace: Path) -> probe.Seen:
+def seen(first: detect.Drift, less_large: None, workplace: Path) -> probe.Seen:
     """Keep that encoder's fingerprint."""
     detect.record_drift("site", first)
     return copy.deepcopy(first.seen)
@@ -92,7 +105,7 @@ def test_a_restored_fingerprint_is_compared_with_no_probe_of_another(seen: probe
 
 def test_there_and_back_is_three_generations_with_dates(seen: probe.Seen, workplace: Path) -> None:
     run = CliRunner()
-    for codec, number in (("fit:1600:lanczos+jpeg:60:444", 2), (BASE, 3)):
+    for codec, number in (("fit:400:lanczos+jpeg:60:444", 2), (BASE, 3)):
         settings_for(workplace, adapter="codec", codec=codec)
         answer = run.invoke(comreadv.app, ["drift", "--platform", "site"])
         assert answer.exit_code == 10, answer.output
@@ -172,7 +185,7 @@ def test_pixels_that_vary_by_themselves_raise_no_alarm_in_a_year_and_a_shift_doe
     assert detect.pixel_changes(history, [varied(shift), varied(shift)], alarm=True)
 
 
-def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(workplace: Path) -> None:
+def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(less_large: None, workplace: Path) -> None:
     settings = settings_for(workplace, adapter="codec", codec="jpeg:85:444")
     first = detect.examine("site", settings)
     fingerprint.save("site", {"codec": probe.codec_of(first.seen)["codec"]})
@@ -204,7 +217,9 @@ def stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_why_probes_stay_on_a_site_is_told_to_the_letter(workplace: Path, monkeypatch, caplog) -> None:
+def test_why_probes_stay_on_a_site_is_told_to_the_letter(
+    less_large: None, workplace: Path, monkeypatch, caplog
+) -> None:
     def refuse(*_: object) -> None:
         raise UserError('no [/b] textarea[name^="desc_"]')
 

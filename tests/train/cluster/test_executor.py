@@ -2,15 +2,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-import ray
 import torch
-from ray import cloudpickle
-from ray.cluster_utils import Cluster
 
 import params
 from params import UserError
@@ -18,21 +16,27 @@ from train.cluster.executor import ITEMS_AHEAD_A_WORKER, Executor, Local, Ray
 from train.cluster.file_transfer import map_with_files
 from train.cluster.options import ExecutorName, executor_of
 
-
-@pytest.fixture(scope="module")
-def on_ray() -> Iterator[Ray]:
-    """A cluster of two nodes with a worker each."""
-    here = {"num_cpus": 1, "include_dashboard": False}
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers find no test files
-    cluster = Cluster(initialize_head=True, head_node_args=here)
-    cluster.add_node(**here)
-    yield Ray(cluster.address)
-    ray.shutdown()
-    cluster.shutdown()
+pytestmark = pytest.mark.xdist_group("ray")
 
 
-def doubling(die_once: Path | None = None) -> Callable[[int], tuple[int, int]]:
-    """Start work that doubles numbers, tells its process, and is killed on its way to 6 the first time."""
+@pytest.fixture(scope="module", autouse=True)
+def sent_whole() -> None:
+    """Have Ray send what is defined here whole: its workers find no test files."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def doubling(die_once: Path | None = None, meet: Path | None = None) -> Callable[[int], tuple[int, int]]:
+    """Start work that doubles numbers, tells its process, and is killed on its way to 6 the first time.
+
+    Its processes wait in the folder `meet` until there are two.
+    """
+    if meet:
+        (meet / str(os.getpid())).touch()
+        end = time.monotonic() + 60
+        while len(list(meet.iterdir())) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
 
     def work(number: int) -> tuple[int, int]:
         if number == 3 and die_once and not die_once.exists():
@@ -45,7 +49,7 @@ def doubling(die_once: Path | None = None) -> Callable[[int], tuple[int, int]]:
     return work
 
 
-def test_results_keep_the_order_and_items_are_taken_a_few_at_a_time(on_ray: Ray) -> None:
+def test_results_keep_the_order_and_items_are_taken_a_few_at_a_time(on_ray: Ray, tmp_path: Path) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -54,7 +58,7 @@ def test_results_keep_the_order_and_items_are_taken_a_few_at_a_time(on_ray: Ray)
             yield number
 
     processes = set()
-    for index, (result, process) in enumerate(on_ray.map(doubling, items())):
+    for index, (result, process) in enumerate(on_ray.map(partial(doubling, meet=tmp_path), items())):
         assert result == 2 * index
         assert len(taken) <= index + ITEMS_AHEAD_A_WORKER * on_ray.workers
         processes.add(process)

@@ -7,15 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
-from ray import cloudpickle
-from ray.cluster_utils import Cluster
 from ruamel.yaml import YAML
 from sqlalchemy import create_engine, text
 
@@ -28,6 +25,7 @@ from train.training.process_group import ALONE, ProcessGroup
 from train.training.trainer import OnProgress
 from train.training.training_metrics import TrainingMetrics
 
+pytestmark = pytest.mark.xdist_group("ray")
 SETTINGS = params.Train(
     model="hybrid", epochs=8, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
 )
@@ -105,14 +103,12 @@ def project(make_pairs: Callable[..., Path], tmp_path: Path, monkeypatch: pytest
     return folder
 
 
-@pytest.fixture(scope="module")
-def on_ray() -> Iterator[Ray]:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers find no test files
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield Ray(cluster.address)
-    ray.shutdown()
-    cluster.shutdown()
+@pytest.fixture(scope="module", autouse=True)
+def sent_whole() -> None:
+    """Have Ray send what is defined here whole: its workers find no test files."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def written(job: Job) -> list[bytes]:
