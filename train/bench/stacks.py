@@ -29,6 +29,7 @@ class Row(BaseModel):
     chain: str
     words: str
     identified: bool
+    noise: float | None = None  # as the emulator has it
     mae: float  # grey levels, on the pairs that score
     identity_mae: float | None
     exact: float
@@ -74,7 +75,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 def _identify(folder: Path, seconds: float) -> Row:
     start = time.monotonic()
     found = identify(matching_files(folder), seconds=seconds)
-    taken = found.model_dump(include={"chain", "identified", "mae", "identity_mae", "exact", "pairs"})
+    taken = found.model_dump(include={"chain", "identified", "noise", "mae", "identity_mae", "exact", "pairs"})
     return Row(name=folder.name, words=found.words, seconds=round(time.monotonic() - start, 1), **taken)
 
 
@@ -88,7 +89,8 @@ def _table(rows: Sequence[Row], last: Mapping[str, Row]) -> str:
         before = f"{last[row.name].mae:.3f}" if row.name in last else "–"
         identity = "–" if row.identity_mae is None else f"{row.identity_mae:.2f}"
         exact = f"{round(row.exact * row.pairs)} of {row.pairs}"
-        cells = (row.name, row.words, f"`{row.chain}`", "yes" if row.identified else "no", f"{row.mae:.3f}", before)
+        verdict = "yes" if row.identified else "no" if row.noise is None else f"but for noise of {row.noise:.2%}"
+        cells = (row.name, row.words, f"`{row.chain}`", verdict, f"{row.mae:.3f}", before)
         lines.append(f"| {' | '.join((*cells, identity, exact, f'{row.seconds:.0f}'))} |")
     return "\n".join(lines) + "\n"
 
