@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from collect import codecs
 from collect.codecs.encoders import Encoder, Rendition, all_encoders
 from train.emulator.observations import Observed, Steps
 from train.emulator.search import Candidate
 
-Guesser = Callable[[Candidate], Iterable[str]]
+
+@dataclass(frozen=True)
+class Guesser:
+    """Lists the encoders worth a try after the steps of a candidate, the likeliest first."""
+
+    makers: Sequence[type[Encoder]]
+    pairs: Sequence[Observed]
+    tables: Sequence[tuple[Steps, ...]]
+
+    def __call__(self, plan: Candidate) -> Iterator[str]:
+        for maker in self.makers:
+            yield from maker.guesses(self._seen(plan), self.tables)
+
+    def first_of_each(self, plan: Candidate) -> Iterator[str]:
+        """List the likeliest settings of each encoder."""
+        for maker in self.makers:
+            yield from islice(maker.guesses(self._seen(plan), self.tables), 1)
+
+    def _seen(self, plan: Candidate) -> list[Rendition]:
+        return [
+            Rendition(
+                pair.header.rendition,
+                pair.header.payload,
+                pair.rendition,
+                partial(codecs.before_encoding, pair.original, plan.chain),
+            )
+            for pair in self.pairs
+        ]
 
 
 def alike(pairs: Sequence[Observed]) -> list[Observed]:
@@ -30,7 +59,7 @@ def guesser(pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]]) -> G
         tables: the JPEGs' different ones.
     """
     makers = [encoder for encoder, _ in _variants(pairs[0])]
-    return partial(_guesses, makers, pairs, tables) if makers else None
+    return Guesser(makers, pairs, tables) if makers else None
 
 
 def _variants(pair: Observed) -> tuple[tuple[type[Encoder], str], ...]:
@@ -41,19 +70,3 @@ def _variants(pair: Observed) -> tuple[tuple[type[Encoder], str], ...]:
             with suppress(ValueError):  # a file of a kind that it doesn't make, such as a moving WebP
                 variants.append((encoder, encoder.variant(pair.header.rendition)))
     return tuple(variants)
-
-
-def _guesses(
-    makers: Sequence[type[Encoder]], pairs: Sequence[Observed], tables: Sequence[tuple[Steps, ...]], plan: Candidate
-) -> Iterator[str]:
-    seen = [
-        Rendition(
-            pair.header.rendition,
-            pair.header.payload,
-            pair.rendition,
-            partial(codecs.before_encoding, pair.original, plan.chain),
-        )
-        for pair in pairs
-    ]
-    for maker in makers:
-        yield from maker.guesses(seen, tables)

@@ -29,8 +29,8 @@ from train.models.hybrid import Hybrid
 from train.tensors import from_pixels
 
 MOST_PAIRS = 8  # that are fitted on, and as many others that tell whether it gained
-PASSES = 60  # over the pairs, a part
-LEARNING_RATE = 2e-3
+PASSES = 120  # over the pairs, a part
+LEARNING_RATE = 4e-3
 MIN_GAIN = 0.05  # share of the error that a part has to take away
 FILTER_SIDE = 5
 BIASES = torch.arange(0.0, 0.75, 0.025)  # of a coefficient's rounding
@@ -43,7 +43,7 @@ def fit(starts: Sequence[Emulator], pairs: Sequence[Observed], deadline: float) 
         starts: chains that end in plain `jpeg`, with their tables; the one that a fitted rounding brings nearest is
             fitted further.
         pairs: that the chain was searched with; every second one judges what is fitted on the others.
-        deadline: of `time.monotonic`, after which no further part is begun.
+        deadline: of `time.monotonic`, after which nothing is fitted further.
     """
     found = starts[0]
     if not found.encoder.startswith("jpeg:") or len(pairs) < 2 or not found.tables:
@@ -57,7 +57,7 @@ def fit(starts: Sequence[Emulator], pairs: Sequence[Observed], deadline: float) 
     for part in (_with_filter, _with_taps):
         if time.monotonic() > deadline:
             break
-        if changed := part(found, learning):
+        if changed := part(found, learning, deadline):
             for candidate in (changed, _with_biases(changed, learning)):
                 if (gained := _error(candidate, judging)) < (1 - MIN_GAIN) * error:
                     found, error = candidate, gained
@@ -99,17 +99,17 @@ def _best_biases(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[floa
     return best
 
 
-def _with_filter(found: Emulator, pairs: Sequence[Observed]) -> Emulator:
+def _with_filter(found: Emulator, pairs: Sequence[Observed], deadline: float) -> Emulator:
     """Fit a filter of all colours, and how they mix."""
     centre = torch.zeros(FILTER_SIDE, FILTER_SIDE)
     centre[FILTER_SIDE // 2, FILTER_SIDE // 2] = 1
     layer = FittedFilter(centre, torch.eye(3), torch.zeros(3))
     inputs = [_tensor(codecs.before_encoding(pair.original, found.chain)) for pair in pairs]
-    _descend(layer, found, pairs, inputs)
+    _descend(layer, found, pairs, inputs, deadline)
     return _changed(found, filter=layer.weights.tolist(), colours=layer.matrix.tolist(), offset=layer.offset.tolist())
 
 
-def _with_taps(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
+def _with_taps(found: Emulator, pairs: Sequence[Observed], deadline: float) -> Emulator | None:
     """Fit the kernel by which the images are resized, where nothing else is done before the encoder."""
     steps = found.chain.split("+")[:-1]
     if len(steps) != 1 or steps[0].split(":")[0] not in SIZE_STEPS or (found.fitted and found.fitted.filter):
@@ -117,7 +117,7 @@ def _with_taps(found: Emulator, pairs: Sequence[Observed]) -> Emulator | None:
     rule, _ = resize_step(*steps[0].split(":"))
     layer = FittedResize(rule, torch.tensor(_lanczos()))
     resized = [pair for pair in pairs if pair.header.is_resized]
-    _descend(layer, found, resized, [_tensor(pair.original) for pair in resized])
+    _descend(layer, found, resized, [_tensor(pair.original) for pair in resized], deadline)
     return _changed(found, taps=layer.taps.tolist())
 
 
@@ -127,10 +127,14 @@ def _lanczos() -> list[float]:
     return taps
 
 
-def _descend(layer: nn.Module, found: Emulator, pairs: Sequence[Observed], inputs: Sequence[Tensor]) -> None:
+def _descend(
+    layer: nn.Module, found: Emulator, pairs: Sequence[Observed], inputs: Sequence[Tensor], deadline: float
+) -> None:
     optimiser = torch.optim.Adam(layer.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, PASSES * len(pairs))
     for _ in range(PASSES):
+        if time.monotonic() > deadline:
+            break
         for pair, image in zip(pairs, inputs, strict=True):
             optimiser.zero_grad()
             loss = torch.zeros(())

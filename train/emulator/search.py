@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import fmean
+from typing import Protocol
 
 from PIL import Image
 
@@ -47,6 +48,14 @@ class Candidate:
         steps = [f"{self.resize}:{self.kernel}" if self.resize else "", self.filter]
         steps.insert(self.place, self.earlier)
         return "+".join(filter(None, [self.decoder, *steps, self.encoder]))
+
+
+class Guesses(Protocol):
+    """What lists encoders worth a try after a candidate's steps."""
+
+    def __call__(self, plan: Candidate) -> Iterable[str]: ...
+
+    def first_of_each(self, plan: Candidate) -> Iterable[str]: ...
 
 
 class Search:
@@ -122,9 +131,7 @@ def apply_chain(pair: Observed, chain: str) -> Image.Image:
     return codecs.decoded(upload, chain, tables)
 
 
-def find_candidate(
-    search: Search, rule: str, encoders: Callable[[Candidate], Iterable[str]], decoders: Sequence[str] = ("",)
-) -> Candidate:
+def find_candidate(search: Search, rule: str, encoders: Guesses, decoders: Sequence[str] = ("",)) -> Candidate:
     """Find the candidate that reproduces the pairs best, by one part after the other, until nothing gets better.
 
     Args:
@@ -135,15 +142,18 @@ def find_candidate(
     plain = Candidate("png", rule)
     kernels = [plain]
     if rule:
-        likeliest = next(iter(encoders(plain)))
-        every = (replace(plain, encoder=likeliest, kernel=kernel) for kernel in installed_kernels())
-        kernels = search.best(every, MOST_KERNELS)
+        # with an encoder of each kind, since one that isn't the platform's misleads about the kernel
+        every = (
+            replace(plain, encoder=encoder, kernel=kernel)
+            for encoder, kernel in product(encoders.first_of_each(plain), installed_kernels())
+        )
+        kernels = [replace(each, encoder=plain.encoder) for each in search.best(every, MOST_KERNELS)]
     candidate = search.best_of(
         replace(each, encoder=encoder, decoder=decoder)
         for encoder in encoders(plain)
         for decoder, each in product(decoders, kernels)
     )
-    names = [each.kernel for each in kernels]
+    names = list(dict.fromkeys(each.kernel for each in kernels))
     candidate = _refine(search, candidate, encoders, names)
     if search.is_found(candidate) or search.is_late():
         return candidate
@@ -152,9 +162,7 @@ def find_candidate(
     return second if search.error(second) <= (1 - MIN_EARLIER_GAIN) * search.error(candidate) else candidate
 
 
-def _refine(
-    search: Search, candidate: Candidate, encoders: Callable[[Candidate], Iterable[str]], kernels: Sequence[str]
-) -> Candidate:
+def _refine(search: Search, candidate: Candidate, encoders: Guesses, kernels: Sequence[str]) -> Candidate:
     for _ in range(REFINING_ROUNDS):
         if search.is_late() or search.is_found(candidate):
             break
