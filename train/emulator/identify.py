@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -32,6 +33,7 @@ from train.emulator.observations import Header, Observed, read_header, read_pair
 from train.emulator.search import OWN_SIZE, Candidate, Search, apply_chain, find_candidate
 
 MAX_SEARCH_PAIRS = 16  # that a search measures on
+MAX_SEARCH_PIXELS = 24_000_000  # of their originals
 MAX_RULE_PAIRS = 400  # pairs from which a rule is learned
 # shares of the time; then all pairs teach the rules
 SEARCH_END, FIT_END, RULES_END, SCORE_END = 0.55, 0.75, 0.8, 0.9
@@ -101,6 +103,10 @@ def _search_chain(
     headers = _of_format(headers, kind)
     telling = sorted(headers, key=lambda header: (header.is_resized, header.bytes_a_pixel), reverse=True)
     chosen = telling[:: math.ceil(len(telling) / MAX_SEARCH_PAIRS)]
+    pixels = accumulate(math.prod(header.sizes[0]) for header in chosen)
+    chosen = [header for header, so_far in zip(chosen, pixels, strict=True) if so_far <= MAX_SEARCH_PIXELS] or chosen[
+        :1
+    ]
     observed = alike([read_pair(header) for header in chosen])
     rules = resize_rules([header.sizes for header in headers])
     tables = table_sets(headers)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from statistics import fmean
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from collect.codecs.filters import all_filters
 from collect.codecs.kernels import installed_kernels
 from train.emulator.observations import Observed
 
+LARGE = 2_000_000  # pixels
 OWN_SIZE = "own"  # a resize step of the search alone: each rendition's own size
 MOST_KERNELS = 5  # that are tried with every encoder and filter
 SHARPEN = "sharpen"  # the filter whose amount is refined
@@ -72,6 +73,11 @@ class Search:
     ) -> None:
         self.pairs, self.deadline, self.on_best = pairs, deadline, on_best
         self.errors: dict[tuple[str, int], float] = {}
+
+    @property
+    def is_slow(self) -> bool:
+        """Tell whether images are so large that each candidate takes seconds."""
+        return math.prod(self.pairs[0].original.size) > LARGE
 
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
@@ -143,9 +149,9 @@ def find_candidate(search: Search, rule: str, encoders: Guesses, decoders: Seque
     kernels = [plain]
     if rule:
         # with an encoder of each kind, since one that isn't the platform's misleads about the kernel
+        kinds = islice(encoders.first_of_each(plain), 1 if search.is_slow else None)
         every = (
-            replace(plain, encoder=encoder, kernel=kernel)
-            for encoder, kernel in product(encoders.first_of_each(plain), installed_kernels())
+            replace(plain, encoder=encoder, kernel=kernel) for encoder, kernel in product(kinds, installed_kernels())
         )
         kernels = [replace(each, encoder=plain.encoder) for each in search.best(every, MOST_KERNELS)]
     candidate = search.best_of(
