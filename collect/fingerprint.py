@@ -17,7 +17,7 @@ from collect.files import write_atomically
 from params import UserError
 
 FOLDER = Path("fingerprints")
-HISTORY_KEYS = ("generation", "seen", "codec", "qualities")  # of a generation that is over
+HISTORY_KEYS = ("generation", "seen", "codec", "qualities", "jpeg_upload")  # of a generation that is over
 
 
 def observe(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
@@ -65,16 +65,30 @@ def load(platform: str) -> dict[str, Any]:
 
 
 def save(platform: str, seen: Mapping[str, Any], *, said: str = "first seen") -> bool:
-    """Write what was seen; raise the generation and return True if the codec differs from the file's.
+    """Write what was seen; raise the generation and return True if a codec differs from the file's.
 
     Args:
         seen: `codec`, and what else is to be kept of it.
         said: what changed, in a sentence, for the history.
     """
-    file = FOLDER / f"{platform}.json"
-    if file.exists() and load(platform).get("codec") == seen["codec"]:
-        return False
+    if (FOLDER / f"{platform}.json").exists():
+        known = load(platform)
+        if known.get("codec") == seen["codec"] and known.get("jpeg_upload") in (None, seen.get("jpeg_upload")):
+            return False
     write(platform, seen, said=said)
+    return True
+
+
+def add_missing(platform: str, seen: Mapping[str, Any]) -> bool:
+    """Add what a file of an earlier version doesn't tell yet, such as new probes; tell whether there was anything.
+
+    All that it tells stays as it is, and its generation too, since its codec is unchanged.
+    """
+    known = load(platform)
+    whole = {**seen, **known, "probes": {**seen["probes"], **known.get("probes", {})}}
+    if whole == known:
+        return False
+    write(platform, whole, said="", raised=False)
     return True
 
 

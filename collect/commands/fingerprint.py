@@ -25,6 +25,7 @@ def fingerprint(
     """
     from collect import fingerprint
     from collect.drift import probe
+    from collect.drift.wording import describe_jpeg_uploads
 
     settings = params.load(params_file)
     settings.platform(platform)
@@ -32,7 +33,10 @@ def fingerprint(
     generation = fingerprint.generation(platform) if file.exists() else 1
     seen = probe.codec_of(probe.send_probes(platform, settings, generation=generation, origin=origin, live=live))
     typer.echo(fingerprint.dumps(seen), nl=False)
+    typer.echo(describe_jpeg_uploads(seen), err=True)
     if write and fingerprint.save(platform, seen, said="written by `comreadv fingerprint`"):
         typer.echo(f"{file}: generation {fingerprint.generation(platform)}.", err=True)
+    elif write and fingerprint.add_missing(platform, seen):
+        typer.echo(f"{file}: generation {fingerprint.generation(platform)} stays; what it lacked is added.", err=True)
     elif write:
         typer.echo(f"{file}: unchanged.", err=True)

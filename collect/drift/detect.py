@@ -17,7 +17,8 @@ from scipy.special import stdtrit
 from collect import fingerprint
 from collect.drift import pixel_statistics, probe
 from collect.drift.probe import Seen
-from collect.drift.wording import describe_codecs, describe_headers
+from collect.drift.probe_images import JPEG_UPLOADS
+from collect.drift.wording import describe_codecs, describe_headers, describe_jpeg_uploads
 from params import Params
 
 FALSE_ALARM_RATE = 1e-6  # a probe, at most, where numbers vary as a normal distribution does: 0.04 % in a year of days
@@ -98,16 +99,18 @@ def _all_new(history: Sequence[Seen], fresh: Sequence[Seen]) -> bool:
 
 
 def describe_drift(name: str, found: Drift) -> str:
-    """Say for a person what was found."""
-    if found.is_change:
-        return f"{name}: changed ({found.kind}): {found.said}."
-    return f"{name}: {found.said}."
+    """Say for a person what was found, and what becomes of JPEG uploads."""
+    change = f"changed ({found.kind}): " if found.is_change else ""
+    return f"{name}: {change}{found.said}. {describe_jpeg_uploads(probe.codec_of(found.seen))}"
 
 
 def record_drift(name: str, found: Drift) -> None:
     """Write what was found into the fingerprint, where there is anything new: a change as a new generation."""
-    if found.kind != "none":
-        fingerprint.write(name, probe.codec_of(found.seen), said=found.said, raised=found.is_change)
+    told = probe.codec_of(found.seen)
+    if found.kind == "none":
+        fingerprint.add_missing(name, told)
+    else:
+        fingerprint.write(name, told, said=found.said, raised=found.is_change)
 
 
 def header_changes(history: Sequence[Seen], seen: Seen) -> str:
@@ -119,15 +122,17 @@ def header_changes(history: Sequence[Seen], seen: Seen) -> str:
     everywhere = {_key(each, sizes=False) for past in history for each in past.values()}
     changed = []
     for name, now in seen.items():
-        before = {_key(past[name]) for past in history if name in past}
-        if not before or _key(now) in before:
+        keys = {_key(past[name]) for past in history if name in past}
+        if not keys or _key(now) in keys:
             continue
-        if len(before) > 1 and _key(now, sizes=False) in everywhere:
+        if len(keys) > 1 and _key(now, sizes=False) in everywhere:
             continue
         changed.append(name)
     if not changed:
         return ""
-    return describe_headers({name: history[0][name]["header"] for name in changed if name in history[0]}, seen)
+    before = {name: next(past[name]["header"] for past in history if name in past) for name in changed}
+    of_jpeg = "JPEG uploads alone: " if JPEG_UPLOADS.keys() >= before.keys() else ""
+    return of_jpeg + describe_headers(before, seen)
 
 
 def pixel_changes(history: Sequence[Seen], fresh: Sequence[Seen], *, alarm: bool) -> dict[str, list[float]]:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session as Books
 
+from collect import fingerprint
 from collect.codecs import quantisation
 from collect.codecs.headers import reader
 from collect.drift import pixel_statistics, probe_images
@@ -158,12 +159,14 @@ def earlier_probes(params: Params, platform: str, generation: int, known: Seen) 
     """Read the last probes of a platform in a generation that saw no change from `known`, the oldest first.
 
     A number alone tells no generation: it comes again where a fingerprint was restored by git, or on another branch.
+    Those of the time before JPEG probes were added to `known` count.
     """
+    digests = (_digest(known), _digest(png_uploads(known)))
     with open_ledger(params.collect.ledger) as engine, Books(engine) as books:
         rows = books.scalars(
             select(Probe.seen)
             .filter_by(platform=platform, generation=generation, changed=False)
-            .where(or_(Probe.fingerprint == _digest(known), Probe.fingerprint.is_(None)))
+            .where(or_(Probe.fingerprint.in_(digests), Probe.fingerprint.is_(None)))
             .order_by(Probe.id.desc())
             .limit(COMPARED_PROBES)
         )
@@ -186,16 +189,33 @@ def without_tables(seen: Seen) -> Seen:
     return {name: {key: value for key, value in each.items() if key != "tables"} for name, each in seen.items()}
 
 
+def png_uploads(seen: Seen) -> Seen:
+    """Leave out the probes that went up as JPEG."""
+    return {name: each for name, each in seen.items() if name not in probe_images.JPEG_UPLOADS}
+
+
 def codec_of(seen: Seen) -> dict[str, Any]:
-    """Sum a probe up: the commonest codec, the largest side if images are resized, the qualities, the probes."""
-    told = [each for each in seen.values() if each["header"]["format"] != "refused"]
+    """Sum a probe up: the commonest codec, the largest side if images are resized, the qualities, the probes.
+
+    These are of PNG uploads; `jpeg_upload` tells whether JPEG uploads get the same codec, and else theirs, by the
+    sampling that went up.
+    """
+    told = [each for each in png_uploads(seen).values() if each["header"]["format"] != "refused"]
     texts = Counter(json.dumps(_common(each), sort_keys=True) for each in told)
     codec: dict[str, Any] = json.loads(min(texts, key=lambda text: (-texts[text], text), default="{}"))
     large = seen["large"]["header"]
     codec["longest_side"] = max(large["width"], large["height"]) if is_resized(large) else None
     qualities = Counter(each["header"]["quality"] for each in told if "quality" in each["header"])
     counts = {str(quality): qualities[quality] for quality in sorted(qualities)}
-    return {"codec": codec, "qualities": counts, "probes": without_tables(seen)}
+    of_png = {"codec": codec, "qualities": counts}
+    return {**of_png, "jpeg_upload": _jpeg_upload(seen, of_png), "probes": without_tables(seen)}
+
+
+def _jpeg_upload(seen: Seen, of_png: Mapping[str, Any]) -> dict[str, Any]:
+    codecs = {sampling: _common(seen[name]) for name, sampling in probe_images.JPEG_UPLOADS.items()}
+    if all(fingerprint.matches(of_png, {"codec": codec}) for codec in codecs.values()):
+        return {"same_codec": True}
+    return {"same_codec": False, "codecs": codecs}
 
 
 def is_resized(large: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A dozen images that together reveal what a platform does to uploads."""
+"""Some images that together reveal what a platform does to uploads."""
 
 from __future__ import annotations
 
@@ -9,27 +9,34 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 SIDE = 224  # pixels, of most
 ODD = (201, 133)
 LARGE = (2240, 1120)  # beyond the size limits that are known; a limit above it is not seen
+JPEG_UPLOADS = {"photo-jpeg": "4:4:4", "photo-jpeg-420": "4:2:0"}  # probes that go up as JPEG, and their sampling
+JPEG_QUALITY = 95
 SENTENCE = "The quick brown fox jumps over the lazy dog 0123456789. 有什么新鲜事想分享给大家？"
 
 Pixels = NDArray[np.float64]
 
 
 def make_probes(folder: Path) -> dict[str, Path]:
-    """Write the probes as PNG files; return them by name.
+    """Write the probes, PNG files but for JPEG_UPLOADS; return them by name.
 
-    Their pixels are the same each time, their bytes never are: a nonce stands in a text chunk, so that no answer to
-    an earlier probe passes for this one's.
+    Their pixels are the same each time, their bytes never are: a nonce stands in a comment, so that no answer to an
+    earlier probe passes for this one's.
     """
     files = {}
     for name in PROBES:
-        image, about = _drawn(name), PngInfo()
-        about.add_text("Comment", f"comreadv probe {secrets.token_hex(8)}")
+        image, comment = _drawn(name), f"comreadv probe {secrets.token_hex(8)}"
+        if sampling := JPEG_UPLOADS.get(name):
+            files[name] = folder / f"{name}.jpg"
+            image.save(files[name], quality=JPEG_QUALITY, subsampling=sampling, comment=comment)
+            continue
+        about = PngInfo()
+        about.add_text("Comment", comment)
         files[name] = folder / f"{name}.png"
         metadata = {key: image.info.get(key) for key in ("icc_profile", "exif") if key in image.info}
         image.save(files[name], pnginfo=about, compress_level=1, **metadata)
@@ -141,6 +148,8 @@ PROBES: dict[str, Callable[[], Image.Image]] = {
     "noise-36": lambda: _noise(36, 3),
     "text": _text,
     "photo": _photo,
+    "photo-jpeg": lambda: ImageOps.mirror(_photo()),  # else it could be taken for the PNG file
+    "photo-jpeg-420": lambda: ImageOps.flip(_photo()),
     "marked": _marked,
     "saturated": _saturated,
     "odd": lambda: _photo(*ODD, seed=5),

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from collect import fingerprint
 from collect.drift.probe import Seen
+from collect.drift.probe_images import JPEG_QUALITY
 
 WORDS = {  # keys of headers, as a person says them
     "format": "format",
@@ -79,3 +81,20 @@ def describe_codecs(known: Mapping[str, Any], codec: Mapping[str, Any]) -> str:
     if "quality" in keys and "tables" in keys:
         keys.remove("tables")
     return "; ".join(_describe(key, [(known.get(key), codec.get(key))]) for key in keys)
+
+
+def describe_jpeg_uploads(told: Mapping[str, Any]) -> str:
+    """Say in a sentence what becomes of a JPEG upload, of what `codec_of` tells."""
+    if told["jpeg_upload"]["same_codec"]:
+        return "A JPEG upload is served as a PNG upload is."
+    codecs: dict[str, dict[str, Any]] = told["jpeg_upload"]["codecs"]
+    kept = []
+    if all(codec.get("quality") == JPEG_QUALITY != told["codec"].get("quality") for codec in codecs.values()):
+        kept.append(f"quality {JPEG_QUALITY}")
+    if all(codec.get("sampling") == went_up for went_up, codec in codecs.items()):
+        kept.append(f"sampling {' or '.join(codecs)}")
+        codecs = {up: {key: codec[key] for key in codec if key != "sampling"} for up, codec in codecs.items()}
+    served = " or ".join(dict.fromkeys(map(fingerprint.describe_codec, codecs.values())))
+    if served == "refused":
+        return "A JPEG upload is refused."
+    return f"A JPEG upload is served as {served}" + (f": it keeps its {' and its '.join(kept)}." if kept else ".")

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from PIL import Image, JpegImagePlugin
 from typer.testing import CliRunner
 
 import comreadv
 import params
 from collect import fingerprint, sandbox
-from collect.drift import detect, probe, probe_images
+from collect.codecs import encode
+from collect.drift import detect, probe, probe_images, wording
 from params import UserError
 
 BASE = "fit:400:lanczos+jpeg:85:444"
@@ -195,9 +197,74 @@ def test_a_fingerprint_without_probes_gets_them_and_stays_in_its_generation(less
     assert fingerprint.generation("site") == 1 and fingerprint.load("site")["probes"]
 
 
-def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> None:
-    from PIL import Image
+def keep_sampling(image: Image.Image, codec: str) -> bytes:
+    """Encode as a site does that keeps the chroma sampling of JPEG uploads."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        codec = codec.replace(":444", {0: ":444", 2: ":420"}[JpegImagePlugin.get_sampling(image)])
+    return encode(image, codec)
 
+
+def test_what_is_made_of_jpeg_uploads_is_told_beside_png_uploads(
+    seen: probe.Seen, workplace: Path, monkeypatch
+) -> None:
+    assert fingerprint.load("site")["jpeg_upload"] == {"same_codec": True}
+    settings_for(workplace, adapter="codec", codec=BASE)
+    run, kept = CliRunner(), "A JPEG upload is served as JPEG 85, baseline: it keeps its sampling 4:4:4 or 4:2:0."
+    answer = run.invoke(comreadv.app, ["drift", "--platform", "site"])
+    assert answer.stdout == "site: unchanged. A JPEG upload is served as a PNG upload is.\n"
+    monkeypatch.setattr("collect.codecs.encode", keep_sampling)
+    answer = run.invoke(comreadv.app, ["drift", "--platform", "site", "--write"])
+    assert answer.exit_code == 10
+    assert answer.stdout == f"site: changed (header): JPEG uploads alone: sampling 4:4:4 → 4:2:0. {kept}\n"
+    known = fingerprint.load("site")
+    assert (known["generation"], known["history"][0]["jpeg_upload"]) == (2, {"same_codec": True})
+    assert known["codec"]["sampling"] == "4:4:4" and known["codec"]["longest_side"] == 1600
+    assert {up: codec["sampling"] for up, codec in known["jpeg_upload"]["codecs"].items()} == {
+        "4:4:4": "4:4:4", "4:2:0": "4:2:0",
+    }  # fmt: skip
+    answer = run.invoke(comreadv.app, ["fingerprint", "--platform", "site", "--write"])
+    assert json.loads(answer.stdout)["jpeg_upload"] == known["jpeg_upload"]
+    assert answer.stderr.splitlines()[-2:] == [kept, "fingerprints/site.json: unchanged."]
+
+
+def test_jpeg_uploads_that_are_kept_or_refused_are_told(seen: probe.Seen) -> None:
+    for name, sampling in probe_images.JPEG_UPLOADS.items():
+        seen[name]["header"] |= {"quality": probe_images.JPEG_QUALITY, "sampling": sampling}
+    said = wording.describe_jpeg_uploads(probe.codec_of(seen))
+    assert said.endswith(": it keeps its quality 95 and its sampling 4:4:4 or 4:2:0.")
+    for name in probe_images.JPEG_UPLOADS:
+        seen[name]["header"]["sampling"] = "4:2:0"
+    seen["photo-jpeg"]["header"]["quality"] = 80
+    said = wording.describe_jpeg_uploads(probe.codec_of(seen))
+    assert said == "A JPEG upload is served as JPEG 80, 4:2:0, baseline or JPEG 95, 4:2:0, baseline."
+    for name in probe_images.JPEG_UPLOADS:
+        seen[name] = {"header": {"format": "refused"}}
+    assert wording.describe_jpeg_uploads(probe.codec_of(seen)) == "A JPEG upload is refused."
+
+
+@pytest.mark.parametrize("command", ["drift", "fingerprint"])
+def test_a_fingerprint_without_jpeg_uploads_gets_them_and_stays_in_its_generation(
+    command: str, seen: probe.Seen, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, file = settings_for(workplace, adapter="codec", codec=BASE), workplace / "fingerprints/site.json"
+    old = fingerprint.load("site")
+    del old["jpeg_upload"]
+    old["probes"] = probe.png_uploads(old["probes"])
+    old["probes"]["photo"]["residual"][0] += 0.001
+    file.write_text(fingerprint.dumps(old))
+    monkeypatch.setattr("collect.codecs.encode", keep_sampling)
+    assert detect.examine("site", settings).kind == "none"  # and is remembered when the fingerprint has grown
+    assert fingerprint.load("site") == old
+    answer = CliRunner().invoke(comreadv.app, [command, "--platform", "site", "--write"])
+    assert answer.exit_code == 0, answer.output
+    known = fingerprint.load("site")
+    assert known["generation"] == 1 and known["jpeg_upload"]["same_codec"] is False
+    assert known | {"probes": probe.png_uploads(known["probes"])} == old | {"jpeg_upload": known["jpeg_upload"]}
+    assert known["probes"].keys() == probe_images.PROBES.keys()
+    assert len(probe.earlier_probes(settings, "site", 1, known["probes"])) == (2 if command == "drift" else 1)
+
+
+def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     one, other = (probe_images.make_probes(tmp_path / name) for name in ("one", "other"))
@@ -206,6 +273,7 @@ def test_probes_show_the_same_and_are_never_the_same_file(tmp_path: Path) -> Non
         assert one[name].read_bytes() != other[name].read_bytes()
         with Image.open(one[name]) as first, Image.open(other[name]) as second:
             assert first.tobytes() == second.tobytes()
+            assert first.format == ("JPEG" if name in probe_images.JPEG_UPLOADS else "PNG")
 
 
 def shown(origin: str) -> list[object]:
