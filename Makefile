@@ -21,7 +21,7 @@ repro: setup
 	dvc repro && comreadv results
 
 test: setup
-	python -m pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
+	python -m pytest --numprocesses 5 --dist loadscope --no-loadscope-reorder
 
 # what works each dependency, quickly
 LOWEST_TESTS := $(addprefix tests/, test_commands.py test_params.py test_pipeline.py \
@@ -34,7 +34,7 @@ LOWEST_TESTS := $(addprefix tests/, test_commands.py test_params.py test_pipelin
 	attack/models/test_classifiers.py attack/report/test_report.py)
 
 test-lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(LOWEST_TESTS)
+	$(LOWEST)/bin/python -m pytest -m 'not slow' --numprocesses 2 --dist loadscope --no-loadscope-reorder $(LOWEST_TESTS)
 
 check: setup
 	ruff check .

@@ -17,6 +17,9 @@ from databases import new_database
 import params
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
     from train.cluster.executor import Ray
 
 for variable in params.ENVIRONMENT.values():
@@ -28,16 +31,33 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-@pytest.hookimpl(tryfirst=True)
+# What xdist deals out: files whole, but those on a Ray cluster together, and long ones of independent tests in parts.
+# (Its own groups do nothing with pytest 9.2.)
+ON_RAY = {"test_process_group.py", "test_executor.py", "test_attack_on_ray.py", "test_protect_on_ray.py"}
+PARTS = {"test_adapters.py": 3, "test_soak.py": 3, "test_doctor.py": 2, "test_round_trip.py": 2, "test_secrets.py": 2}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    from xdist.scheduler import LoadScopeScheduling
+
+    units: dict[str, str] = {}  # by test
+    count: Counter[str] = Counter()
+
+    class Dealer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid not in units:
+                file = nodeid.partition("::")[0]
+                name = Path(file).name
+                units[nodeid] = "ray" if name in ON_RAY else f"{file} {count[file] % PARTS.get(name, 1)}"
+                count[file] += 1
+            return units[nodeid]
+
+    return Dealer(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have xdist deal out files whole, or in as many parts as they allow; begin with slow ones, then with browsers'."""
-    count: Counter[Path] = Counter()
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            parts = item.get_closest_marker("parts")
-            number = count[item.path] % (parts.args[0] if parts else 1)
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{number}"))
-            count[item.path] += 1
+    """Begin with the files that have slow tests, then those that wait for a browser."""
     paths = list(dict.fromkeys(item.path for item in items))
     slow, browsers = ({item.path for item in items if item.get_closest_marker(name)} for name in ("slow", "browser"))
     first = [path for path in reversed(paths) if path in slow]  # the longest stand last
@@ -60,7 +80,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def on_ray() -> Iterator[Ray]:
-    """Run a Ray cluster of two nodes with a worker each; tests that want it are of the xdist group "ray"."""
+    """Run a Ray cluster of two nodes with a worker each; tests that want it are in ON_RAY."""
     import ray  # slow to import
     from ray.cluster_utils import Cluster
 

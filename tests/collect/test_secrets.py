@@ -22,7 +22,7 @@ from collect.errors import SubmitFailed, TransientError
 from collect.platform import Site, load_platform
 from collect.sandbox.sites import douban, facebook, weibo
 
-pytestmark = [pytest.mark.browser, pytest.mark.parts(2)]
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 SITES = ["douban", "weibo", "facebook"]
 SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}

@@ -23,7 +23,6 @@ from train.cluster.executor import Ray
 from train.models import checkpoint
 from train.models.com_model import ComModel
 
-pytestmark = pytest.mark.xdist_group("ray")
 IMAGES = 32
 
 

@@ -17,7 +17,6 @@ from attack.protect.protector import ProtectionRequest, Protector
 from train.cluster.executor import Local, Ray
 from train.emulator.model import Emulator
 
-pytestmark = pytest.mark.xdist_group("ray")
 PHOTOS = 8
 
 

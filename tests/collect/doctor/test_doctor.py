@@ -25,7 +25,7 @@ from collect.platform import Batch, Platform, Site, load_platform
 from collect.platforms import weibo as weibo_adapter
 from collect.sandbox.sites import douban, facebook, weibo
 
-pytestmark = [pytest.mark.browser, pytest.mark.parts(2)]
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[3]
 SITES = ["douban", "weibo", "facebook"]
 SANDBOXES = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}

@@ -41,7 +41,7 @@ from collect.sandbox.sites import douban, facebook, weibo
 from collect.sandbox.store import Store
 from params import Params, PlatformRow, UserError
 
-pytestmark = [pytest.mark.browser, pytest.mark.parts(3)]
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[3]
 SITES = ["douban", "weibo", "facebook"]
 SANDBOXES: dict[str, type[Sandbox]] = {"douban": douban.Sandbox, "weibo": weibo.Sandbox, "facebook": facebook.Sandbox}

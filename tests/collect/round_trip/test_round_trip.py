@@ -42,7 +42,6 @@ from collect.thumbnails import distance, read_thumbnail, shows
 from pairing.build import build
 from params import Params, UserError
 
-pytestmark = pytest.mark.parts(2)
 ROOT = Path(__file__).parents[3]
 SETTINGS = params.load(ROOT / "params.yaml")
 SITES = ["douban", "weibo", "facebook"]

@@ -15,7 +15,7 @@ from collect import sandbox
 from collect.round_trip import round_trip
 from params import UserError
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.parts(3)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SETTINGS = params.load(Path(__file__).parents[3] / "params.yaml")
 
 

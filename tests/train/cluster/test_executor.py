@@ -16,8 +16,6 @@ from train.cluster.executor import ITEMS_AHEAD_A_WORKER, Executor, Local, Ray
 from train.cluster.file_transfer import map_with_files
 from train.cluster.options import ExecutorName, executor_of
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def sent_whole() -> None:

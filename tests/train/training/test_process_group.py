@@ -25,7 +25,6 @@ from train.training.process_group import ALONE, ProcessGroup
 from train.training.trainer import OnProgress
 from train.training.training_metrics import TrainingMetrics
 
-pytestmark = pytest.mark.xdist_group("ray")
 SETTINGS = params.Train(
     model="hybrid", epochs=8, minutes=None, batch_size=4, crop=32, perturbed=0.25, patience=1, seed=1
 )
