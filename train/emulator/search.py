@@ -150,9 +150,8 @@ def find_candidate(search: Search, rule: str, encoders: Guesses, decoders: Seque
     if rule:
         # with an encoder of each kind, since one that isn't the platform's misleads about the kernel
         kinds = islice(encoders.first_of_each(plain), 1 if search.is_slow else None)
-        every = (
-            replace(plain, encoder=encoder, kernel=kernel) for encoder, kernel in product(kinds, installed_kernels())
-        )
+        names = installed_kernels(only_libraries=search.is_slow)
+        every = (replace(plain, encoder=encoder, kernel=kernel) for encoder, kernel in product(kinds, names))
         kernels = [replace(each, encoder=plain.encoder) for each in search.best(every, MOST_KERNELS)]
     candidate = search.best_of(
         replace(each, encoder=encoder, decoder=decoder)

@@ -52,10 +52,15 @@ def all_kernels() -> dict[str, Kernel]:
     return {name: kernel for file in files for name, kernel in file.KERNELS.items()}
 
 
-def installed_kernels() -> list[str]:
-    """List the kernels whose libraries are there; the quickest to compute, Pillow's, first."""
-    there = [name for name, kernel in all_kernels().items() if is_installed(kernel.package)]
-    return sorted(there, key=lambda name: not all_kernels()[name].is_product)
+def installed_kernels(*, only_libraries: bool = False) -> list[str]:
+    """List the kernels whose libraries are there; the quickest to compute, Pillow's, first.
+
+    Kernels of our own take seconds where images are large; `only_libraries` leaves them out.
+    """
+    there = {name: kernel for name, kernel in all_kernels().items() if is_installed(kernel.package)}
+    if only_libraries:
+        there = {name: kernel for name, kernel in there.items() if kernel.package or kernel.is_product}
+    return sorted(there, key=lambda name: not there[name].is_product)
 
 
 def kernel_matrix(length: int, served: int, kernel: str, scale: float | None = None) -> NDArray[np.float32]:
