@@ -119,7 +119,8 @@ def _search_chain(
     else:
         first = replace(first, encoder=next(iter(encoders(first))))
         is_plain = rules == [""] and search.is_found(first)
-        is_stamped = look_for_watermark and not is_plain and with_mask(chosen[0]).mask is not None
+        is_looked_for = look_for_watermark and not is_plain and not search.is_slow  # on large images it takes minutes
+        is_stamped = is_looked_for and with_mask(chosen[0]).mask is not None
         if is_stamped:
             observed = alike([read_pair(with_mask(header)) for header in chosen])
             search = Search(observed, deadline, on_best)
