@@ -122,7 +122,7 @@ def test_the_json_is_of_plain_objects_one_a_platform() -> None:
     weibo, douban = json.loads(told("--json"))
     assert (weibo["platform"], weibo["on"], weibo["site"], weibo["generation"]) == ("weibo", True, "sandbox", 2)
     assert weibo["pairs"] == {"generation": 2, "train": 2, "validation": 0, "test": 1, "rejected": 1}
-    codec = {"codec": "jpeg:85:444", "identified": True}
+    codec = {"codec": "jpeg:85:444", "software": None, "identified": True}
     assert weibo["model"] == {"name": "hybrid", "generation": 2, "mae": 1.234, "put_back": None} | codec
     best = {"attack": "best", "eps": 5, "generation": 2, "images": 12, "success_after": 0.75, "low": 0.5, "high": 0.9}
     assert weibo["success"] == best
