@@ -101,7 +101,7 @@ print(identify(pairs("resize:0.7:plain+jpeg:80")).chain)
 ENCODER = """
 import io
 
-from collect.codecs.arguments import number
+from collect.codecs.steps.arguments import number
 from collect.codecs.encoders import Encoder
 
 

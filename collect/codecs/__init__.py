@@ -2,7 +2,7 @@
 
 from collect.codecs import quantisation
 from collect.codecs.chain import before_encoding, check, decoded, encode, media_type
-from collect.codecs.sizes import LARGEST_SIDE
+from collect.codecs.steps.sizes import LARGEST_SIDE
 
 __all__ = [
     "LARGEST_SIDE",

@@ -13,9 +13,9 @@ from collect.codecs.decoders import DECODE, all_decoders
 from collect.codecs.encoders import Encoder, all_encoders, encoder
 from collect.codecs.filters import all_filters, filter_step
 from collect.codecs.kernels import SIZE_STEPS, Kernel, SizeRule, all_kernels, resize_step
-from collect.codecs.pixels import Pixels, to_image
 from collect.codecs.quantisation import Tables
-from collect.codecs.sizes import LARGEST_SIDE
+from collect.codecs.steps.pixels import Pixels, to_image
+from collect.codecs.steps.sizes import LARGEST_SIDE
 
 RESIZE_FORMS = (
     "resize:SCALE[:KERNEL][:ROUNDING]+, fit|short|width|height:PIXELS[:…][:enlarge]+, box|cover|size:WIDTHxHEIGHT[:…]+"

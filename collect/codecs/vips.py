@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from collect.codecs.backends import backend
+from collect.codecs.steps.backends import backend
 
 PACKAGE = "pyvips"
 

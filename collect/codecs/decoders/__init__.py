@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from collect.codecs.backends import is_installed
+from collect.codecs.steps.backends import is_installed
 
 __all__ = ["DECODE", "Decoder", "all_decoders", "installed_decoders"]
 

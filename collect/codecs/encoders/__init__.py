@@ -13,8 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from PIL import Image
 
-from collect.codecs.arguments import number
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.arguments import number
 
 __all__ = ["BlockTransform", "Encoder", "Rendition", "all_encoders", "encoder"]
 

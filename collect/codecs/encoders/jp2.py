@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collect.codecs.arguments import number
 from collect.codecs.encoders import Encoder, Rendition
 from collect.codecs.headers import jpeg2000
 from collect.codecs.quality_search import PROBES
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.arguments import number
 
 RATES = 0.92, 1.15  # times raw over encoded bytes: where a rate is looked for; small files overshoot
 

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from collect.codecs import libjpeg, quantisation
-from collect.codecs.backends import is_installed
 from collect.codecs.encoders import SAMPLINGS, BlockTransform, Encoder, Rendition
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import is_installed
 
 HALVED = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # pixels a chroma sample stands for, down and across
 VERSION = "turbo210"  # of the libjpeg that has `ifast`; all the older ones compute the same

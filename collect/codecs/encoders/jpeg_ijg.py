@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from collect.codecs import libjpeg
-from collect.codecs.backends import is_installed
 from collect.codecs.encoders import Rendition
 from collect.codecs.encoders.jpeg import Jpeg
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import is_installed
 
 VERSION = "9e"
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs import libjpeg
-from collect.codecs.backends import is_installed
 from collect.codecs.encoders import SAMPLINGS, Rendition
 from collect.codecs.encoders.jpeg import Jpeg
 from collect.codecs.libjpeg import Coefficients
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import is_installed
 
 RECIPROCALS = 1 << 15
 FIXED_POINT = 1 << 16

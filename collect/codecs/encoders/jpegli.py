@@ -8,12 +8,12 @@ from functools import cache
 from PIL import Image
 
 from collect.codecs import quantisation
-from collect.codecs.backends import backend, is_installed
 from collect.codecs.encoders import BlockTransform, Encoder, Rendition
 from collect.codecs.encoders.jpeg import Jpeg
 from collect.codecs.profiles import in_jpeg
 from collect.codecs.quality_search import nearest_by
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import backend, is_installed
 
 PACKAGE = "pyjpegli"
 

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from collect.codecs import quantisation
-from collect.codecs.backends import is_installed
 from collect.codecs.encoders import BlockTransform, Encoder, Rendition
 from collect.codecs.encoders.jpeg import Jpeg, sampling_and_scan
 from collect.codecs.quality_search import nearest_by
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import is_installed
 from collect.codecs.vips import PACKAGE, vips_image
 
 TABLES = (3, 0, 2, 4, 1, 5, 6, 7, 8)  # mozjpeg's, the likeliest first; 0 is libjpeg's

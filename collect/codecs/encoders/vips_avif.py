@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from collect.codecs.backends import backend, is_installed
 from collect.codecs.encoders import Encoder, Rendition
 from collect.codecs.encoders.avif import Avif
 from collect.codecs.headers.avif import avif
 from collect.codecs.quality_search import nearest_by, qualities_around
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import backend, is_installed
 from collect.codecs.vips import PACKAGE, vips_image
 
 SAMPLINGS: dict[str, dict[str, Any]] = {"444": {"subsample_mode": "off"}, "420": {"subsample_mode": "on"}}

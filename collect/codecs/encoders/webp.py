@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from collect.codecs.backends import backend, is_installed
 from collect.codecs.encoders import BlockTransform, Encoder, Rendition
 from collect.codecs.headers import webp
 from collect.codecs.headers.webp import WebP
 from collect.codecs.profiles import in_webp
 from collect.codecs.quality_search import PROBES, nearest_by, qualities_around
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import backend, is_installed
 
 PACKAGE = "webp"  # for what Pillow can't tell libwebp
 METHODS = (4, 6, 5, 3, 2, 1, 0)  # the likeliest first; each cuts an image into segments in its own way

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from collect.codecs.pixels import Pixels
+from collect.codecs.steps.pixels import Pixels
 
 __all__ = ["Filter", "all_filters", "filter_step"]
 

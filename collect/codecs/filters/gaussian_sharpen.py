@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from collect.codecs.arguments import none_left, number
 from collect.codecs.filters import Filter
-from collect.codecs.pixels import Levels, Pixels
-from collect.codecs.quantum import convolved, from_quanta, reach, to_quanta
+from collect.codecs.steps.arguments import none_left, number
+from collect.codecs.steps.pixels import Levels, Pixels
+from collect.codecs.steps.quantum import convolved, from_quanta, reach, to_quanta
 
 
 class GaussianSharpen(Filter):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from collect.codecs.arguments import none_left, number
 from collect.codecs.filters import Filter
-from collect.codecs.pixels import Pixels, to_image
+from collect.codecs.steps.arguments import none_left, number
+from collect.codecs.steps.pixels import Pixels, to_image
 
 
 class Sharpen(Filter):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from collect.codecs.arguments import number
-from collect.codecs.backends import is_installed
-from collect.codecs.pixels import Pixels
-from collect.codecs.sizes import LARGEST_SIDE, ROUNDINGS, SIZE_STEPS, SizeRule
+from collect.codecs.steps.arguments import number
+from collect.codecs.steps.backends import is_installed
+from collect.codecs.steps.pixels import Pixels
+from collect.codecs.steps.sizes import LARGEST_SIDE, ROUNDINGS, SIZE_STEPS, SizeRule
 
 __all__ = ["SIZE_STEPS", "Kernel", "SizeRule", "all_kernels", "installed_kernels", "kernel_matrix", "resize_step"]
 
@@ -33,7 +33,7 @@ class Kernel(NamedTuple):
     tries this kernel. Where `takes_scales` is set, it also takes the factors of width and height before rounding, by
     which a library places its pixels, and `matrix` that of its line; None: as the sizes have it. `is_product` says
     that `resize` is the two matrices' product: across first, rounded, then down, rounded. `package` is what has to be
-    installed (`backends.py`).
+    installed (`steps/backends.py`).
     """
 
     resize: Callable[..., Pixels]

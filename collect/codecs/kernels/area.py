@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.kernels import Kernel
-from collect.codecs.matrices import weighed
+from collect.codecs.steps.matrices import weighed
 
 Single = NDArray[np.float32]  # C's float; GD's sums are taken in it, and their order decides about ties
 OPAQUE = np.float32(127)  # GD's scale of opacity; it weighs every pixel

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from collect.codecs import skia
 from collect.codecs.kernels import Kernel
-from collect.codecs.matrices import Matrix
-from collect.codecs.skia import Levels, Single, Size, size_of
+from collect.codecs.steps import skia
+from collect.codecs.steps.matrices import Matrix
+from collect.codecs.steps.skia import Levels, Single, Size, size_of
 
 
 def _resize(paint: Callable[[Levels, Size], NDArray[Any]], image: Image.Image, size: Size) -> Image.Image:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.kernels import Kernel
-from collect.codecs.matrices import Matrix, weighed
-from collect.codecs.pixels import Levels
-from collect.codecs.quantum import Quanta, from_quanta, rounded, to_quanta
+from collect.codecs.steps.matrices import Matrix, weighed
+from collect.codecs.steps.pixels import Levels
+from collect.codecs.steps.quantum import Quanta, from_quanta, rounded, to_quanta
 
 Doubles = NDArray[np.float64]
 Curve = Callable[[Doubles], Doubles]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from collect.codecs.backends import backend
 from collect.codecs.kernels import Kernel
-from collect.codecs.matrices import weighed
+from collect.codecs.steps.backends import backend
+from collect.codecs.steps.matrices import weighed
 
 LOBES = 3
 PHASES = 64  # positions between two pixels that libvips tells apart

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from collect.codecs.backends import backend
 from collect.codecs.kernels import Kernel
+from collect.codecs.steps.backends import backend
 
 
 def _resize(interpolation: str, image: Image.Image, size: tuple[int, int]) -> Image.Image:

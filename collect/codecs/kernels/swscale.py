@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from collect.codecs.kernels import Kernel
-from collect.codecs.matrices import Matrix, weighed
-from collect.codecs.pixels import Levels, to_levels
+from collect.codecs.steps.matrices import Matrix, weighed
+from collect.codecs.steps.pixels import Levels, to_levels
 
 SHARPNESS = 0.6
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from collect.codecs.backends import backend
 from collect.codecs.profiles import in_jpeg
 from collect.codecs.quantisation import Tables
+from collect.codecs.steps.backends import backend
 
 __all__ = ["PACKAGE", "Coefficients", "decode", "encode", "read_coefficients", "with_coefficients"]
 

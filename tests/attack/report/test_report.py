@@ -171,7 +171,7 @@ def test_what_training_and_the_emulator_found_is_told_where_it_is_there(project:
     html = " ".join(page.read_text().split())
     assert row(html, "test images")[2] == "4.50" and row(html, "adversarial images, made without it")[2] == "–"
     assert "1.25 with adversarial changes." in html and "with noise" not in html
-    assert "<code>jpeg:25:420</code>, identified: all 3 files have one pair of tables." in html
+    assert "libjpeg 25, 4:2:0 (<code>jpeg:25:420</code>), identified: all 3 files have one pair of tables." in html
     Path("models/jpeg-25.emulator.json").write_text(json.dumps(EMULATOR | {"identified": False}))
     write_page(settings, page)
     assert "not identified" in page.read_text()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from collect import codecs
-from collect.codecs.backends import is_installed
+from collect.codecs.steps.backends import is_installed
 
 RANDOM = np.random.default_rng(2012)
 PIXELS = np.kron(RANDOM.integers(0, 256, (12, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)

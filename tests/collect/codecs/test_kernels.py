@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collect.codecs.backends import is_installed
 from collect.codecs.kernels import all_kernels, kernel_matrix
-from collect.codecs.pixels import to_levels
+from collect.codecs.steps.backends import is_installed
+from collect.codecs.steps.pixels import to_levels
 
 LINE = np.random.default_rng(4).uniform(0, 255, (1, 61)).astype(np.float32)
 HERE = {name: kernel for name, kernel in all_kernels().items() if is_installed(kernel.package)}

@@ -13,8 +13,8 @@ from PIL import Image
 from skimage import data
 
 from collect import codecs
-from collect.codecs import backends
 from collect.codecs.quantisation import read_codec
+from collect.codecs.steps import backends
 
 PHOTOS = [
     Image.fromarray(data.astronaut()).crop((100, 80, 257, 201)),

@@ -19,7 +19,7 @@ from collect import codecs
 from collect.browser import launch
 from collect.codecs.filters import filter_step
 from collect.codecs.kernels import all_kernels, kernel_matrix
-from collect.codecs.pixels import Levels, Pixels, to_image, to_levels
+from collect.codecs.steps.pixels import Levels, Pixels, to_image, to_levels
 
 PHOTO = Image.fromarray(data.astronaut())
 PARTS = [(100, 80, 257, 201), (380, 20, 413, 69), (0, 0, 512, 300)]

@@ -19,8 +19,8 @@ from skimage import data
 from typer.testing import CliRunner
 
 from collect import codecs
-from collect.codecs.backends import is_installed
 from collect.codecs.kernels import SizeRule, resize_step
+from collect.codecs.steps.backends import is_installed
 from params import UserError
 from train.emulator import table_rules
 from train.emulator.__main__ import app, matching_files

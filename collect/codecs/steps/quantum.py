@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from collect.codecs.pixels import Levels, Pixels, to_levels
+from collect.codecs.steps.pixels import Levels, Pixels, to_levels
 
 Quanta = NDArray[np.float64]  # [H, W, 3], whole, 0 to 65535
 

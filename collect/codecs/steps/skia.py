@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collect.codecs.matrices import Matrix, weighed
+from collect.codecs.steps.matrices import Matrix, weighed
 
 Levels = NDArray[np.int64]  # [H, W, 3] grey levels
 Single = NDArray[np.float32]  # C's float
