@@ -158,7 +158,8 @@ def find_candidate(search: Search, rule: str, encoders: Guesses, decoders: Seque
         for encoder in encoders(plain)
         for decoder, each in product(decoders, kernels)
     )
-    names = list(dict.fromkeys(each.kernel for each in kernels))
+    # with a filter another kernel may come nearer; those of libraries are quick to try
+    names = list(dict.fromkeys([*(each.kernel for each in kernels), *installed_kernels(only_libraries=True)]))
     candidate = _refine(search, candidate, encoders, names)
     if search.is_found(candidate) or search.is_late():
         return candidate
