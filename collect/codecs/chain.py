@@ -41,7 +41,10 @@ def encode(image: Upload, codec: str, tables: Tables | None = None) -> bytes:
     - An encoder that is not the last encodes and decodes, as a platform does that keeps an upload first.
     - `jpeg` is 4:2:0, baseline, with the standard's Huffman tables unless told otherwise; `jpeg:tables`
       quantises by `tables`: luma and chroma, 64 numbers each, row by row.
-    - `webp` takes a METHOD, and `avif` a SPEED, as their libraries count them; Pillow's own unless given.
+    - `webp` takes a METHOD, and `avif` a SPEED, as their libraries count them; Pillow's own unless given. The other
+      options of `webp` are cwebp's: filter strength and sharpness, autofilter, noise shaping, presets, sharp YUV.
+    - `mozjpeg` is as cjpeg and sharp have it: progressive, 4:2:0, with its table 3; options are cjpeg's.
+    - `vips_avif` is sharp's: 4:4:4, effort 4, one thread.
     - `jp2:RATE` is JPEG 2000 by compression rate: 10 keeps a tenth of the raw bytes. `jp2:40dB` aims at a
       PSNR. `irreversible` is the 9/7 wavelet in place of the 5/3.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -23,8 +22,8 @@ PACKAGE = "webp"  # for what Pillow can't tell libwebp
 METHODS = (4, 6, 5, 3, 2, 1, 0)  # the likeliest first; each cuts an image into segments in its own way
 AUTOFILTER, SHARP_YUV = "af", "sharp_yuv"
 PRESETS = {3: "photo", 4: "picture", 6: "drawing"}  # by the sharpness that they set
-QUALITIES, RARE_QUALITIES = 7, 3  # that are tried around the likeliest
-STRENGTHS_AROUND = 10  # of the filter, on each side: many have the same levels
+RARE_QUALITIES = 3  # that are tried with each rare option
+MOST_STRENGTHS = 5  # of the filter that are tried
 AFTER_PASS = 11  # numbers from WebPConfig's `pass`, the last that the package names, to `use_sharp_yuv`
 LEVEL_JITTER = 1.1  # times the filter's level and 1 more: what a quality beside the right one changes
 
@@ -74,9 +73,9 @@ class Webp(Encoder):
             yield "webp:lossless"
             return
         probes = _Probes(seen[:PROBES])
-        yield from probes.guesses([()], QUALITIES)
+        yield from probes.plain_guesses()
         if is_installed(PACKAGE):
-            yield from probes.guesses([(AUTOFILTER,), (SHARP_YUV,)], RARE_QUALITIES)
+            yield from probes.rarer_guesses()
 
 
 class _Probes:
@@ -87,14 +86,27 @@ class _Probes:
         self.seen = [webp.webp(each.file.read_bytes()) for each in renditions]
         self.headers: dict[tuple[str, ...], list[WebP]] = {}
 
-    def guesses(self, extras: Sequence[tuple[str, ...]], qualities: int) -> Iterator[str]:
-        """List encoders by method, with each of the extra options, at so many qualities around the likeliest."""
-        for method, style, extra in product(METHODS, self.styles(), extras):
+    def plain_guesses(self) -> Iterator[str]:
+        """List encoders of the files' sharpness by method and quality."""
+        for method, style in product(METHODS, self.styles()):
             options = (f"m{method}", *style)
-            quality = nearest_by(partial(self.fineness, options), -sum(map(_quantisers, self.seen)))
-            filters = [()] if AUTOFILTER in extra else self.filters(quality, (*options, *extra))
-            for filtered, other in product(filters, qualities_around(quality)[:qualities]):
-                yield ":".join(["webp", str(other), *options, *filtered, *extra])
+            for quality in qualities_around(self.quality(options)):
+                yield ":".join(["webp", str(quality), *options])
+
+    def rarer_guesses(self) -> Iterator[str]:
+        """List encoders with a filter of another strength, and with sharp colours."""
+        distances = [self.distance((f"m{method}", *self.styles()[0])) for method in METHODS]
+        for (method, distance), style in product(zip(METHODS, distances, strict=True), self.styles()):
+            options = (f"m{method}", *style)
+            likely = self.quality(options)
+            extras: list[tuple[str, ...]] = [(SHARP_YUV,)]  # which changes the quantisers, and so hides the method
+            if distance == min(distances):
+                extras.append((AUTOFILTER,))
+                if not self.is_near(likely, *options):
+                    filters = [f"f{strength}" for strength in self.strengths(likely, options)]
+                    extras += [(each, *more) for more in ((), (SHARP_YUV,)) for each in filters]
+            for extra, quality in product(extras, qualities_around(likely)[:RARE_QUALITIES]):
+                yield ":".join(["webp", str(quality), *options, *extra])
 
     def styles(self) -> list[tuple[str, ...]]:
         """List options that make the files' sharpness."""
@@ -103,18 +115,20 @@ class _Probes:
             return [()]
         return [*([(PRESETS[sharpness],)] if sharpness in PRESETS else []), (f"s{sharpness}",)]
 
-    def fineness(self, options: Sequence[str], quality: int) -> float:
-        return -sum(map(_quantisers, self.made(quality, *options)))
+    def quality(self, options: Sequence[str]) -> int:
+        """Return the quality whose quantisers come nearest to the files'."""
+        return nearest_by(lambda quality: -_quantisers(self.made(quality, *options)), -_quantisers(self.seen))
 
-    def filters(self, quality: int, options: Sequence[str]) -> list[tuple[str, ...]]:
-        """List options that bring the filter's levels to those seen; the empty one where they are there without."""
-        if self.is_near(quality, *options) or not is_installed(PACKAGE):
-            return [()]
+    def distance(self, options: Sequence[str]) -> float:
+        return abs(_quantisers(self.made(self.quality(options), *options)) - _quantisers(self.seen))
+
+    def strengths(self, quality: int, options: Sequence[str]) -> list[int]:
+        """List strengths that bring the filter's levels to those seen, round ones first: many have the same levels."""
         levels = [each.filter_level for each in self.seen]
-        strength = nearest_by(lambda strength: sum(self.levels(quality, *options, f"f{strength}")), sum(levels))
-        alike = [other for other in range(101) if abs(other - strength) <= STRENGTHS_AROUND]
-        exact = [other for other in alike if self.levels(quality, *options, f"f{other}") == levels] or [strength]
-        return [(f"f{other}",) for other in sorted(exact, key=lambda other: (other % 10 > 0, other % 5 > 0))]
+        rounded = sorted(range(0, 101, 5), key=lambda strength: strength % 10)
+        exact = [strength for strength in rounded if self.levels(quality, *options, f"f{strength}") == levels]
+        nearest = nearest_by(lambda strength: sum(self.levels(quality, *options, f"f{strength}")), sum(levels))
+        return exact[:MOST_STRENGTHS] or [nearest]
 
     def is_near(self, quality: int, *options: str) -> bool:
         levels = zip(self.levels(quality, *options), (each.filter_level for each in self.seen), strict=True)
@@ -131,5 +145,5 @@ class _Probes:
         return self.headers[settings]
 
 
-def _quantisers(found: WebP) -> float:
-    return found.quantiser + fmean(found.segments)
+def _quantisers(found: Sequence[WebP]) -> float:
+    return sum(each.quantiser + fmean(each.segments) for each in found)

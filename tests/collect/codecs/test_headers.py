@@ -8,6 +8,7 @@ import os
 import random
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from skimage import data
 
 from collect import codecs
 from collect.codecs.headers import jpeg, reader
+from collect.codecs.quantisation import read_codec
 
 PHOTO = Image.fromarray(data.astronaut()).resize((97, 61))
 CODINGS: list[dict[str, Any]] = [{}, {"optimize": True}, {"progressive": True}]
@@ -80,6 +82,15 @@ def test_jpeg_tables_of_16_bits_are_pillow_s() -> None:
 def test_sampling_is_read(sampling: str) -> None:
     assert reader.read(saved("JPEG", subsampling=sampling))["sampling"] == sampling
     assert reader.read(saved("AVIF", subsampling=sampling))["sampling"] == sampling
+
+
+def test_equal_factors_of_all_components_are_444(tmp_path: Path) -> None:
+    """FFmpeg writes 1×2 thrice."""
+    content = saved("JPEG", PHOTO.resize((96, 64)), subsampling="4:4:4")
+    content = content.replace(b"\1\x11\0\2\x11\1\3\x11\1", b"\1\x12\0\2\x12\1\3\x12\1")
+    (tmp_path / "served.jpg").write_bytes(content)
+    assert b"\2\x12\1" in content
+    assert reader.read(content)["sampling"] == read_codec(tmp_path / "served.jpg")["sampling"] == "4:4:4"
 
 
 def test_jpeg_coding_is_read() -> None:
