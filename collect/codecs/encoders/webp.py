@@ -127,8 +127,9 @@ class _Probes:
         levels = [each.filter_level for each in self.seen]
         rounded = sorted(range(0, 101, 5), key=lambda strength: strength % 10)
         exact = [strength for strength in rounded if self.levels(quality, *options, f"f{strength}") == levels]
-        nearest = nearest_by(lambda strength: sum(self.levels(quality, *options, f"f{strength}")), sum(levels))
-        return exact[:MOST_STRENGTHS] or [nearest]
+        if not exact:
+            exact = [nearest_by(lambda strength: sum(self.levels(quality, *options, f"f{strength}")), sum(levels))]
+        return exact[:MOST_STRENGTHS]
 
     def is_near(self, quality: int, *options: str) -> bool:
         levels = zip(self.levels(quality, *options), (each.filter_level for each in self.seen), strict=True)
